@@ -1,0 +1,1 @@
+//! Text to problems or an immutable snapshot.

@@ -1,0 +1,1 @@
+//! Every bound of the program on one page.

@@ -1,0 +1,3 @@
+//! The `weir` binary: arguments in, exit code out.
+
+fn main() {}

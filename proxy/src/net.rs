@@ -1,0 +1,1 @@
+//! Sockets over the ring, no protocol.

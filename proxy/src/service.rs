@@ -1,0 +1,1 @@
+//! Services: servers, weights, balancing.

@@ -1,0 +1,1 @@
+//! The XDP plane and its user-space twin.

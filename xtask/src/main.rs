@@ -1,0 +1,2 @@
+//! `cargo xtask`: one door for everything done with this repository.
+fn main() {}
