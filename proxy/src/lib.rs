@@ -5,9 +5,9 @@
 pub mod limits;
 
 // The doors to the kernel.
+pub mod net;
 pub mod sys;
 pub mod uring;
-pub mod net;
 
 // Pure: bytes in, events out.
 pub mod http;
@@ -15,14 +15,14 @@ pub mod http1;
 pub mod tls;
 
 // The rule language and what it compiles to.
+pub mod config;
+pub mod router;
 pub mod rule;
 pub mod service;
-pub mod router;
-pub mod config;
 
 // The two planes and what starts them.
-pub mod steering;
-pub mod upstream;
-pub mod exchange;
 pub mod app;
 pub mod cli;
+pub mod exchange;
+pub mod steering;
+pub mod upstream;

@@ -1,0 +1,9 @@
+//! End-to-end tests of the real `weir` binary: one test binary, one module per feature, shared support.
+//!
+//! Add a feature as `mod feature;` here and `tests/feature.rs` beside this file. A test that needs root begins with
+//! `if !require_root("what for") { return; }`, so that `cargo xtask test` counts it as skipped and never as passed.
+//! Nobody sleeps for luck: wait for a state with [`support::eventually`].
+
+mod support;
+
+mod harness;

@@ -1,0 +1,46 @@
+//! What every end-to-end test shares: the binary under test, scratch directories, free ports, waiting with a deadline.
+//! Network namespaces and the small origin server are `xtask::netns` and `xtask::backend`, shared with the demo.
+#![expect(dead_code, reason = "each feature module uses its part")]
+
+pub mod weir;
+
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+/// How long anything may take that is supposed to happen at once; generous, because the machine is shared.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Says whether this process may do what root may. Without root it prints the line by which `cargo xtask test` counts
+/// the test as skipped; the caller then returns. `what` names the need, as in "network namespaces".
+#[must_use]
+pub fn require_root(what: &str) -> bool {
+    let root = nix::unistd::geteuid().is_root();
+    if !root {
+        println!("skipped: needs root ({what})");
+    }
+    root
+}
+
+/// A TCP port nobody listens on at this moment, on any loopback address.
+pub fn free_port() -> u16 {
+    let socket = TcpListener::bind(("127.0.0.1", 0)).expect("a loopback socket");
+    socket
+        .local_addr()
+        .expect("a bound socket has an address")
+        .port()
+}
+
+/// Polls until `condition` gives a value, and panics with `what` when [`DEADLINE`] has passed.
+pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(
+            start.elapsed() < DEADLINE,
+            "not within {DEADLINE:?}: {what}"
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
