@@ -1,1 +1,19 @@
-//! Text to problems or an immutable snapshot.
+//! Text to problems, or to an immutable [`Snapshot`].
+//!
+//! Owns: reading the static file ([`static_file`]) and the rule files ([`rule_files`]) into one tree whose nodes carry
+//! their origin, decoding it with one walker that collects every problem, and building the objects of the layers
+//! below; they never see YAML. Never: a half-applied change, or state of a worker.
+//! Invariants: a bad static file starts nothing; a bad rule file costs that file (a dangling reference: that router; a
+//! bad server: that server) and never the rest; a snapshot never changes once published.
+
+pub mod problem;
+pub mod rule_files;
+pub mod snapshot;
+pub mod static_file;
+pub mod watch;
+
+pub use self::problem::{Origin, Problem, Severity};
+pub use self::rule_files::Loader;
+pub use self::snapshot::{EntryPointTable, Snapshot};
+pub use self::static_file::StaticConfig;
+pub use self::watch::Watch;

@@ -1,1 +1,100 @@
-//! Compiled rules in precedence order.
+//! Compiled routers in precedence order, and which of them answers.
+//!
+//! Owns: the tables a worker asks ([`RouterTable`], [`TcpTable`]; the steered one is in `steered`). Never: YAML, or a
+//! look at anything outside [`RequestView`]. Precedence: higher priority first, ties by name.
+
+use std::cmp::Reverse;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::rule::{HttpRule, RequestView, TcpRule};
+use crate::service::Service;
+
+/// An HTTP router.
+#[derive(Debug)]
+pub struct Router {
+    /// `name@file`.
+    pub name: Arc<str>,
+    /// `priority`, or the length of the rule in bytes.
+    pub priority: i64,
+    /// What it answers to.
+    pub rule: HttpRule,
+    /// Where it sends to.
+    pub service: Arc<Service>,
+}
+
+/// The HTTP routers of one entry point, for plain or for TLS connections.
+#[derive(Debug, Default)]
+pub struct RouterTable {
+    routers: Vec<Arc<Router>>,
+}
+
+impl RouterTable {
+    /// Sorts the routers by precedence.
+    pub fn new(mut routers: Vec<Arc<Router>>) -> Self {
+        routers.sort_by(|a, b| (Reverse(a.priority), &a.name).cmp(&(Reverse(b.priority), &b.name)));
+        Self { routers }
+    }
+
+    /// The router that answers this request.
+    pub fn find(&self, request: &RequestView<'_>) -> Option<&Arc<Router>> {
+        self.routers
+            .iter()
+            .find(|router| router.rule.holds(|matcher| matcher.matches(request)))
+    }
+
+    /// All routers, in precedence order.
+    pub fn routers(&self) -> &[Arc<Router>] {
+        &self.routers
+    }
+
+    /// Whether there is no router at all.
+    pub fn is_empty(&self) -> bool {
+        self.routers.is_empty()
+    }
+}
+
+/// A TCP router that is not steered.
+#[derive(Debug)]
+pub struct TcpRouter {
+    /// `name@file`.
+    pub name: Arc<str>,
+    /// `priority`, or the length of the rule in bytes; -1 for a lone ``HostSNI(`*`)``.
+    pub priority: i64,
+    /// What it answers to.
+    pub rule: TcpRule,
+    /// Where it sends to.
+    pub service: Arc<Service>,
+}
+
+/// Unsteered TCP routers of one entry point.
+#[derive(Debug, Default)]
+pub struct TcpTable {
+    routers: Vec<Arc<TcpRouter>>,
+}
+
+impl TcpTable {
+    /// Sorts the routers by precedence.
+    pub fn new(mut routers: Vec<Arc<TcpRouter>>) -> Self {
+        routers.sort_by(|a, b| (Reverse(a.priority), &a.name).cmp(&(Reverse(b.priority), &b.name)));
+        Self { routers }
+    }
+
+    /// The router that takes a connection from `client`.
+    pub fn find(&self, client: IpAddr) -> Option<&Arc<TcpRouter>> {
+        let client = client.to_canonical();
+        self.routers
+            .iter()
+            .find(|router| router.rule.holds(|matcher| matcher.matches(client)))
+    }
+
+    /// All routers, in precedence order.
+    pub fn routers(&self) -> &[Arc<TcpRouter>] {
+        &self.routers
+    }
+
+    /// Whether there is no router at all.
+    pub fn is_empty(&self) -> bool {
+        self.routers.is_empty()
+    }
+}

@@ -1,1 +1,82 @@
-//! Services: servers, weights, balancing.
+//! Services: servers, weights, and which server is next.
+//!
+//! Owns: the compiled services and the identities of servers over reloads ([`registry`]), the balancing arithmetic
+//! ([`balance`]). Never: sockets, names to resolve (addresses are resolved while compiling), health.
+//! Invariants: a weight is at least 1 and at most [`crate::limits::SERVICE_WEIGHT_MAX`]; a service tree has no
+//! cycle and is at most [`crate::limits::SERVICE_DEPTH_MAX`] deep; a load balancer may be empty (every server of it
+//! was refused), which answers 503.
+
+pub mod balance;
+pub mod registry;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+pub use self::balance::Balancer;
+pub use self::registry::{Registry, ServerId, ServiceId};
+
+/// A service of an HTTP or of a TCP router.
+#[derive(Debug)]
+pub struct Service {
+    /// The same over reloads as long as the name is in use.
+    pub id: ServiceId,
+    /// `name@file`.
+    pub name: Arc<str>,
+    /// What it does with a request.
+    pub kind: ServiceKind,
+    /// Changes with the children and their weights; equal means that balancing state fits as it is.
+    pub shape: u64,
+}
+
+/// What a service does with a request.
+#[derive(Debug)]
+pub enum ServiceKind {
+    /// Smooth weighted round robin over servers.
+    LoadBalancer(LoadBalancer),
+    /// Smooth weighted round robin over services.
+    Weighted(Vec<WeightedService>),
+}
+
+/// `loadBalancer` of a service.
+#[derive(Debug)]
+pub struct LoadBalancer {
+    /// Those that could be used, in the order of the file.
+    pub servers: Vec<Arc<Server>>,
+    /// Whether the server gets the client's Host header (`passHostHeader`, default true). HTTP only.
+    pub pass_host_header: bool,
+}
+
+/// An entry of `weighted.services`.
+#[derive(Debug)]
+pub struct WeightedService {
+    /// The service named.
+    pub service: Arc<Service>,
+    /// At least 1.
+    pub weight: u32,
+}
+
+/// One server of a load balancer.
+#[derive(Debug)]
+pub struct Server {
+    /// The same over reloads as long as service and address as written stay.
+    pub id: ServerId,
+    /// As written: the URL of an HTTP server, `host:port` of a TCP server.
+    pub name: Arc<str>,
+    /// How to talk to it.
+    pub scheme: Scheme,
+    /// `host` or `host:port` for the Host header, as in the URL: the port is left out where it is the scheme's default.
+    pub authority: Arc<str>,
+    /// Where to connect to, in the order of preference; never empty.
+    pub addresses: Box<[SocketAddr]>,
+    /// At least 1.
+    pub weight: u32,
+}
+
+/// How to talk to a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// Bytes.
+    Tcp,
+    /// HTTP/1.1 in the clear.
+    Http,
+}

@@ -1,0 +1,155 @@
+//! The static file: what weir is started with. A change of it needs a restart.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{Origin, Problem};
+
+/// The static configuration, checked.
+#[derive(Clone, Debug)]
+pub struct StaticConfig {
+    /// In the order of the file; their index is theirs in [`super::Snapshot::entry_points`].
+    pub entry_points: Vec<EntryPoint>,
+    /// `providers.file`.
+    pub rules: RuleSource,
+    /// `log`.
+    pub log: Log,
+    /// `steering`.
+    pub steering: SteeringSettings,
+    /// `runtimeDir`: sockets and what must outlive the process; default /run/weir.
+    pub runtime_dir: PathBuf,
+    /// `workers`: threads that serve; `None` is one per core the process may run on.
+    pub workers: Option<usize>,
+}
+
+/// A named address that weir listens on.
+#[derive(Clone, Debug)]
+pub struct EntryPoint {
+    /// The key under `entryPoints`.
+    pub name: String,
+    /// Where it listens. `:443` is `[::]:443`, both address families.
+    pub address: SocketAddr,
+    /// Whether routers without `entryPoints` are on it; where none says so, they are on all.
+    pub as_default: bool,
+    /// `steering`: the NIC takes part.
+    pub steering: Option<EntryPointSteering>,
+    /// `transport.respondingTimeouts` and `transport.lifeCycle`.
+    pub timeouts: Timeouts,
+    /// Where its `address` is written, for problems found later (port in use, missing interface).
+    pub origin: Origin,
+}
+
+/// `entryPoints.X.transport`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// `respondingTimeouts.readTimeout`: to a complete request head, and the longest stall of a body; 0 is none.
+    pub read: Option<Duration>,
+    /// `respondingTimeouts.idleTimeout`: how long a keep-alive connection may wait for its next request; 0 is none.
+    pub idle: Option<Duration>,
+    /// `lifeCycle.graceTimeOut`: how long a stop waits for requests under way.
+    pub grace: Duration,
+}
+
+/// `entryPoints.X.steering`.
+#[derive(Clone, Debug)]
+pub struct EntryPointSteering {
+    /// Names of the interfaces whose packets the XDP program sees; never empty.
+    pub interfaces: Vec<String>,
+    /// How to attach.
+    pub mode: SteeringMode,
+    /// Where `interfaces` is written.
+    pub origin: Origin,
+}
+
+/// How the XDP program is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SteeringMode {
+    /// Native, else generic, else user space.
+    Auto,
+    /// In the driver, else user space.
+    Native,
+    /// Behind the driver, else user space.
+    Generic,
+    /// User space only.
+    Off,
+}
+
+/// `steering`: what all steered entry points share.
+#[derive(Clone, Debug)]
+pub struct SteeringSettings {
+    /// `snat`: who weir is towards the servers of steered connections; needed where an entry point steers in the NIC.
+    pub snat: Option<Snat>,
+    /// What a clean stop does.
+    pub on_stop: OnStop,
+    /// `pinPath`: where link and maps are pinned, on a bpffs; default /sys/fs/bpf/weir.
+    pub pin_path: PathBuf,
+}
+
+/// `steering.snat`.
+#[derive(Clone, Debug)]
+pub struct Snat {
+    /// Source addresses towards servers, of either family; never empty, no duplicates.
+    pub addresses: Vec<IpAddr>,
+    /// First source port.
+    pub first_port: u16,
+    /// Last source port, not below the first.
+    pub last_port: u16,
+    /// Where `snat` is written, for problems found later (a port range in use).
+    pub origin: Origin,
+}
+
+/// `steering.onStop`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnStop {
+    /// Steered connections go on; the next start adopts them.
+    Keep,
+    /// The program leaves the NIC and steered connections end.
+    Detach,
+}
+
+/// `providers.file`: where the rules are.
+#[derive(Clone, Debug)]
+pub struct RuleSource {
+    /// A directory (read with its sub-directories) or one file; `None` where no rules are configured.
+    pub path: Option<PathBuf>,
+    /// Whether a change is taken up at once; default true.
+    pub watch: bool,
+}
+
+/// `log`.
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// Default info.
+    pub level: tracing::level_filters::LevelFilter,
+    /// Default common.
+    pub format: LogFormat,
+    /// `filePath`; `None` is the standard error.
+    pub file: Option<PathBuf>,
+}
+
+/// `log.format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines for people.
+    Common,
+    /// One JSON object per line.
+    Json,
+}
+
+impl StaticConfig {
+    /// Where the static file is without `--configFile`.
+    pub const DEFAULT_PATH: &str = "/etc/weir/weir.yml";
+
+    /// Reads and checks the file. On success the problems are warnings; otherwise all problems, in file order.
+    pub fn load(path: &Path) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
+        let _ = path;
+        todo!()
+    }
+
+    /// Checks `text` as the content of `path`.
+    pub fn parse(path: &Path, text: &str) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
+        let _ = (path, text);
+        todo!()
+    }
+}

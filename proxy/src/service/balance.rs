@@ -1,0 +1,31 @@
+//! Smooth weighted round robin, by worker. Pure: no clock, no randomness.
+
+use std::sync::Arc;
+
+use super::{Server, Service};
+
+/// The balancing state of one worker: a position for each service it has been asked for.
+#[derive(Debug)]
+pub struct Balancer {}
+
+impl Balancer {
+    /// The balancer of worker `worker` of `workers`. Each starts at its own share of the cycle, so that the workers
+    /// together keep the weights from the first requests on.
+    pub fn new(worker: usize, workers: usize) -> Self {
+        let _ = (worker, workers);
+        Self {}
+    }
+
+    /// The next server of `service`; `None` where it has none left. State for a service whose servers or weights
+    /// changed carries over for those that stayed.
+    pub fn pick(&mut self, service: &Service) -> Option<Arc<Server>> {
+        let _ = service;
+        todo!()
+    }
+
+    /// Forgets services that are not among `live`; call after a new snapshot.
+    pub fn retain(&mut self, live: impl Fn(super::ServiceId) -> bool) {
+        let _ = live;
+        todo!()
+    }
+}
