@@ -1,1 +1,54 @@
-//! The door to libc.
+//! The door to libc: what no safe wrapper offers. Owns memory mappings; never owns policy.
+#![expect(
+    unsafe_code,
+    reason = "the door to libc is one of the four places where unsafe code may live"
+)]
+
+use std::io;
+use std::ptr::NonNull;
+
+/// Anonymous, zeroed, page-aligned memory, private to this process. Its address never changes.
+pub struct Mapping {
+    address: NonNull<u8>,
+    len: usize,
+}
+
+impl Mapping {
+    /// Maps `len` bytes. Pages are taken only when touched.
+    ///
+    /// # Errors
+    /// What mmap(2) says; `len` 0 is `InvalidInput`.
+    pub fn anonymous(len: usize) -> io::Result<Self> {
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        // SAFETY: a fresh anonymous mapping at an address the kernel chooses touches no memory of ours.
+        let address = unsafe { libc::mmap(std::ptr::null_mut(), len, protection, flags, -1, 0) };
+        if address == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let address = NonNull::new(address.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Self { address, len })
+    }
+
+    /// Where the mapping starts: page-aligned, valid until the value is dropped.
+    pub fn address(&self) -> NonNull<u8> {
+        self.address
+    }
+
+    /// Its length in bytes.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Never true: an empty mapping cannot be made.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: `address` and `len` are those of a mapping made by `anonymous`, unmapped only here.
+        unsafe { libc::munmap(self.address.as_ptr().cast(), self.len) };
+    }
+}
