@@ -1,0 +1,80 @@
+//! A flow: one direction of a steered connection. Both directions live in one LRU map: user space opens neither.
+
+use crate::address::{V4, V6};
+use crate::map::Hop;
+
+/// The packet's addresses and ports, as they come in.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FlowKey<A> {
+    /// Source address.
+    pub source: A,
+    /// Destination address.
+    pub destination: A,
+    /// Both ports, see [`crate::address::ports`].
+    pub ports: u32,
+}
+
+/// What becomes of a packet of this direction, and what is known of the connection.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flow<A> {
+    /// Source address the packet leaves with.
+    pub source: A,
+    /// Destination address the packet leaves with.
+    pub destination: A,
+    /// Ports the packet leaves with, see [`crate::address::ports`].
+    pub ports: u32,
+    /// Index into [`crate::map::SERVERS`].
+    pub server: u16,
+    /// [`FORWARD`] or [`RETURN`].
+    pub direction: u8,
+    /// `STATE_*`, the same in both directions.
+    pub state: u8,
+    /// [`tick`] of the last packet of this direction, or of the last change of state.
+    pub last: u32,
+    /// The client's next hop, as its SYN showed it; only the return direction uses it.
+    pub client: Hop,
+}
+
+/// From the client to the server.
+pub const FORWARD: u8 = 0;
+/// From the server to the client.
+pub const RETURN: u8 = 1;
+
+/// The client has answered the server's SYN.
+pub const STATE_ESTABLISHED: u8 = 1;
+/// The client has sent a FIN.
+pub const STATE_CLIENT_FIN: u8 = 2;
+/// The server has sent a FIN.
+pub const STATE_SERVER_FIN: u8 = 4;
+/// Either side has sent a RST.
+pub const STATE_RESET: u8 = 8;
+
+/// Nanoseconds of one tick: 2^26, about 67 ms. A flow is written at most once per tick to keep its time.
+pub const TICK_SHIFT: u32 = 26;
+
+/// `nanoseconds` of CLOCK_MONOTONIC in ticks; wraps after nine years, so compare by `wrapping_sub`.
+#[inline(always)]
+pub const fn tick(nanoseconds: u64) -> u32 {
+    (nanoseconds >> TICK_SHIFT) as u32
+}
+
+/// Seconds in ticks, rounded up.
+pub const fn ticks(seconds: u32) -> u32 {
+    ((seconds as u64 * 1_000_000_000) >> TICK_SHIFT) as u32 + 1
+}
+
+/// Whether `state` says that the connection is over: reset, or a FIN from both sides.
+#[inline(always)]
+pub const fn closed(state: u8) -> bool {
+    const FINS: u8 = STATE_CLIENT_FIN | STATE_SERVER_FIN;
+    state & STATE_RESET != 0 || state & FINS == FINS
+}
+
+const _: () = {
+    assert!(size_of::<FlowKey<V4>>() == 12);
+    assert!(size_of::<FlowKey<V6>>() == 36);
+    assert!(size_of::<Flow<V4>>() == 36);
+    assert!(size_of::<Flow<V6>>() == 60);
+};
