@@ -17,3 +17,10 @@ pub const SERVICE_DEPTH_MAX: usize = 8;
 pub const WATCH_QUIET: Duration = Duration::from_millis(200);
 /// A directory that never gets quiet is read this long after its first change.
 pub const WATCH_LATEST: Duration = Duration::from_secs(2);
+
+// Steering.
+
+/// Distinct prefixes in the steered rules of one entry point: what the XDP program's prefix tries hold.
+pub const STEERED_PREFIXES_MAX: usize = 16_384;
+/// Servers of one steered router: the ring has enough slots that a share of 1 % is met within a tenth.
+pub const POOL_SERVERS_MAX: usize = 256;

@@ -3,6 +3,8 @@
 //! Owns: the tables a worker asks ([`RouterTable`], [`TcpTable`]; the steered one is in `steered`). Never: YAML, or a
 //! look at anything outside [`RequestView`]. Precedence: higher priority first, ties by name.
 
+pub mod steered;
+
 use std::cmp::Reverse;
 use std::net::IpAddr;
 use std::sync::Arc;

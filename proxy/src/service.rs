@@ -7,6 +7,7 @@
 //! was refused), which answers 503.
 
 pub mod balance;
+pub mod pool;
 pub mod registry;
 
 use std::net::SocketAddr;

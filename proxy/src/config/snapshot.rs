@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Problem, Severity};
+use crate::router::steered::SteeredTable;
 use crate::router::{RouterTable, TcpTable};
 
 /// The compiled rules. Published by one pointer swap (`arc_swap::ArcSwap<Snapshot>`); nothing long-lived holds one: a
@@ -23,6 +24,8 @@ pub struct Snapshot {
 /// or `https` for TLS, `tcp` and then `http` for anything else. See [`EntryPointTable::sniffs`].
 #[derive(Debug, Default)]
 pub struct EntryPointTable {
+    /// Steered TCP routers: asked first, by the client's address alone. Shared with the control half of the XDP plane.
+    pub steered: Arc<SteeredTable>,
     /// TCP routers without `tls`: plain connections, before `http`.
     pub tcp: TcpTable,
     /// TCP routers with `tls.passthrough`: TLS connections; empty where `https` is not.
