@@ -24,3 +24,30 @@ pub const WATCH_LATEST: Duration = Duration::from_secs(2);
 pub const STEERED_PREFIXES_MAX: usize = 16_384;
 /// Servers of one steered router: the ring has enough slots that a share of 1 % is met within a tenth.
 pub const POOL_SERVERS_MAX: usize = 256;
+
+// HTTP/1.1 heads and bodies. Sizes in bytes.
+
+/// A request line; longer is 414. nginx allows 8 KiB, and RFC 9112 section 3 asks for at least 8,000.
+pub const REQUEST_LINE_BYTES_MAX: usize = 16 << 10;
+/// A whole head; larger is 431. Cookies of several single sign-ons reach 32 KiB.
+pub const HEAD_BYTES_MAX: usize = 64 << 10;
+/// What the limit on a head may be raised to: Traefik's default of `maxHeaderBytes`.
+pub const HEAD_BYTES_CEILING: usize = 1 << 20;
+/// Field lines in a head; more is 431. Apache httpd and hyper allow 100.
+pub const HEAD_FIELDS_MAX: usize = 128;
+/// A method; the longest registered one has 17 characters. Longer is 501.
+pub const METHOD_BYTES_MAX: usize = 32;
+/// Empty lines skipped before a request line (RFC 9112 section 2.2 asks for at least one).
+pub const LEADING_EMPTY_LINES_MAX: usize = 1;
+/// A chunk-size line with its extensions. Nobody uses extensions but attackers.
+pub const CHUNK_LINE_BYTES_MAX: usize = 256;
+/// Extension bytes in one body, all chunks together; large ones make a body of framing without payload.
+pub const CHUNK_EXTENSION_BYTES_MAX: usize = 16 << 10;
+/// All trailer fields of a body.
+pub const TRAILER_BYTES_MAX: usize = 8 << 10;
+/// Trailer fields of a body.
+pub const TRAILER_FIELDS_MAX: usize = 32;
+
+const _: () =
+    assert!(REQUEST_LINE_BYTES_MAX < HEAD_BYTES_MAX && HEAD_BYTES_MAX <= HEAD_BYTES_CEILING);
+const _: () = assert!(HEAD_BYTES_CEILING < u32::MAX as usize);

@@ -1,0 +1,162 @@
+//! The head of a request and of a response, after its fields about the connection have become typed facts.
+
+use std::ops::Range;
+
+use super::{Headers, Method, Status};
+
+/// The HTTP version of a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Version {
+    /// HTTP/1.0: no chunked bodies, no 1xx, persistent only if asked for.
+    Http10,
+    /// HTTP/1.1
+    #[default]
+    Http11,
+}
+
+impl Version {
+    /// As written in a request or status line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http10 => "HTTP/1.0",
+            Self::Http11 => "HTTP/1.1",
+        }
+    }
+}
+
+/// A request: method, target, host, end-to-end fields.
+///
+/// Made to be used again: [`RequestHead::clear`] keeps the memory.
+#[derive(Clone, Debug, Default)]
+pub struct RequestHead {
+    /// What is asked for.
+    pub method: Method,
+    /// The version the client spoke.
+    pub version: Version,
+    /// End-to-end fields only; `Host` is [`RequestHead::authority`].
+    pub headers: Headers,
+    /// Path, query, authority and host; ASCII, since the parsers let nothing else in.
+    text: String,
+    path: Range<u32>,
+    query: Option<Range<u32>>,
+    authority: Range<u32>,
+    host: Range<u32>,
+}
+
+impl RequestHead {
+    /// The path as the client wrote it, percent-encoding kept: begins with `/`, or is `*` (OPTIONS only).
+    pub fn path(&self) -> &str {
+        self.part(&self.path)
+    }
+
+    /// What follows the first `?`, without it. `Some("")` for a target that ends in `?`.
+    pub fn query(&self) -> Option<&str> {
+        self.query.as_ref().map(|query| self.part(query))
+    }
+
+    /// Host and port as the client wrote them, for the `Host` field of the request to a server. Empty only for an
+    /// HTTP/1.0 request that named none.
+    pub fn authority(&self) -> &str {
+        self.part(&self.authority)
+    }
+
+    /// The host to route by: lower case, no port, no trailing dot; an IPv6 address keeps its brackets.
+    pub fn host(&self) -> &str {
+        self.part(&self.host)
+    }
+
+    /// Sets path and query. The caller passes what is a valid path: ASCII without space, control character or `#`.
+    pub fn set_target(&mut self, path: &str, query: Option<&str>) {
+        self.path = self.store(path);
+        self.query = query.map(|query| self.store(query));
+    }
+
+    /// Sets the authority, and from it the host to route by.
+    pub fn set_authority(&mut self, authority: &str) {
+        self.authority = self.store(authority);
+        let name = host_of(authority);
+        self.host = self.store(name);
+        self.text[self.host.start as usize..].make_ascii_lowercase();
+    }
+
+    /// Forgets the message, keeps the memory.
+    pub fn clear(&mut self) {
+        self.method = Method::Get;
+        self.version = Version::Http11;
+        self.headers.clear();
+        self.text.clear();
+        (self.path, self.query, self.authority, self.host) = (0..0, None, 0..0, 0..0);
+    }
+
+    fn part(&self, range: &Range<u32>) -> &str {
+        &self.text[range.start as usize..range.end as usize]
+    }
+
+    fn store(&mut self, part: &str) -> Range<u32> {
+        let start = self.text.len() as u32;
+        self.text.push_str(part);
+        start..self.text.len() as u32
+    }
+}
+
+/// The response to a request, or an interim one before it.
+#[derive(Clone, Debug, Default)]
+pub struct ResponseHead {
+    /// The status; its reason phrase is not kept, the standard one is written instead.
+    pub status: Status,
+    /// The version the server spoke.
+    pub version: Version,
+    /// End-to-end fields only.
+    pub headers: Headers,
+}
+
+impl ResponseHead {
+    /// Forgets the message, keeps the memory.
+    pub fn clear(&mut self) {
+        self.status = Status::OK;
+        self.version = Version::Http11;
+        self.headers.clear();
+    }
+}
+
+/// The host part of a valid authority, without a trailing dot.
+fn host_of(authority: &str) -> &str {
+    let host = match authority.rfind(']') {
+        Some(end) => &authority[..=end],
+        None => authority
+            .split_once(':')
+            .map_or(authority, |(host, _)| host),
+    };
+    host.strip_suffix('.').unwrap_or(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_to_route_by() {
+        let mut head = RequestHead::default();
+        for (authority, host) in [
+            ("Example.ORG", "example.org"),
+            ("example.org:8080", "example.org"),
+            ("example.org.:80", "example.org"),
+            ("[2001:DB8::1]:443", "[2001:db8::1]"),
+            ("10.0.0.1", "10.0.0.1"),
+            ("", ""),
+        ] {
+            head.set_authority(authority);
+            assert_eq!((head.authority(), head.host()), (authority, host));
+        }
+    }
+
+    #[test]
+    fn a_rewritten_target_replaces_path_and_query() {
+        let mut head = RequestHead::default();
+        head.set_target("/a", Some("b=c"));
+        head.set_target("/longer/than/before", None);
+        assert_eq!((head.path(), head.query()), ("/longer/than/before", None));
+        head.clear();
+        assert_eq!((head.path(), head.query(), head.host()), ("", None, ""));
+    }
+}
