@@ -13,7 +13,7 @@ pub mod registry;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-pub use self::balance::Balancer;
+pub use self::balance::{Balancer, Picked};
 pub use self::registry::{Registry, ServerId, ServiceId};
 
 /// A service of an HTTP or of a TCP router.

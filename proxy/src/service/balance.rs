@@ -2,11 +2,20 @@
 
 use std::sync::Arc;
 
-use super::{Server, Service};
+use super::{LoadBalancer, Server, Service};
 
 /// The balancing state of one worker: a position for each service it has been asked for.
 #[derive(Debug)]
 pub struct Balancer {}
+
+/// A server, and the load balancer it was picked from.
+#[derive(Clone, Copy, Debug)]
+pub struct Picked<'s> {
+    /// Where the request goes.
+    pub server: &'s Arc<Server>,
+    /// How.
+    pub load_balancer: &'s LoadBalancer,
+}
 
 impl Balancer {
     /// The balancer of worker `worker` of `workers`. Each starts at its own share of the cycle, so that the workers
@@ -17,8 +26,8 @@ impl Balancer {
     }
 
     /// The next server of `service`; `None` where it has none left. State for a service whose servers or weights
-    /// changed carries over for those that stayed.
-    pub fn pick(&mut self, service: &Service) -> Option<Arc<Server>> {
+    /// changed carries over for those that stayed. Counts no reference: the request keeps its router alive.
+    pub fn pick<'s>(&mut self, service: &'s Service) -> Option<Picked<'s>> {
         let _ = service;
         todo!()
     }
