@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use weir_common::ring::{self, Candidate, RING_SIZE};
+use weir_common::{address, hash};
+
 use crate::limits::POOL_SERVERS_MAX;
 
 /// The service tree of a steered router: `tcp.services.X.loadBalancer` and `tcp.services.X.weighted`.
@@ -51,7 +54,7 @@ impl std::error::Error for TooManyServers {}
 pub struct Pool {
     name: Arc<str>,
     servers: Vec<PoolServer>,
-    ring: Box<[u16]>,
+    ring: Option<Box<[u16; RING_SIZE]>>,
 }
 
 impl Pool {
@@ -92,24 +95,36 @@ impl Pool {
         &self.servers
     }
 
-    /// Indices into [`Self::servers`]; empty when the pool is.
-    pub fn ring(&self) -> &[u16] {
-        &self.ring
+    /// Each slot an index into [`Self::servers`]; `None` when no server has a share.
+    pub fn ring(&self) -> Option<&[u16; RING_SIZE]> {
+        self.ring.as_deref()
     }
 
-    /// The server of this client, the same in both planes; `None` when the pool has no server with a share. The caller
-    /// passes an IPv4-mapped address as IPv4.
-    pub fn pick(&self, _client: IpAddr) -> Option<&PoolServer> {
-        let slot = 0;
-        self.servers.get(usize::from(*self.ring.get(slot)?))
+    /// The server of this client, the same in both planes; `None` when no server has a share. The caller passes an
+    /// IPv4-mapped address as IPv4.
+    pub fn pick(&self, client: IpAddr) -> Option<&PoolServer> {
+        let hash = match client {
+            IpAddr::V4(client) => hash::client(CLIENT_SEED, address::v4(client)),
+            IpAddr::V6(client) => hash::client(CLIENT_SEED, address::v6(client)),
+        };
+        let server = self.ring.as_deref()?[ring::slot(hash)];
+        self.servers.get(usize::from(server))
     }
 }
+
+/// Seed of the client hash. A constant: a client keeps its server over restarts and on every edge of a site.
+pub const CLIENT_SEED: u64 = 0x77_65_69_72;
 
 /// The largest total of all shares of a pool: far finer than a ring slot.
 const SHARES_TOTAL_MAX: u64 = 1 << 24;
 
-fn ring_of(_servers: &[PoolServer]) -> Box<[u16]> {
-    Box::new([])
+fn ring_of(servers: &[PoolServer]) -> Option<Box<[u16; RING_SIZE]>> {
+    let numbered = (0u16..).zip(servers);
+    let mut candidates: Vec<Candidate> = numbered
+        .map(|(index, server)| Candidate::new(server.addr, index, server.share))
+        .collect();
+    let mut ring = Box::new([0; RING_SIZE]);
+    (ring::fill(&mut ring, &mut candidates) > 0).then_some(ring)
 }
 
 impl PoolTree {
@@ -188,4 +203,92 @@ fn lcm(a: u64, b: u64) -> Option<u64> {
 
 fn gcd(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { gcd(b, a % b) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(host: u8) -> SocketAddr {
+        SocketAddr::from(([10, 0, 0, host], 443))
+    }
+
+    fn servers(weights: &[u32]) -> PoolTree {
+        PoolTree::Servers((1..).map(server).zip(weights.iter().copied()).collect())
+    }
+
+    fn shares(tree: &PoolTree) -> Vec<u32> {
+        Pool::new("pool".into(), tree)
+            .unwrap()
+            .servers()
+            .iter()
+            .map(|server| server.share)
+            .collect()
+    }
+
+    #[test]
+    fn shares_are_the_weights_in_lowest_terms() {
+        assert_eq!(shares(&servers(&[3, 1])), [3, 1]);
+        assert_eq!(shares(&servers(&[300, 100])), [3, 1]);
+        assert_eq!(shares(&servers(&[1, 1, 1])), [1, 1, 1]);
+        assert_eq!(shares(&servers(&[1, 0, 1])), [1, 1]);
+    }
+
+    #[test]
+    fn nested_weights_multiply() {
+        let inner = PoolTree::Servers(vec![(server(3), 1), (server(4), 2)]);
+        let tree = PoolTree::Weighted(vec![(servers(&[1, 1]), 3), (inner, 1)]);
+        // 3/8, 3/8, 1/12, 2/12
+        assert_eq!(shares(&tree), [9, 9, 2, 4]);
+    }
+
+    #[test]
+    fn a_server_in_two_services_has_the_sum() {
+        let tree = PoolTree::Weighted(vec![(servers(&[1, 1]), 1), (servers(&[1]), 1)]);
+        assert_eq!(shares(&tree), [3, 1]);
+    }
+
+    #[test]
+    fn weights_without_a_small_common_total_are_rounded_and_none_is_lost() {
+        let other = PoolTree::Servers(vec![(server(8), 999_961), (server(9), 1)]);
+        let tree = PoolTree::Weighted(vec![(servers(&[999_983, 1]), 1), (other, 1)]);
+        let shares = shares(&tree);
+        assert_eq!(shares.iter().sum::<u32>(), SHARES_TOTAL_MAX as u32);
+        assert_eq!(shares[1..], [8, SHARES_TOTAL_MAX as u32 / 2 - 8, 8]);
+    }
+
+    #[test]
+    fn a_pool_without_shares_picks_nobody() {
+        for tree in [
+            servers(&[]),
+            servers(&[0]),
+            PoolTree::Weighted(vec![(servers(&[]), 1)]),
+        ] {
+            let pool = Pool::new("pool".into(), &tree).unwrap();
+            assert_eq!(pool.pick(IpAddr::from([192, 0, 2, 1])), None);
+        }
+    }
+
+    #[test]
+    fn clients_spread_by_share_and_stay() {
+        let pool = Pool::new("pool".into(), &servers(&[3, 1])).unwrap();
+        let clients = || (0..4096u32).map(|host| IpAddr::from((0xc000_0000 + host).to_be_bytes()));
+        let first = clients()
+            .filter(|client| pool.pick(*client).unwrap().addr == server(1))
+            .count();
+        assert!(
+            (2900..3250).contains(&first),
+            "{first} of 4096 at weight 3 of 4"
+        );
+        let again = Pool::new("other".into(), &servers(&[3, 1])).unwrap();
+        assert!(clients().all(|client| pool.pick(client) == again.pick(client)));
+    }
+
+    #[test]
+    fn more_servers_than_a_pool_holds_are_refused() {
+        let many =
+            (0..=POOL_SERVERS_MAX as u16).map(|n| (SocketAddr::from(([10, 0, 0, 1], n + 1)), 1));
+        let refused = Pool::new("pool".into(), &PoolTree::Servers(many.collect())).unwrap_err();
+        assert_eq!(refused.found, POOL_SERVERS_MAX + 1);
+    }
 }
