@@ -1,2 +1,96 @@
-//! `cargo xtask`: one door for everything done with this repository.
-fn main() {}
+//! `cargo xtask`: one door for everything done with this repository. Each command first makes sure that it has what it
+//! needs (see `setup`), so that on a fresh machine every one of them can be the first.
+
+mod check;
+mod ebpf;
+mod setup;
+mod shell;
+mod suite;
+mod tidy;
+
+use std::env;
+use std::process::ExitCode;
+
+use shell::Outcome;
+
+struct Command {
+    name: &'static str,
+    arguments: &'static str,
+    about: &'static str,
+    run: fn(&[String]) -> Outcome,
+}
+
+const COMMANDS: &[Command] = &[
+    Command {
+        name: "setup",
+        arguments: "",
+        about: "Install what the other commands need, or print the commands that would",
+        run: |arguments| none(arguments).and_then(|()| setup::everything()),
+    },
+    Command {
+        name: "build-ebpf",
+        arguments: "",
+        about: "Build the XDP object, which the next cargo build embeds",
+        run: |arguments| none(arguments).and_then(|()| ebpf::build_or_explain()),
+    },
+    Command {
+        name: "test",
+        arguments: "[NAME]",
+        about: "Run every test, or those whose name contains NAME, and count what was skipped and why",
+        run: suite::run,
+    },
+    Command {
+        name: "check",
+        arguments: "",
+        about: "Everything a change must pass: formatting, lints, tests, documentation, tidiness",
+        run: |arguments| none(arguments).and_then(|()| check::run_all()),
+    },
+    Command {
+        name: "tidy",
+        arguments: "",
+        about: "Only the repository's own rules: layers, file sizes, unsafe, words",
+        run: |arguments| none(arguments).and_then(|()| tidy::run()),
+    },
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let name = arguments.first().map_or("", String::as_str);
+    let Some(command) = COMMANDS.iter().find(|command| command.name == name) else {
+        usage();
+        return if name == "help" {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        };
+    };
+    match (command.run)(&arguments[1..]) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("xtask {name}: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn usage() {
+    eprintln!("usage: cargo xtask <command>\n");
+    for Command {
+        name,
+        arguments,
+        about,
+        ..
+    } in COMMANDS
+    {
+        eprintln!("  {:<20} {about}", format!("{name} {arguments}"));
+    }
+}
+
+fn none(arguments: &[String]) -> Outcome {
+    match arguments.first() {
+        None => Ok(()),
+        Some(first) => {
+            Err(format!("unexpected argument {first:?}; this command takes none").into())
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! What the server answers to which path.
 
-use std::io::{self, BufRead, Write};
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
@@ -80,7 +80,7 @@ fn argument(path: &str, prefix: &str) -> Option<u64> {
     path.strip_prefix(prefix)?.parse().ok()
 }
 
-fn upload(stream: &mut (impl Peer + BufRead), head: &Head, node: &str) -> io::Result<()> {
+fn upload(stream: &mut impl Peer, head: &Head, node: &str) -> io::Result<()> {
     let (mut length, mut hash) = (0, Context::new(&SHA256));
     read_body(stream, head, |piece| {
         length += piece.len();

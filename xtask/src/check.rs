@@ -1,0 +1,48 @@
+//! `cargo xtask check`: what every change must pass, and the very command that CI runs. Cheap checks come first.
+
+use crate::setup::{Need, ensure};
+use crate::shell::{Outcome, cargo, run};
+use crate::{ebpf, suite, tidy};
+
+/// Runs every check and stops at the first that fails.
+pub fn run_all() -> Outcome {
+    ensure(&[Need::Compiler, Need::RustComponents])?;
+    step("tidy", tidy::run)?;
+    step("fmt", || run(&mut cargo(&["fmt", "--all", "--check"])))?;
+    step("fmt of the eBPF program", || {
+        run(&mut cargo(&[
+            "fmt",
+            "--manifest-path",
+            "ebpf/Cargo.toml",
+            "--check",
+        ]))
+    })?;
+    step("build-ebpf", ebpf::build_if_possible)?;
+    step("clippy", || {
+        run(&mut cargo(&[
+            "clippy",
+            "--quiet",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ]))
+    })?;
+    step("test", || suite::run(&[]))?;
+    step("doc", || {
+        let mut doc = cargo(&[
+            "doc",
+            "--quiet",
+            "--workspace",
+            "--no-deps",
+            "--document-private-items",
+        ]);
+        run(doc.env("RUSTDOCFLAGS", "-D warnings"))
+    })
+}
+
+fn step(name: &str, work: impl FnOnce() -> Outcome) -> Outcome {
+    println!("check: {name}");
+    work().map_err(|failure| format!("{name}: {failure}").into())
+}
