@@ -11,6 +11,16 @@ pub const SERVICE_WEIGHT_MAX: u32 = 1_000_000;
 /// `weighted` services inside each other. Deeper is taken for a mistake; bounds recursion while picking.
 pub const SERVICE_DEPTH_MAX: usize = 8;
 
+/// Length of one rule in bytes: far above rules written by hand, a bound for generated ones.
+pub const RULE_BYTES_MAX: usize = 65_536;
+/// `!` and parentheses inside each other in one rule; bounds recursion.
+pub const RULE_DEPTH_MAX: usize = 64;
+
+/// Services in use at any one time, HTTP and TCP together.
+pub const SERVICES_MAX: usize = 65_536;
+/// Picks that a worker may skip at most to reach its own start in a service's cycle; bounds the first pick's cost.
+pub const BALANCE_START_STEPS_MAX: i64 = 1_024;
+
 // Reading configuration.
 
 /// Quiet time after the last change of a rule file before it is read: rsync writes a set file by file.

@@ -8,6 +8,8 @@
 //! whose arguments are Go string literals: raw between backticks, or double-quoted with escapes.
 //! Source: <https://doc.traefik.io/traefik/reference/routing-configuration/http/routing/rules-and-priority/>.
 
+mod arguments;
+pub mod host;
 pub mod http;
 pub mod syntax;
 pub mod tcp;
@@ -15,6 +17,7 @@ pub mod tcp;
 use std::sync::Arc;
 
 pub use self::http::{HttpMatcher, RequestView};
+use self::syntax::Expression;
 pub use self::syntax::{Call, RuleError};
 pub use self::tcp::TcpMatcher;
 
@@ -52,8 +55,11 @@ pub enum Tree<M> {
 impl<M: Matcher> Rule<M> {
     /// Parses and checks `text`.
     pub fn parse(text: &str) -> Result<Self, RuleError> {
-        let _ = text;
-        todo!()
+        let tree = build(&syntax::parse(text)?, false)?;
+        Ok(Self {
+            text: text.into(),
+            tree,
+        })
     }
 }
 
@@ -74,6 +80,23 @@ impl<M> Rule<M> {
     }
 }
 
+/// The tree of an expression, or of its negation: De Morgan pushes `!` down to the matchers.
+fn build<M: Matcher>(expression: &Expression, negated: bool) -> Result<Tree<M>, RuleError> {
+    let parts = |parts: &[Expression]| {
+        parts
+            .iter()
+            .map(|part| build(part, negated))
+            .collect::<Result<Vec<Tree<M>>, _>>()
+    };
+    Ok(match (expression, negated) {
+        (Expression::Call(call), false) => Tree::Is(M::from_call(call)?),
+        (Expression::Call(call), true) => Tree::Not(M::from_call(call)?),
+        (Expression::Not(inner), _) => return build(inner, !negated),
+        (Expression::And(all), false) | (Expression::Or(all), true) => Tree::All(parts(all)?),
+        (Expression::Or(any), false) | (Expression::And(any), true) => Tree::Any(parts(any)?),
+    })
+}
+
 impl<M> Tree<M> {
     fn holds(&self, test: &impl Fn(&M) -> bool) -> bool {
         match self {
@@ -84,3 +107,6 @@ impl<M> Tree<M> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,11 +10,12 @@ pub mod balance;
 pub mod pool;
 pub mod registry;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 pub use self::balance::{Balancer, Picked};
-pub use self::registry::{Registry, ServerId, ServiceId};
+pub use self::registry::{Lease, Protocol, Registry, ServerId, ServiceId};
 
 /// A service of an HTTP or of a TCP router.
 #[derive(Debug)]
@@ -26,7 +27,30 @@ pub struct Service {
     /// What it does with a request.
     pub kind: ServiceKind,
     /// Changes with the children and their weights; equal means that balancing state fits as it is.
-    pub shape: u64,
+    shape: u64,
+    /// Keeps `id`.
+    #[expect(dead_code, reason = "held for its count alone")]
+    lease: Lease,
+}
+
+impl Service {
+    /// The service of this identity. Children of a weighted service have servers.
+    pub fn new((id, lease): (ServiceId, Lease), name: Arc<str>, kind: ServiceKind) -> Self {
+        let mut shape = DefaultHasher::new();
+        kind.children().for_each(|child| child.hash(&mut shape));
+        Self {
+            id,
+            name,
+            kind,
+            shape: shape.finish(),
+            lease,
+        }
+    }
+
+    /// Whether no request can be served.
+    pub fn is_empty(&self) -> bool {
+        self.kind.children().next().is_none()
+    }
 }
 
 /// What a service does with a request.
@@ -36,6 +60,40 @@ pub enum ServiceKind {
     LoadBalancer(LoadBalancer),
     /// Smooth weighted round robin over services.
     Weighted(Vec<WeightedService>),
+}
+
+/// A server or service and its weight, as balancing sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Child {
+    key: ChildKey,
+    weight: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum ChildKey {
+    Server(ServerId),
+    Service(ServiceId),
+}
+
+impl ServiceKind {
+    fn children(&self) -> impl Iterator<Item = Child> {
+        let (servers, services): (&[_], &[_]) = match self {
+            ServiceKind::LoadBalancer(balancer) => (&balancer.servers, &[]),
+            ServiceKind::Weighted(services) => (&[], services),
+        };
+        let server = |server: &Arc<Server>| Child {
+            key: ChildKey::Server(server.id),
+            weight: server.weight,
+        };
+        let service = |entry: &WeightedService| Child {
+            key: ChildKey::Service(entry.service.id),
+            weight: entry.weight,
+        };
+        servers
+            .iter()
+            .map(server)
+            .chain(services.iter().map(service))
+    }
 }
 
 /// `loadBalancer` of a service.
@@ -71,6 +129,8 @@ pub struct Server {
     pub addresses: Box<[SocketAddr]>,
     /// At least 1.
     pub weight: u32,
+    /// Keeps `id`.
+    pub lease: Lease,
 }
 
 /// How to talk to a server.

@@ -1,12 +1,22 @@
-//! Smooth weighted round robin, by worker. Pure: no clock, no randomness.
+//! Smooth weighted round robin, by worker. Pure: no clock, no randomness, no sharing.
+//!
+//! The algorithm is nginx's: before each pick every child's credit grows by its weight, the richest is picked and pays
+//! the sum of all weights. Over a cycle of that sum each child is picked exactly as often as its weight says, and
+//! picks of one child lie as far apart as they can. Invariant: the credits of a service sum up to 0.
 
 use std::sync::Arc;
 
-use super::{LoadBalancer, Server, Service};
+use super::{Child, ChildKey, LoadBalancer, Server, Service, ServiceId, ServiceKind};
+use crate::limits::BALANCE_START_STEPS_MAX;
 
 /// The balancing state of one worker: a position for each service it has been asked for.
 #[derive(Debug)]
-pub struct Balancer {}
+pub struct Balancer {
+    worker: usize,
+    workers: usize,
+    /// By the slot of the service.
+    positions: Vec<Option<Position>>,
+}
 
 /// A server, and the load balancer it was picked from.
 #[derive(Clone, Copy, Debug)]
@@ -18,23 +28,127 @@ pub struct Picked<'s> {
 }
 
 impl Balancer {
-    /// The balancer of worker `worker` of `workers`. Each starts at its own share of the cycle, so that the workers
-    /// together keep the weights from the first requests on.
+    /// The balancer of worker `worker` (from 0) of `workers`. Each starts at its own share of the cycle, so that the
+    /// workers together keep the weights from the first requests on.
     pub fn new(worker: usize, workers: usize) -> Self {
-        let _ = (worker, workers);
-        Self {}
+        Self {
+            worker,
+            workers: workers.max(1),
+            positions: Vec::new(),
+        }
     }
 
-    /// The next server of `service`; `None` where it has none left. State for a service whose servers or weights
-    /// changed carries over for those that stayed. Counts no reference: the request keeps its router alive.
+    /// The next server of `service`; `None` where it has none. State for a service whose servers or weights changed
+    /// carries over for those that stayed. Counts no reference: the request keeps its router alive.
     pub fn pick<'s>(&mut self, service: &'s Service) -> Option<Picked<'s>> {
-        let _ = service;
-        todo!()
+        if service.is_empty() {
+            return None;
+        }
+        let index = self.position(service).advance();
+        match &service.kind {
+            ServiceKind::LoadBalancer(load_balancer) => {
+                let server = load_balancer.servers.get(index)?;
+                Some(Picked {
+                    server,
+                    load_balancer,
+                })
+            }
+            ServiceKind::Weighted(services) => self.pick(&services.get(index)?.service),
+        }
     }
 
-    /// Forgets services that are not among `live`; call after a new snapshot.
-    pub fn retain(&mut self, live: impl Fn(super::ServiceId) -> bool) {
-        let _ = live;
-        todo!()
+    /// The position in this service, as it is now.
+    fn position(&mut self, service: &Service) -> &mut Position {
+        let slot = service.id.slot();
+        if slot >= self.positions.len() {
+            self.positions.resize_with(slot + 1, || None);
+        }
+        let position = &mut self.positions[slot];
+        let same_service = |position: &Position| position.service == service.id;
+        match position.take().filter(same_service) {
+            Some(old) if old.shape == service.shape => position.insert(old),
+            Some(old) => position.insert(Position::new(service).continuing(&old)),
+            None => {
+                let mut fresh = Position::new(service);
+                let cycle = fresh.total().min(BALANCE_START_STEPS_MAX);
+                // Both factors are small: a core count and a limit.
+                let start = self.worker as i64 * cycle / self.workers as i64;
+                (0..start).for_each(|_| {
+                    fresh.advance();
+                });
+                position.insert(fresh)
+            }
+        }
     }
 }
+
+/// Where a worker stands in the cycle of one service.
+#[derive(Debug)]
+struct Position {
+    service: ServiceId,
+    shape: u64,
+    children: Vec<Credit>,
+}
+
+#[derive(Debug)]
+struct Credit {
+    key: ChildKey,
+    weight: i64,
+    credit: i64,
+}
+
+impl Position {
+    fn new(service: &Service) -> Self {
+        let credit = |Child { key, weight }| Credit {
+            key,
+            weight: i64::from(weight),
+            credit: 0,
+        };
+        let children = service.kind.children().map(credit).collect();
+        Self {
+            service: service.id,
+            shape: service.shape,
+            children,
+        }
+    }
+
+    fn total(&self) -> i64 {
+        self.children.iter().map(|child| child.weight).sum()
+    }
+
+    /// The next child, by index. There is at least one.
+    fn advance(&mut self) -> usize {
+        let total = self.total();
+        let mut richest = 0;
+        for index in 0..self.children.len() {
+            self.children[index].credit += self.children[index].weight;
+            if self.children[index].credit > self.children[richest].credit {
+                richest = index;
+            }
+        }
+        self.children[richest].credit -= total;
+        richest
+    }
+
+    /// Takes the credits over from a former shape of the same service, in proportion to the sums of weights.
+    fn continuing(mut self, old: &Position) -> Self {
+        let (total, old_total) = (self.total(), old.total().max(1));
+        for child in &mut self.children {
+            let before = old.children.iter().find(|before| before.key == child.key);
+            let scaled = |credit: i64| {
+                (i128::from(credit) * i128::from(total) / i128::from(old_total)) as i64
+            };
+            child.credit = before.map_or(0, |before| scaled(before.credit));
+        }
+        let sum: i64 = self.children.iter().map(|child| child.credit).sum();
+        let count = self.children.len() as i64;
+        for (index, child) in self.children.iter_mut().enumerate() {
+            child.credit -=
+                sum.div_euclid(count) + i64::from((index as i64) < sum.rem_euclid(count));
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests;

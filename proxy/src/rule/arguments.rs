@@ -1,0 +1,78 @@
+//! What every matcher checks of its call: the name in the spellings Traefik takes, and the count of arguments.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::syntax::{Argument, Call, RuleError};
+
+/// Whether `written` is the matcher `declared`: as declared, all lower, all upper, or only the first letter upper,
+/// which are the four spellings Traefik registers.
+pub(super) fn is_named(written: &str, declared: &str) -> bool {
+    let lower = declared.to_ascii_lowercase();
+    let (first, rest) = declared.split_at(1);
+    written == declared
+        || written == lower
+        || written == declared.to_ascii_uppercase()
+        || written
+            .strip_prefix(first)
+            .is_some_and(|tail| tail == rest.to_ascii_lowercase())
+}
+
+/// The only argument of a call, not empty.
+pub(super) fn single(call: &Call) -> Result<&Argument, RuleError> {
+    let name = &call.name;
+    match call.arguments.as_slice() {
+        [argument] if argument.text.is_empty() => Err(RuleError::new(
+            argument.offset,
+            "an empty string",
+            format!("one argument for {name}"),
+        )),
+        [argument] => Ok(argument),
+        [] => Err(RuleError::new(
+            call.offset,
+            format!("{name}()"),
+            format!("one argument for {name}"),
+        )),
+        [_, second, ..] => {
+            let found = format!("{} arguments for {name}", call.arguments.len());
+            Err(RuleError::new(second.offset, found, "one")
+                .remedy(format!("write {name}(`a`) || {name}(`b`)")))
+        }
+    }
+}
+
+/// The network of a ClientIP call: an address or a CIDR, either family; IPv4-mapped IPv6 becomes IPv4.
+pub(super) fn network(call: &Call) -> Result<IpNet, RuleError> {
+    let argument = single(call)?;
+    let found = || format!("{:?}", argument.text);
+    let allowed = "an IP address or CIDR such as 10.0.0.0/8 or 2001:db8::/32";
+    let wrong = |remedy: &str| RuleError::new(argument.offset, found(), allowed).remedy(remedy);
+    let (address, length) = match argument.text.split_once('/') {
+        Some((address, length)) => (address, Some(length)),
+        None => (argument.text.as_str(), None),
+    };
+    let address: IpAddr = address.parse().map_err(|_| wrong(""))?;
+    let Some(length) = length else {
+        return Ok(IpNet::from(address.to_canonical()));
+    };
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    let length = length
+        .parse::<u8>()
+        .ok()
+        .filter(|length| *length <= most)
+        .ok_or_else(|| wrong(&format!("use a prefix length from 0 to {most}")))?;
+    Ok(unmapped(address, length).trunc())
+}
+
+/// The network, in IPv4 if it lies wholly among the IPv4-mapped addresses.
+fn unmapped(address: IpAddr, length: u8) -> IpNet {
+    const MAPPED_BITS: u8 = 96;
+    let (address, length) = match (address.to_canonical(), address) {
+        (IpAddr::V4(v4), IpAddr::V6(_)) if length >= MAPPED_BITS => {
+            (IpAddr::V4(v4), length - MAPPED_BITS)
+        }
+        _ => (address, length),
+    };
+    IpNet::new_assert(address, length)
+}
