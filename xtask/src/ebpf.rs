@@ -113,6 +113,7 @@ fn build(route: Route) -> Outcome {
     command
         .args([
             "--quiet",
+            "--locked",
             "--release",
             "--target",
             "bpfel-unknown-none",

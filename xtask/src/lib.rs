@@ -2,4 +2,5 @@
 //! tests use its network namespaces and its origin server. It uses nothing of the proxy.
 
 pub mod backend;
+pub mod lab;
 pub mod netns;

@@ -3,13 +3,16 @@
 //! Names begin with `wx` and hold this process's id, so that several runs share one machine. A namespace is entered by
 //! `setns` of a thread, never by `ip netns exec`: that would mount a new /sys, in which the pinned maps cannot be seen.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::sched::{CloneFlags, setns};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 /// A network namespace with its loopback device up. Clones share it; the last one removes it.
 #[derive(Clone, Debug)]
@@ -67,6 +70,16 @@ impl Namespace {
         })
     }
 
+    /// Sets a sysctl of this namespace, named by its path under /proc/sys.
+    ///
+    /// # Errors
+    /// When the kernel has no such key or refuses the value.
+    pub fn sysctl(&self, key: &str, value: &str) -> io::Result<()> {
+        let path = Path::new("/proc/sys").join(key);
+        let explain = |error: io::Error| io::Error::other(format!("{}: {error}", path.display()));
+        self.within(|| fs::write(&path, value)).map_err(explain)
+    }
+
     /// Runs `ip` with these arguments on this namespace.
     ///
     /// # Errors
@@ -103,6 +116,40 @@ pub fn join(left: (&Namespace, &str), right: (&Namespace, &str)) -> io::Result<(
     right.0.ip(&["link", "set", right.1, "up"])
 }
 
+/// Removes what runs left behind that were killed: their namespaces, and the processes still in them. Runs whose
+/// process is alive are left alone.
+///
+/// # Errors
+/// When a namespace cannot be removed.
+pub fn sweep() -> io::Result<()> {
+    let Ok(names) = fs::read_dir("/run/netns") else {
+        return Ok(());
+    };
+    for name in names.filter_map(|entry| entry.ok()?.file_name().into_string().ok()) {
+        if owner(&name).is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            let inside = Command::new("ip")
+                .args(["netns", "pids", &name])
+                .output()?
+                .stdout;
+            for pid in String::from_utf8_lossy(&inside)
+                .lines()
+                .filter_map(|pid| pid.parse().ok())
+            {
+                // It may have ended meanwhile.
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            }
+            ip(&["netns", "del", &name])?;
+        }
+    }
+    Ok(())
+}
+
+/// The process id in the name of one of our namespaces.
+fn owner(name: &str) -> Option<&str> {
+    let (pid, _) = name.strip_prefix("wx")?.split_once('.')?;
+    pid.bytes().all(|byte| byte.is_ascii_digit()).then_some(pid)
+}
+
 fn ip(arguments: &[&str]) -> io::Result<()> {
     let output = Command::new("ip").args(arguments).output()?;
     if output.status.success() {
@@ -114,4 +161,16 @@ fn ip(arguments: &[&str]) -> io::Result<()> {
         arguments.join(" "),
         reason.trim()
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_names_have_an_owner() {
+        assert_eq!(owner("wx12.0-edge"), Some("12"));
+        assert_eq!(owner("wxyz.0-edge"), None);
+        assert_eq!(owner("edge"), None);
+    }
 }
