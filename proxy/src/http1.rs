@@ -8,11 +8,16 @@
 //! return says how many of them are used up. The counterpart that reads and writes sockets is `exchange`.
 
 mod body;
+mod chunk_line;
 mod encode;
+mod fields;
 mod framing;
+mod lines;
 mod reject;
 mod request;
 mod response;
+mod target;
+mod trailers;
 
 pub use body::{BodyDecoder, Step};
 pub use encode::{chunk_head, encode_request, encode_response, last_chunk, simple_response};

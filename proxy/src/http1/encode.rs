@@ -1,48 +1,226 @@
 //! Messages to bytes. Everything is appended to the caller's buffer.
 
 use super::{Announce, ConnectionField};
-use crate::http::{Headers, RequestHead, ResponseHead, Status};
+use crate::http::{Headers, RequestHead, ResponseHead, Status, name};
 
 /// A request to a server, in HTTP/1.1: `head` with its own authority as `Host`, unless `host` is another one
 /// (`passHostHeader: false`).
 pub fn encode_request(
-    _head: &RequestHead,
-    _host: Option<&str>,
-    _body: Announce,
-    _connection: ConnectionField,
-    _out: &mut Vec<u8>,
+    head: &RequestHead,
+    host: Option<&str>,
+    body: Announce,
+    connection: ConnectionField,
+    out: &mut Vec<u8>,
 ) {
-    todo!()
+    out.extend_from_slice(head.method.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(head.path().as_bytes());
+    if let Some(query) = head.query() {
+        out.push(b'?');
+        out.extend_from_slice(query.as_bytes());
+    }
+    out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
+    out.extend_from_slice(host.unwrap_or(head.authority()).as_bytes());
+    out.extend_from_slice(b"\r\n");
+    encode_fields(&head.headers, body, connection, out);
 }
 
 /// A response to a client, final or interim; the status line says HTTP/1.1 to every client (RFC 9110 section 2.5).
 pub fn encode_response(
-    _head: &ResponseHead,
-    _body: Announce,
-    _connection: ConnectionField,
-    _out: &mut Vec<u8>,
+    head: &ResponseHead,
+    body: Announce,
+    connection: ConnectionField,
+    out: &mut Vec<u8>,
 ) {
-    todo!()
+    encode_status_line(head.status, out);
+    encode_fields(&head.headers, body, connection, out);
 }
 
 /// What goes before the bytes of a chunk of `size` bytes, at least one; after them comes `\r\n`.
-pub fn chunk_head(_size: usize, _out: &mut Vec<u8>) {
-    todo!()
+pub fn chunk_head(size: usize, out: &mut Vec<u8>) {
+    debug_assert!(size > 0, "an empty chunk ends the body");
+    let digits = (usize::BITS - size.leading_zeros()).div_ceil(4).max(1);
+    for place in (0..digits).rev() {
+        out.push(b"0123456789abcdef"[size >> (place * 4) & 0xf]);
+    }
+    out.extend_from_slice(b"\r\n");
 }
 
 /// The end of a chunked body.
-pub fn last_chunk(_trailers: Option<&Headers>, _out: &mut Vec<u8>) {
-    todo!()
+pub fn last_chunk(trailers: Option<&Headers>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"0\r\n");
+    for (name, value) in trailers.iter().flat_map(|trailers| trailers.iter()) {
+        encode_field(name.as_bytes(), value, out);
+    }
+    out.extend_from_slice(b"\r\n");
 }
 
 /// A whole response by weir itself: a line of plain text, as Traefik writes it (`404 page not found`), or the status in
 /// words. `date` as from `http::date::imf_fixdate`; to HEAD (`head_only`) the body is announced but not sent.
 pub fn simple_response(
-    _status: Status,
-    _date: &[u8],
-    _head_only: bool,
-    _connection: ConnectionField,
-    _out: &mut Vec<u8>,
+    status: Status,
+    date: &[u8],
+    head_only: bool,
+    connection: ConnectionField,
+    out: &mut Vec<u8>,
 ) {
-    todo!()
+    let text = match status {
+        Status::NOT_FOUND => "404 page not found\n",
+        Status::SERVICE_UNAVAILABLE => "no available server\n",
+        _ => status.reason(),
+    };
+    encode_status_line(status, out);
+    encode_field(b"Content-Type", b"text/plain; charset=utf-8", out);
+    encode_field(b"X-Content-Type-Options", b"nosniff", out);
+    encode_field(b"Date", date, out);
+    encode_fields(
+        &Headers::new(),
+        Announce::Length(text.len() as u64),
+        connection,
+        out,
+    );
+    if !head_only {
+        out.extend_from_slice(text.as_bytes());
+    }
+}
+
+fn encode_status_line(status: Status, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    encode_decimal(u64::from(status.code()), out);
+    out.push(b' ');
+    out.extend_from_slice(status.reason().as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// All fields and the empty line.
+fn encode_fields(
+    headers: &Headers,
+    body: Announce,
+    connection: ConnectionField,
+    out: &mut Vec<u8>,
+) {
+    for (name, value) in headers.iter() {
+        if !name.is(name::UPGRADE) || connection == ConnectionField::Upgrade {
+            encode_field(name.as_bytes(), value, out);
+        }
+    }
+    match body {
+        Announce::Nothing => {}
+        Announce::Length(length) => {
+            out.extend_from_slice(b"Content-Length: ");
+            encode_decimal(length, out);
+            out.extend_from_slice(b"\r\n");
+        }
+        Announce::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+    }
+    out.extend_from_slice(match connection {
+        ConnectionField::Omit => b"\r\n",
+        ConnectionField::KeepAlive => b"Connection: keep-alive\r\n\r\n",
+        ConnectionField::Close => b"Connection: close\r\n\r\n",
+        ConnectionField::Upgrade => b"Connection: Upgrade\r\n\r\n",
+    });
+}
+
+fn encode_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn encode_decimal(mut number: u64, out: &mut Vec<u8>) {
+    let mut digits = [0; 20];
+    let mut start = digits.len();
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[start..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::Name;
+
+    fn text(out: Vec<u8>) -> String {
+        String::from_utf8(out).expect("ASCII")
+    }
+
+    #[test]
+    fn requests() {
+        let mut head = RequestHead::default();
+        head.set_target("/a", Some("b"));
+        head.set_authority("a.example:1");
+        head.headers.append(Name::literal("X"), b"1");
+        head.headers.append(name::UPGRADE, b"websocket");
+        let mut out = Vec::new();
+        encode_request(
+            &head,
+            None,
+            Announce::Length(3),
+            ConnectionField::Omit,
+            &mut out,
+        );
+        assert_eq!(
+            text(out),
+            "GET /a?b HTTP/1.1\r\nHost: a.example:1\r\nX: 1\r\nContent-Length: 3\r\n\r\n"
+        );
+        let mut out = Vec::new();
+        encode_request(
+            &head,
+            Some("b"),
+            Announce::Nothing,
+            ConnectionField::Upgrade,
+            &mut out,
+        );
+        assert_eq!(
+            text(out),
+            "GET /a?b HTTP/1.1\r\nHost: b\r\nX: 1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn responses() {
+        let head = ResponseHead {
+            status: Status::IM_USED,
+            ..ResponseHead::default()
+        };
+        let mut out = Vec::new();
+        encode_response(&head, Announce::Chunked, ConnectionField::Close, &mut out);
+        assert_eq!(
+            text(out),
+            "HTTP/1.1 226 IM Used\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn simple_responses() {
+        let mut out = Vec::new();
+        let date = crate::http::date::imf_fixdate(0);
+        simple_response(
+            Status::NOT_FOUND,
+            &date,
+            false,
+            ConnectionField::KeepAlive,
+            &mut out,
+        );
+        let expected = "HTTP/1.1 404 Not Found\r\nContent-Type: text/plain; charset=utf-8\r\n\
+            X-Content-Type-Options: nosniff\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nContent-Length: 19\r\n\
+            Connection: keep-alive\r\n\r\n404 page not found\n";
+        assert_eq!(text(out), expected);
+    }
+
+    #[test]
+    fn chunk_heads() {
+        for size in [1, 9, 10, 15, 16, 255, 256, 65_536, usize::MAX] {
+            let mut out = Vec::new();
+            chunk_head(size, &mut out);
+            assert_eq!(text(out), format!("{size:x}\r\n"));
+        }
+    }
 }

@@ -1,0 +1,86 @@
+//! The fields after a chunked body (RFC 9112 section 7.1.2).
+
+use super::{Reason, fields};
+use crate::http::{Headers, hop, name};
+use crate::limits;
+
+/// A trailer section while it arrives, and its fields once it is whole.
+#[derive(Clone, Debug, Default)]
+pub(super) struct TrailerSection {
+    text: Vec<u8>,
+    line_start: usize,
+    lines: usize,
+    fields: Headers,
+}
+
+impl TrailerSection {
+    /// Takes bytes up to the empty line that ends the section: how many, and whether it has ended. The usual section
+    /// is that empty line alone, for which nothing is allocated.
+    pub(super) fn feed(
+        section: &mut Option<Box<Self>>,
+        input: &[u8],
+    ) -> Result<(usize, bool), Reason> {
+        if section.is_none() && input.starts_with(b"\r\n") {
+            return Ok((2, true));
+        }
+        section.get_or_insert_default().take_line(input)
+    }
+
+    /// The fields that may be forwarded; empty before the end of the section.
+    pub(super) fn fields(&self) -> &Headers {
+        &self.fields
+    }
+
+    fn take_line(&mut self, input: &[u8]) -> Result<(usize, bool), Reason> {
+        let line_feed = memchr::memchr(b'\n', input);
+        let taken = line_feed.map_or(input.len(), |at| at + 1);
+        if self.text.len() + taken > limits::TRAILER_BYTES_MAX {
+            return Err(Reason::TrailersTooLarge);
+        }
+        self.text.extend_from_slice(&input[..taken]);
+        if line_feed.is_none() {
+            return Ok((taken, false));
+        }
+        let line = &self.text[self.line_start..];
+        if !line.ends_with(b"\r\n") {
+            return Err(Reason::TrailerSyntax);
+        }
+        if line.len() > 2 {
+            self.line_start = self.text.len();
+            self.lines += 1;
+            return Ok((taken, false));
+        }
+        self.finish()?;
+        Ok((taken, true))
+    }
+
+    fn finish(&mut self) -> Result<(), Reason> {
+        if self.lines > limits::TRAILER_FIELDS_MAX {
+            return Err(Reason::TrailersTooLarge);
+        }
+        fields::tokenise(&self.text, self.lines, &mut self.fields)
+            .map_err(|_| Reason::TrailerSyntax)?;
+        self.fields.retain(|name, _| {
+            !hop::is_hop_by_hop(name) && !FORBIDDEN.iter().any(|forbidden| name.is(*forbidden))
+        });
+        Ok(())
+    }
+}
+
+/// What must not come after a body, since it decides about framing, routing or trust (RFC 9110 section 6.5.1). Such
+/// fields are dropped, the others stay trailers: weir never merges them into the head.
+const FORBIDDEN: [name::Name<'static>; 13] = [
+    name::HOST,
+    name::CONTENT_LENGTH,
+    name::TRAILER,
+    name::EXPECT,
+    name::AUTHORIZATION,
+    name::COOKIE,
+    name::SET_COOKIE,
+    name::MAX_FORWARDS,
+    name::X_REAL_IP,
+    name::X_FORWARDED_FOR,
+    name::X_FORWARDED_HOST,
+    name::X_FORWARDED_PROTO,
+    name::CONTENT_TYPE,
+];
