@@ -6,11 +6,13 @@
 //! Invariants: a bad static file starts nothing; a bad rule file costs that file (a dangling reference: that router; a
 //! bad server: that server) and never the rest; a snapshot never changes once published.
 
+pub mod node;
 pub mod problem;
 pub mod rule_files;
 pub mod snapshot;
 pub mod static_file;
 pub mod watch;
+pub mod yaml;
 
 pub use self::problem::{Origin, Problem, Severity};
 pub use self::rule_files::Loader;

@@ -23,6 +23,15 @@ pub const BALANCE_START_STEPS_MAX: i64 = 1_024;
 
 // Reading configuration.
 
+/// Size of one configuration file in bytes: 10,000 routers take about 2 MiB.
+pub const DOCUMENT_BYTES_MAX: usize = 16 << 20;
+/// Collections inside each other in one file. The deepest known key is at level 9.
+pub const DOCUMENT_DEPTH_MAX: usize = 64;
+/// Nodes of one file once aliases are resolved: aliases of aliases grow exponentially.
+pub const DOCUMENT_NODES_MAX: usize = 1_000_000;
+/// Problems reported for one file; more are counted.
+pub const FILE_PROBLEMS_MAX: usize = 100;
+
 /// Quiet time after the last change of a rule file before it is read: rsync writes a set file by file.
 pub const WATCH_QUIET: Duration = Duration::from_millis(200);
 /// A directory that never gets quiet is read this long after its first change.

@@ -4,8 +4,8 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-/// A place in a configuration source.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A place in a configuration source. Ordered by file, then line.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Origin {
     /// The file.
     pub file: Arc<Path>,
@@ -40,6 +40,53 @@ pub struct Problem {
     pub allowed: String,
     /// What to do, and what was left out.
     pub remedy: String,
+}
+
+impl Problem {
+    /// Something that is left out because of what was found.
+    pub fn error(origin: Origin, found: impl Into<String>) -> Self {
+        Self::new(Severity::Error, origin, found.into())
+    }
+
+    /// Something that works, but probably not as meant.
+    pub fn warning(origin: Origin, found: impl Into<String>) -> Self {
+        Self::new(Severity::Warning, origin, found.into())
+    }
+
+    fn new(severity: Severity, origin: Origin, found: String) -> Self {
+        Self {
+            severity,
+            origin,
+            path: String::new(),
+            found,
+            allowed: String::new(),
+            remedy: String::new(),
+        }
+    }
+
+    /// At this path in the document.
+    pub fn at(self, path: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            ..self
+        }
+    }
+
+    /// What may stand there.
+    pub fn allowed(self, allowed: impl Into<String>) -> Self {
+        Self {
+            allowed: allowed.into(),
+            ..self
+        }
+    }
+
+    /// What to do.
+    pub fn remedy(self, remedy: impl Into<String>) -> Self {
+        Self {
+            remedy: remedy.into(),
+            ..self
+        }
+    }
 }
 
 impl fmt::Display for Origin {
