@@ -10,7 +10,9 @@ pub mod node;
 pub mod problem;
 pub mod rule_files;
 pub mod snapshot;
+pub mod source;
 pub mod static_file;
+pub mod walker;
 pub mod watch;
 pub mod yaml;
 

@@ -23,6 +23,11 @@ pub const BALANCE_START_STEPS_MAX: i64 = 1_024;
 
 // Reading configuration.
 
+/// Entry points of one process: each costs a listener on every worker.
+pub const ENTRY_POINTS_MAX: usize = 64;
+/// Worker threads: above the core counts of today's machines.
+pub const WORKERS_MAX: usize = 1_024;
+
 /// Size of one configuration file in bytes: 10,000 routers take about 2 MiB.
 pub const DOCUMENT_BYTES_MAX: usize = 16 << 20;
 /// Collections inside each other in one file. The deepest known key is at level 9.

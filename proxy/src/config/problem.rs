@@ -38,8 +38,10 @@ pub struct Problem {
     pub found: String,
     /// What is allowed there; empty where nothing is.
     pub allowed: String,
-    /// What to do, and what was left out.
+    /// What to do.
     pub remedy: String,
+    /// What is left out because of it, such as `the file` or `router a`; empty where nothing is.
+    pub lost: String,
 }
 
 impl Problem {
@@ -61,6 +63,7 @@ impl Problem {
             found,
             allowed: String::new(),
             remedy: String::new(),
+            lost: String::new(),
         }
     }
 
@@ -84,6 +87,14 @@ impl Problem {
     pub fn remedy(self, remedy: impl Into<String>) -> Self {
         Self {
             remedy: remedy.into(),
+            ..self
+        }
+    }
+
+    /// What is left out because of it.
+    pub fn lost(self, lost: impl Into<String>) -> Self {
+        Self {
+            lost: lost.into(),
             ..self
         }
     }
@@ -111,6 +122,9 @@ impl fmt::Display for Problem {
         }
         if !self.remedy.is_empty() {
             write!(out, "; {}", self.remedy)?;
+        }
+        if !self.lost.is_empty() {
+            write!(out, " ({} left out)", self.lost)?;
         }
         Ok(())
     }

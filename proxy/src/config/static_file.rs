@@ -1,10 +1,17 @@
 //! The static file: what weir is started with. A change of it needs a restart.
+//!
+//! Owns the checked types; `decode` makes them of the tree. Invariant: whatever is in a [`StaticConfig`] was checked as
+//! far as that is possible without the kernel; ports in use and missing interfaces are found by who needs them.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Origin, Problem};
+use super::walker::{Place, Walker};
+use super::{Origin, Problem, Severity, source, yaml};
+
+mod decode;
 
 /// The static configuration, checked.
 #[derive(Clone, Debug)]
@@ -84,6 +91,9 @@ pub struct SteeringSettings {
     pub on_stop: OnStop,
     /// `pinPath`: where link and maps are pinned, on a bpffs; default /sys/fs/bpf/weir.
     pub pin_path: PathBuf,
+    /// `protectedPorts`: entry points on these ports take no steered rule, so that no rule can lock the administrator
+    /// out; default 22.
+    pub protected_ports: Vec<u16>,
 }
 
 /// `steering.snat`.
@@ -143,13 +153,41 @@ impl StaticConfig {
 
     /// Reads and checks the file. On success the problems are warnings; otherwise all problems, in file order.
     pub fn load(path: &Path) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
-        let _ = path;
-        todo!()
+        let text = source::read(&Arc::from(path)).map_err(|problem| {
+            let named = "name another with --configFile";
+            let remedy = if problem.remedy.is_empty() {
+                named.to_owned()
+            } else {
+                format!("{}, or {named}", problem.remedy)
+            };
+            vec![problem.remedy(remedy)]
+        })?;
+        Self::parse(path, &text)
     }
 
     /// Checks `text` as the content of `path`.
     pub fn parse(path: &Path, text: &str) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
-        let _ = (path, text);
-        todo!()
+        let tree = yaml::read(&Arc::from(path), text).map_err(|problem| vec![problem])?;
+        let mut walker = Walker::default();
+        let config = decode::config(&mut walker, &Place::root(&tree));
+        let mut problems: Vec<Problem> = walker
+            .into_problems()
+            .into_iter()
+            .map(|(problem, _)| problem)
+            .collect();
+        problems.sort_by(|a, b| a.origin.cmp(&b.origin));
+        match config {
+            Some(config)
+                if problems
+                    .iter()
+                    .all(|problem| problem.severity == Severity::Warning) =>
+            {
+                Ok((config, problems))
+            }
+            _ => Err(problems),
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;
