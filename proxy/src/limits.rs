@@ -75,3 +75,13 @@ pub const TRAILER_FIELDS_MAX: usize = 32;
 const _: () =
     assert!(REQUEST_LINE_BYTES_MAX < HEAD_BYTES_MAX && HEAD_BYTES_MAX <= HEAD_BYTES_CEILING);
 const _: () = assert!(HEAD_BYTES_CEILING < u32::MAX as usize);
+
+// TLS.
+
+/// Bytes a client may send before its handshake ends. A ClientHello with post-quantum shares takes 2 KiB, client
+/// certificates a few more.
+pub const TLS_HANDSHAKE_BYTES_MAX: usize = 64 << 10;
+/// Plaintext of a record (RFC 8446 section 5.1).
+pub const TLS_RECORD_PLAINTEXT: usize = 16 << 10;
+/// What a record adds to it, at most: header, content type and tag, or TLS 1.2's explicit nonce and tag.
+pub const TLS_RECORD_OVERHEAD: usize = 5 + 8 + 16;

@@ -1,16 +1,21 @@
 //! One TLS session with a client, as bytes in and bytes out.
 
-use std::io::IoSlice;
+use std::io::{BufRead, IoSlice, Write};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rustls::{Error, ServerConfig, ServerConnection};
 
 use super::TlsError;
+use crate::limits;
 
-/// A server's side of a TLS connection. Copies what it is fed, so a caller's buffer is free when a call returns.
+/// A server's side of a TLS connection. Copies what it is fed, so a caller's buffer is free when a call returns, and
+/// keeps at most one record that is not whole; what it has to send never stays inside.
 #[derive(Debug)]
 pub struct Session {
-    connection: rustls::ServerConnection,
+    connection: ServerConnection,
+    /// Bytes received before the end of the handshake.
+    handshake_bytes: usize,
 }
 
 /// What feeding bytes has brought about.
@@ -27,9 +32,14 @@ impl Session {
     ///
     /// # Errors
     /// If the settings are unusable, which is our fault.
-    pub fn new(config: &Arc<rustls::ServerConfig>) -> Result<Self, TlsError> {
-        let _ = config;
-        todo!()
+    pub fn new(config: &Arc<ServerConfig>) -> Result<Self, TlsError> {
+        let mut connection = ServerConnection::new(Arc::clone(config))?;
+        // The callers bound what they seal at once, and all of it leaves the connection before `seal` returns.
+        connection.set_buffer_limit(None);
+        Ok(Self {
+            connection,
+            handshake_bytes: 0,
+        })
     }
 
     /// Takes all of `ciphertext`, which may hold part of a record or many. What must be sent in answer is appended to
@@ -37,22 +47,35 @@ impl Session {
     ///
     /// # Errors
     /// The session is over; send `out` and close.
-    pub fn feed(&mut self, _ciphertext: &[u8], _out: &mut Vec<u8>) -> Result<Progress, TlsError> {
-        todo!()
+    pub fn feed(&mut self, ciphertext: &[u8], out: &mut Vec<u8>) -> Result<Progress, TlsError> {
+        let progress = self.advance(ciphertext);
+        self.flush(out);
+        Ok(progress?)
     }
 
     /// Encrypts the parts, one after the other, into full records as far as possible, appended to `out`. Not before the
-    /// handshake has ended.
+    /// handshake has ended, and not after [`Session::close_notify`].
     ///
     /// # Errors
-    /// The session's keys are used up (never seen in practice).
-    pub fn seal(&mut self, _parts: &[IoSlice<'_>], _out: &mut Vec<u8>) -> Result<(), TlsError> {
-        todo!()
+    /// The session has failed before.
+    pub fn seal(&mut self, parts: &[IoSlice<'_>], out: &mut Vec<u8>) -> Result<(), TlsError> {
+        debug_assert!(!self.connection.is_handshaking());
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        match self.connection.writer().write_vectored(parts) {
+            Ok(sealed) if sealed == length => {}
+            _ => return Err(Error::HandshakeNotComplete.into()),
+        }
+        out.reserve(
+            length + length.div_ceil(limits::TLS_RECORD_PLAINTEXT) * limits::TLS_RECORD_OVERHEAD,
+        );
+        self.flush(out);
+        Ok(())
     }
 
     /// Says that we send no more; appended to `out`.
-    pub fn close_notify(&mut self, _out: &mut Vec<u8>) {
-        todo!()
+    pub fn close_notify(&mut self, out: &mut Vec<u8>) {
+        self.connection.send_close_notify();
+        self.flush(out);
     }
 
     /// Whether the handshake still goes on.
@@ -69,4 +92,58 @@ impl Session {
     pub fn server_name(&self) -> Option<&str> {
         self.connection.server_name()
     }
+
+    fn advance(&mut self, mut ciphertext: &[u8]) -> Result<Progress, Error> {
+        let mut progress = Progress::default();
+        let mut plaintext = Vec::new();
+        while !ciphertext.is_empty() && !progress.closed {
+            self.count_handshake(ciphertext.len())?;
+            let read = self.connection.read_tls(&mut ciphertext);
+            let read = read.map_err(|error| Error::General(error.to_string()))?;
+            let state = self.connection.process_new_packets()?;
+            if state.plaintext_bytes_to_read() > 0 {
+                // Most of what follows in this input is plaintext too; one allocation then serves all of it.
+                plaintext.reserve(state.plaintext_bytes_to_read() + ciphertext.len());
+                self.drain_into(&mut plaintext);
+            }
+            progress.closed = state.peer_has_closed() || read == 0;
+        }
+        progress.plaintext = plaintext.into();
+        Ok(progress)
+    }
+
+    /// A handshake fits in a few records; whoever sends more wants something else.
+    fn count_handshake(&mut self, bytes: usize) -> Result<(), Error> {
+        if self.connection.is_handshaking() {
+            self.handshake_bytes = self.handshake_bytes.saturating_add(bytes);
+            if self.handshake_bytes > limits::TLS_HANDSHAKE_BYTES_MAX {
+                return Err(Error::PeerSentOversizedRecord);
+            }
+        }
+        Ok(())
+    }
+
+    fn drain_into(&mut self, plaintext: &mut Vec<u8>) {
+        let mut reader = self.connection.reader();
+        while let Ok(part) = reader.fill_buf() {
+            let length = part.len();
+            if length == 0 {
+                break;
+            }
+            plaintext.extend_from_slice(part);
+            reader.consume(length);
+        }
+    }
+
+    /// Writing to a vector cannot fail.
+    fn flush(&mut self, out: &mut Vec<u8>) {
+        while self.connection.wants_write() {
+            if self.connection.write_tls(out).is_err() {
+                break;
+            }
+        }
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! Certificates by name.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use rustls::server::{ClientHello, ResolvesServerCert};
@@ -11,26 +12,112 @@ use super::KeyPair;
 /// Chooses the certificate for the name a client asks for. Immutable: a change of certificates is a new store.
 #[derive(Debug)]
 pub struct Store {
-    by_name: HashMap<Box<str>, KeyPair>,
+    exact: HashMap<Box<str>, KeyPair>,
+    /// `*.example.org` as `example.org`.
+    wildcard: HashMap<Box<str>, KeyPair>,
     default: KeyPair,
 }
 
 impl Store {
     /// A store of these key pairs; `default` is for clients that ask for no name or one that nobody has.
-    pub fn new(_pairs: impl IntoIterator<Item = KeyPair>, _default: KeyPair) -> Self {
-        todo!()
+    pub fn new(pairs: impl IntoIterator<Item = KeyPair>, default: KeyPair) -> Self {
+        let mut store = Self {
+            exact: HashMap::new(),
+            wildcard: HashMap::new(),
+            default,
+        };
+        for pair in pairs {
+            for name in pair.names() {
+                match name.strip_prefix("*.") {
+                    Some(parent) => offer(&mut store.wildcard, parent, &pair),
+                    None => offer(&mut store.exact, name, &pair),
+                }
+            }
+        }
+        store
     }
 
     /// The key pair for a name: an exact one before a wildcard of one label; among several for one name that which
     /// expires last, then that which came first. `None`: the default would be presented.
-    pub fn find(&self, _server_name: &str) -> Option<&KeyPair> {
-        let _ = (&self.by_name, &self.default);
-        todo!()
+    pub fn find(&self, server_name: &str) -> Option<&KeyPair> {
+        let name = server_name.to_ascii_lowercase();
+        let name = name.strip_suffix('.').unwrap_or(&name);
+        let parent = || {
+            name.split_once('.')
+                .filter(|(label, _)| !label.is_empty())
+                .map(|(_, parent)| parent)
+        };
+        self.exact
+            .get(name)
+            .or_else(|| self.wildcard.get(parent()?))
     }
 }
 
 impl ResolvesServerCert for Store {
-    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        todo!()
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let found = hello.server_name().and_then(|name| self.find(name));
+        Some(Arc::clone(found.unwrap_or(&self.default).certified()))
+    }
+}
+
+fn offer(names: &mut HashMap<Box<str>, KeyPair>, name: &str, pair: &KeyPair) {
+    match names.entry(name.into()) {
+        Entry::Vacant(place) => drop(place.insert(pair.clone())),
+        Entry::Occupied(mut place) if pair.not_after() > place.get().not_after() => {
+            drop(place.insert(pair.clone()))
+        }
+        Entry::Occupied(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair(names: &[&str], last_year: i32) -> KeyPair {
+        let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
+        let mut params = rcgen::CertificateParams::new(names).expect("valid names");
+        params.not_after = rcgen::date_time_ymd(last_year, 1, 1);
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let cert = params.self_signed(&key).expect("signed").pem();
+        KeyPair::load(&cert, &key.serialize_pem()).expect("usable")
+    }
+
+    fn is(found: Option<&KeyPair>, expected: &KeyPair) -> bool {
+        found.is_some_and(|found| Arc::ptr_eq(found.certified(), expected.certified()))
+    }
+
+    #[test]
+    fn exact_before_wildcard_of_one_label() {
+        let exact = pair(&["a.example.org"], 2030);
+        let wildcard = pair(&["*.example.org", "example.org"], 2040);
+        let store = Store::new([wildcard.clone(), exact.clone()], pair(&["default"], 2030));
+        assert!(is(store.find("A.example.ORG."), &exact));
+        assert!(is(store.find("b.example.org"), &wildcard));
+        assert!(is(store.find("example.org"), &wildcard));
+        for nobodys in [
+            "a.b.example.org",
+            "org",
+            "default",
+            "",
+            ".example.org",
+            "*.example.org.evil",
+        ] {
+            assert!(store.find(nobodys).is_none(), "{nobodys}");
+        }
+    }
+
+    #[test]
+    fn among_equals_the_last_to_expire_then_the_first_given() {
+        let (early, late, late_too) = (pair(&["a"], 2030), pair(&["a"], 2031), pair(&["a"], 2031));
+        let orders = [
+            [&early, &late, &late_too],
+            [&late, &early, &late_too],
+            [&late, &late_too, &early],
+        ];
+        for order in orders {
+            let store = Store::new(order.map(KeyPair::clone), pair(&["default"], 2030));
+            assert!(is(store.find("a"), &late));
+        }
     }
 }
