@@ -5,7 +5,9 @@
 pub mod weir;
 
 use std::net::TcpListener;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use xtask::daemon::poll;
 
 /// How long anything may take that is supposed to happen at once; generous, because the machine is shared.
 pub const DEADLINE: Duration = Duration::from_secs(20);
@@ -31,16 +33,6 @@ pub fn free_port() -> u16 {
 }
 
 /// Polls until `condition` gives a value, and panics with `what` when [`DEADLINE`] has passed.
-pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(value) = condition() {
-            return value;
-        }
-        assert!(
-            start.elapsed() < DEADLINE,
-            "not within {DEADLINE:?}: {what}"
-        );
-        std::thread::sleep(Duration::from_millis(10));
-    }
+pub fn eventually<T>(what: &str, condition: impl FnMut() -> Option<T>) -> T {
+    poll(DEADLINE, condition).unwrap_or_else(|| panic!("not within {DEADLINE:?}: {what}"))
 }

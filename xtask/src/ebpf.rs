@@ -9,7 +9,7 @@
 
 use std::fmt;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::setup;
@@ -18,7 +18,11 @@ use crate::shell::{
 };
 
 /// The binaries of the ebpf crate, each with the file it becomes under target/xdp.
-const OBJECTS: &[(&str, &str)] = &[("weir", "weir.o"), ("weir-bench", "weir-bench.o")];
+const OBJECTS: &[(&str, &str)] = &[
+    ("weir", "weir.o"),
+    ("weir-bench", "weir-bench.o"),
+    ("weir-pass", "weir-pass.o"),
+];
 
 /// BTF so that the kernel knows the types; the last flag because bpf-linker would otherwise turn every small copy into
 /// a call of a byte loop, five times slower per packet.
@@ -32,8 +36,6 @@ const DEBIAN_PACKAGES: &[&str] = &[
 ];
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_LLVM: &str = "/usr/lib/llvm-22";
-const BPF_LINKER_VERSION: &str = "0.13.0";
-const BPF_LINKER_FEATURE: &str = "llvm-22";
 
 /// A way to compile for BPF.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,24 +112,25 @@ fn build(route: Route) -> Outcome {
         }
     };
     let directory = target().join("ebpf");
+    let options = "--quiet --locked --release --target bpfel-unknown-none --target-dir";
     command
-        .args([
-            "--quiet",
-            "--locked",
-            "--release",
-            "--target",
-            "bpfel-unknown-none",
-            "--target-dir",
-        ])
+        .args(options.split(' '))
         .arg(&directory)
-        .current_dir(repository().join("ebpf"))
-        .env("RUSTFLAGS", FLAGS);
+        .current_dir(repository().join("ebpf"));
+    command.env("RUSTFLAGS", FLAGS);
+    for inherited in [
+        "CARGO_ENCODED_RUSTFLAGS",
+        "CARGO_BUILD_TARGET",
+        "RUSTC_WRAPPER",
+    ] {
+        command.env_remove(inherited);
+    }
     run(&mut command)?;
     install_objects(&directory.join("bpfel-unknown-none/release"))
 }
 
 /// Copies what differs: an untouched file keeps the proxy from being rebuilt.
-fn install_objects(built: &std::path::Path) -> Outcome {
+fn install_objects(built: &Path) -> Outcome {
     let directory = target().join("xdp");
     fs::create_dir_all(&directory)?;
     for (binary, object) in OBJECTS {
@@ -174,23 +177,11 @@ fn debian_bpf_linker() -> Outcome {
     if root.join("bin/bpf-linker").is_file() {
         return Ok(());
     }
-    println!("setup: building bpf-linker {BPF_LINKER_VERSION}, once (about a minute)");
-    let mut install = cargo(&[
-        "install",
-        "--quiet",
-        "bpf-linker",
-        "--version",
-        BPF_LINKER_VERSION,
-    ]);
-    install
-        .args([
-            "--locked",
-            "--no-default-features",
-            "--features",
-            BPF_LINKER_FEATURE,
-            "--root",
-        ])
-        .arg(&root);
+    println!("setup: building bpf-linker, once (about a minute)");
+    let options =
+        "--quiet --locked --no-default-features --features llvm-22 --version 0.13.0 --root";
+    let mut install = cargo(&["install", "bpf-linker"]);
+    install.args(options.split(' ')).arg(&root);
     install
         .env("LLVM_PREFIX", DEBIAN_LLVM)
         .env("CARGO_TARGET_DIR", root.join("build"));

@@ -1,6 +1,7 @@
-//! Everything one does with this repository, as a library: the `xtask` binary is its command line, and the end-to-end
-//! tests use its network namespaces and its origin server. It uses nothing of the proxy.
+//! What the demo and the end-to-end tests share: network namespaces with a switch between them, an origin server, and
+//! programs that run beside the caller. The `xtask` binary holds the commands. It uses nothing of the proxy.
 
 pub mod backend;
+pub mod daemon;
 pub mod lab;
 pub mod netns;

@@ -2,7 +2,9 @@
 //! needs (see `setup`), so that on a fresh machine every one of them can be the first.
 
 mod check;
+mod demo;
 mod ebpf;
+mod interrupt;
 mod setup;
 mod shell;
 mod suite;
@@ -32,6 +34,12 @@ const COMMANDS: &[Command] = &[
         arguments: "",
         about: "Build the XDP object, which the next cargo build embeds",
         run: |arguments| none(arguments).and_then(|()| ebpf::build_or_explain()),
+    },
+    Command {
+        name: "demo",
+        arguments: "[--keep]",
+        about: "Run the main job on real traffic and show where each request landed",
+        run: demo::demo,
     },
     Command {
         name: "test",
