@@ -85,3 +85,41 @@ pub const TLS_HANDSHAKE_BYTES_MAX: usize = 64 << 10;
 pub const TLS_RECORD_PLAINTEXT: usize = 16 << 10;
 /// What a record adds to it, at most: header, content type and tag, or TLS 1.2's explicit nonce and tag.
 pub const TLS_RECORD_OVERHEAD: usize = 5 + 8 + 16;
+
+// The ring and its sockets.
+
+/// Submission queue entries of a worker's ring. More are kept aside until the next enter.
+pub const RING_SUBMISSIONS: u32 = 1024;
+/// Completion queue entries of a worker's ring: multishot receives and accepts bring many at once. The kernel keeps
+/// what does not fit, at the price of an allocation each.
+pub const RING_COMPLETIONS: u32 = 16 * 1024;
+/// Ring buffers of a worker: few enough to stay in the cache (the ring is first in, first out).
+pub const RING_BUFFERS: u16 = 256;
+/// Bytes in a ring buffer: 64 KiB measured best for bulk (docs/decisions/0001).
+pub const RING_BUFFER_BYTES: u32 = 64 * 1024;
+/// A connection may hold this fraction (one over it) of the ring buffers still free.
+pub const RING_SHARE: u32 = 4;
+/// Bytes a connection receives ahead of whoever reads it; its receive is cancelled above this.
+pub const RECEIVE_AHEAD_BYTES: usize = 256 * 1024;
+/// Bytes received at a time for a reader that stalled, or when the worker's buffers or copies are exhausted.
+pub const LEAN_RECEIVE_BYTES: usize = 16 * 1024;
+/// Bytes a worker copies out of ring buffers for readers that stalled. Above it receives take one
+/// [`LEAN_RECEIVE_BYTES`] at a time, so that each connection adds at most that.
+pub const COPIED_BYTES: usize = 64 * 1024 * 1024;
+/// Chunks gathered into one send.
+pub const SEND_CHUNKS: usize = 16;
+/// A ring buffer held longer than this by a send or an unread queue is copied out.
+pub const STALL: Duration = Duration::from_millis(10);
+/// How often stalls are looked for, while anything could stall.
+pub const STALL_TICK: Duration = Duration::from_millis(5);
+/// How often deadlines of sockets are looked at, while any has one: how late they may be.
+pub const DEADLINE_TICK: Duration = Duration::from_millis(100);
+/// Sends that must be prompt before a source that stalled receives ahead again; doubled at each relapse.
+pub const PROMPT_SENDS: u32 = 8;
+/// Where that doubling ends.
+pub const PROMPT_SENDS_MAX: u32 = 1024;
+/// Accepted connections that wait for `accept`; the multishot accept is cancelled above this, and the kernel's
+/// backlog takes over.
+pub const ACCEPT_AHEAD: usize = 256;
+/// How long a worker that ends waits for the kernel to let go of its operations.
+pub const RING_SHUTDOWN: Duration = Duration::from_secs(5);

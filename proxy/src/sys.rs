@@ -5,6 +5,7 @@
 )]
 
 use std::io;
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::ptr::NonNull;
 
 /// Anonymous, zeroed, page-aligned memory, private to this process. Its address never changes.
@@ -51,4 +52,18 @@ impl Drop for Mapping {
         // SAFETY: `address` and `len` are those of a mapping made by `anonymous`, unmapped only here.
         unsafe { libc::munmap(self.address.as_ptr().cast(), self.len) };
     }
+}
+
+/// A non-blocking, close-on-exec eventfd at zero.
+///
+/// # Errors
+/// What eventfd(2) says.
+pub fn eventfd() -> io::Result<OwnedFd> {
+    // SAFETY: takes no pointers.
+    let descriptor = unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) };
+    if descriptor < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: a new descriptor, which nobody else knows.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }

@@ -1,15 +1,39 @@
-//! The ring: one io_uring per worker thread inside a stock tokio runtime.
+//! The ring: one io_uring per worker thread, hosted by a stock tokio current_thread runtime.
+//!
+//! Owns operations, the memory the kernel touches, and ring buffers. Knows descriptors, not connections: pausing,
+//! deadlines and fairness between connections are `net`'s. Why not tokio-uring: docs/decisions/0001.
+//!
+//! Invariants: memory the kernel may touch stays in its slot until the terminal completion; a ring buffer is the
+//! kernel's or leased, never both; everything here stays on its worker's thread.
+#![expect(
+    unsafe_code,
+    reason = "the driver: every pointer handed to the kernel is made here"
+)]
 
 mod buffers;
 mod chunk;
+mod driver;
+mod gather;
+mod operations;
 mod probe;
+mod ring;
+mod slots;
 
 use std::io;
 use std::time::Instant;
 
+use tokio::runtime::{Builder, LocalOptions};
+
+pub(crate) use buffers::Account;
 pub use buffers::Lease;
 pub use chunk::{Chunk, ChunkQueue};
+pub(crate) use driver::{Completion, Driver, Owner, current};
+pub(crate) use gather::Gather;
+pub(crate) use operations::Kind;
 pub use probe::{ProbeError, probe};
+pub(crate) use slots::Token;
+
+use crate::limits::{COPIED_BYTES, RING_BUFFER_BYTES, RING_BUFFERS};
 
 /// How one worker's ring is built.
 #[derive(Clone, Debug)]
@@ -22,18 +46,68 @@ pub struct Config {
     pub copied_limit: usize,
 }
 
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            buffers: RING_BUFFERS,
+            buffer_size: RING_BUFFER_BYTES,
+            copied_limit: COPIED_BYTES,
+        }
+    }
+}
+
+/// What a worker holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Ring buffers the kernel may receive into.
+    pub free_buffers: u16,
+    /// Bytes copied out of ring buffers for readers that stalled, and not sent yet.
+    pub copied_bytes: usize,
+    /// Operations the kernel has.
+    pub operations: usize,
+}
+
 /// Runs a future to completion as this thread's worker: builds the runtime (current_thread, with timer and I/O),
 /// builds the ring, and polls the future `main` returns. `tokio::task::spawn_local` works within. Returning drops all
 /// tasks, cancels every operation and closes every socket.
 ///
 /// # Errors
 /// If the ring or the runtime cannot be built; see [`probe`] for a message worth showing.
-pub fn run<F: Future>(_config: &Config, _main: impl FnOnce() -> F) -> io::Result<F::Output> {
-    todo!()
+pub fn run<F: Future>(config: &Config, main: impl FnOnce() -> F) -> io::Result<F::Output> {
+    let driver = Driver::new(config).map_err(io::Error::other)?;
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .on_thread_park(|| {
+            if let Some(driver) = current() {
+                driver.turn();
+            }
+        })
+        .on_thread_unpark(|| {
+            if let Some(driver) = current() {
+                driver.woke();
+            }
+        })
+        .build_local(LocalOptions::default())?;
+    driver::set_current(Some(driver.clone()));
+    let output = runtime.block_on(async {
+        tokio::task::spawn_local(driver.clone().submit_forever());
+        tokio::task::spawn_local(driver.clone().watch_forever());
+        main().await
+    });
+    // Dropping the runtime drops every task, and with them the sockets, whose cancellations `end` submits.
+    drop(runtime);
+    driver.end();
+    driver::set_current(None);
+    Ok(output)
 }
 
-/// The time at the start of this loop turn: a few instructions instead of a clock read. Outside a worker it reads the
-/// clock. Behind by as long as the current turn takes, usually under a millisecond.
+/// What this thread's worker holds now; `None` if it is not one.
+pub fn usage() -> Option<Usage> {
+    current().map(|driver| driver.usage())
+}
+
+/// The time, read from the clock at most once in each turn of this worker's loop (each time outside a worker). Behind
+/// by as long as the current turn takes, usually well under a millisecond.
 pub fn now() -> Instant {
-    todo!()
+    current().map_or_else(Instant::now, |driver| driver.now())
 }

@@ -1,24 +1,65 @@
 //! A TCP connection over the ring.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use crate::uring::{Chunk, ChunkQueue};
+use socket2::{Domain, Protocol, SockRef, Type};
+
+use super::canonical;
+use super::socket::Socket;
+use crate::uring::{self, Chunk, ChunkQueue};
 
 /// A TCP connection (or any connected stream socket). All methods take `&self`: receiving and sending run at the same
 /// time, each from one task. Dropping it cancels what is in flight and closes the descriptor.
-pub struct Stream;
+pub struct Stream {
+    socket: Rc<Socket>,
+    peer: SocketAddr,
+}
 
 impl Stream {
+    /// Takes over a connected socket, which must be in blocking mode: a non-blocking one makes the ring give up with
+    /// EAGAIN instead of waiting.
+    ///
+    /// # Errors
+    /// `NotConnected` if the peer is gone; `Unsupported` outside a worker.
+    pub fn from_descriptor(descriptor: OwnedFd) -> io::Result<Self> {
+        let peer = SockRef::from(&descriptor)
+            .peer_addr()?
+            .as_socket()
+            .ok_or(io::ErrorKind::NotConnected)?;
+        Self::new(descriptor, peer)
+    }
+
+    fn new(descriptor: OwnedFd, peer: SocketAddr) -> io::Result<Self> {
+        let driver = uring::current().ok_or(io::ErrorKind::Unsupported)?;
+        Ok(Self {
+            socket: Socket::new(driver, descriptor),
+            peer: canonical(peer),
+        })
+    }
+
     /// Connects with TCP_NODELAY set.
     ///
     /// # Errors
     /// What connect(2) says; `TimedOut` at the deadline. The deadline is forgotten once connected.
-    pub async fn connect(_address: SocketAddr, _deadline: Option<Instant>) -> io::Result<Self> {
-        todo!()
+    pub async fn connect(address: SocketAddr, deadline: Option<Instant>) -> io::Result<Self> {
+        let socket = socket2::Socket::new(
+            Domain::for_address(address),
+            Type::STREAM,
+            Some(Protocol::TCP),
+        )?;
+        socket.set_tcp_nodelay(true)?;
+        let stream = Self::new(socket.into(), address)?;
+        stream.set_deadline(deadline);
+        stream.socket.connect(address.into());
+        poll_fn(|cx| stream.socket.poll_idle(cx)).await?;
+        stream.set_deadline(None);
+        Ok(stream)
     }
 
     /// The next received bytes, never an empty chunk; `None` once the peer has finished sending. Cancel-safe: what
@@ -27,22 +68,22 @@ impl Stream {
     /// # Errors
     /// `ConnectionReset` and the like as recv(2) says (sticky), `TimedOut` past the stream's deadline.
     pub async fn recv(&self) -> io::Result<Option<Chunk>> {
-        std::future::poll_fn(|cx| self.poll_recv(cx)).await
+        poll_fn(|cx| self.poll_recv(cx)).await
     }
 
     /// Poll form of [`recv`](Self::recv). Only the last waker is woken.
-    pub fn poll_recv(&self, _cx: &mut Context<'_>) -> Poll<io::Result<Option<Chunk>>> {
-        todo!()
+    pub fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Chunk>>> {
+        self.socket.poll_recv(cx)
     }
 
     /// What has been received already, without waiting: for gathering several chunks into one send.
     pub fn try_recv(&self) -> Option<Chunk> {
-        todo!()
+        self.socket.take_received()
     }
 
     /// Gives bytes back: the next `recv` returns them. A lease is copied, as nobody is sending it.
-    pub fn unread(&self, _chunk: Chunk) {
-        todo!()
+    pub fn unread(&self, chunk: Chunk) {
+        self.socket.unread(chunk);
     }
 
     /// Sends all of the queue, gathering up to 16 chunks a time. One send at a time per stream. With `source`, the
@@ -52,36 +93,51 @@ impl Stream {
     /// Dropping the future cancels the send; how much has gone is unknown then, so later sends fail with `BrokenPipe`.
     ///
     /// # Errors
-    /// `BrokenPipe`, `ConnectionReset` as sendmsg(2) says, `TimedOut` past the stream's deadline. The queue's content is
-    /// unspecified then.
-    pub async fn send(&self, _queue: &mut ChunkQueue, _source: Option<&Stream>) -> io::Result<()> {
-        todo!()
+    /// `BrokenPipe`, `ConnectionReset` as sendmsg(2) says, `TimedOut` past the stream's deadline; all of them are final.
+    /// The queue's content is unspecified then.
+    pub async fn send(&self, queue: &mut ChunkQueue, source: Option<&Stream>) -> io::Result<()> {
+        let unfinished = Unfinished(&self.socket);
+        let sent = poll_fn(|cx| self.poll_send(cx, queue, source)).await;
+        std::mem::forget(unfinished);
+        sent
+    }
+
+    /// Poll form of [`send`](Self::send), which must be polled to its end before another send.
+    pub fn poll_send(
+        &self,
+        cx: &mut Context<'_>,
+        queue: &mut ChunkQueue,
+        source: Option<&Stream>,
+    ) -> Poll<io::Result<()>> {
+        self.socket
+            .poll_send(cx, queue, source.map(|source| &source.socket))
     }
 
     /// Sends FIN after what has been sent; receiving goes on.
     ///
     /// # Errors
     /// What shutdown(2) says.
-    pub async fn shutdown_write(&self) -> io::Result<()> {
-        todo!()
+    pub fn shutdown_write(&self) -> io::Result<()> {
+        self.with_socket(|socket| socket.shutdown(std::net::Shutdown::Write))
     }
 
     /// From when on a waiting `recv` or `send` fails with `TimedOut` and is cancelled (checked every 100 ms, so it
     /// may come that much late). `None`: never. Costs no timer. After `TimedOut` a later deadline makes the stream
     /// usable again, except that a send cut short cannot be resumed.
-    pub fn set_deadline(&self, _deadline: Option<Instant>) {
-        todo!()
+    pub fn set_deadline(&self, deadline: Option<Instant>) {
+        self.socket.set_deadline(deadline);
     }
 
     /// Whether a pooled connection must not be reused: the peer has closed it, it failed, or bytes nobody asked for
-    /// have arrived. Sees what the last loop turn saw; costs no syscall as the receive stays armed.
+    /// have arrived. Costs no syscall while the receive stays armed (it then sees what the last loop turn saw);
+    /// otherwise it looks, and arms the receive.
     pub fn is_spent(&self) -> bool {
-        todo!()
+        self.socket.send_failed() || self.socket.spent()
     }
 
     /// The peer's address; an IPv4 address mapped into IPv6 is given as IPv4.
     pub fn peer_addr(&self) -> SocketAddr {
-        todo!()
+        self.peer
     }
 
     /// The local address; an IPv4 address mapped into IPv6 is given as IPv4.
@@ -89,12 +145,41 @@ impl Stream {
     /// # Errors
     /// What getsockname(2) says.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        todo!()
+        let address = self.with_socket(|socket| socket.local_addr())?;
+        address
+            .as_socket()
+            .map(canonical)
+            .ok_or_else(|| io::ErrorKind::Unsupported.into())
+    }
+
+    pub(super) fn with_socket<T>(
+        &self,
+        ask: impl FnOnce(SockRef<'_>) -> io::Result<T>,
+    ) -> io::Result<T> {
+        match &*self.socket.descriptor.borrow() {
+            Some(descriptor) => ask(SockRef::from(descriptor)),
+            None => Err(io::ErrorKind::NotConnected.into()),
+        }
     }
 }
 
 impl AsRawFd for Stream {
     fn as_raw_fd(&self) -> RawFd {
-        todo!()
+        self.socket.raw
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.socket.close();
+    }
+}
+
+/// A send whose future may be dropped before its end.
+struct Unfinished<'a>(&'a Socket);
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        self.0.abandon_send();
     }
 }

@@ -1,0 +1,301 @@
+//! Receiving: what to arm, when to stop, and what to do when nobody reads.
+//!
+//! A receive is armed in one of three ways. *Many*: multishot into ring buffers, ahead of the reader. *One*: a small
+//! piece into a ring buffer. *Owned*: a small piece into memory of its own, only for a reader that waits.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Instant;
+
+use tokio::task::coop;
+
+use super::socket::Socket;
+use crate::limits::{
+    LEAN_RECEIVE_BYTES, PROMPT_SENDS, PROMPT_SENDS_MAX, RECEIVE_AHEAD_BYTES, STALL,
+};
+use crate::uring::{Account, Chunk, ChunkQueue, Completion, Token};
+
+/// Why nothing more will be received.
+#[derive(Clone, Copy)]
+enum End {
+    Finished,
+    Failed(i32),
+}
+
+#[derive(Clone, Copy)]
+struct Armed {
+    token: Token,
+    cancelled: bool,
+}
+
+pub(super) struct Receive {
+    /// Ring buffers held, wherever their leases are.
+    pub(super) account: Account,
+    queue: RefCell<ChunkQueue>,
+    end: Cell<Option<End>>,
+    armed: Cell<Option<Armed>>,
+    waker: Cell<Option<Waker>>,
+    /// No ring buffer was free: the next receive is an owned one.
+    starved: Cell<bool>,
+    /// Prompt sends still needed before receiving ahead again; zero: not lean.
+    lean: Cell<u32>,
+    /// How many the next stall demands.
+    penance: Cell<u32>,
+    /// When the queue last gave something or stopped being empty.
+    touched: Cell<Instant>,
+}
+
+impl Receive {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            account: Account::default(),
+            queue: RefCell::default(),
+            end: Cell::new(None),
+            armed: Cell::new(None),
+            waker: Cell::new(None),
+            starved: Cell::new(false),
+            lean: Cell::new(0),
+            penance: Cell::new(PROMPT_SENDS),
+            touched: Cell::new(now),
+        }
+    }
+
+    pub(super) fn wake(&self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Drops what nobody will read.
+    pub(super) fn discard(&self) {
+        self.queue.borrow_mut().clear();
+        self.waker.take();
+    }
+
+    fn waiting(&self) -> bool {
+        let waker = self.waker.take();
+        let waiting = waker.is_some();
+        self.waker.set(waker);
+        waiting
+    }
+
+    /// A send of what was received here was prompt, or not.
+    pub(super) fn sent(&self, prompt: bool) {
+        match self.lean.get() {
+            0 => {}
+            needed if prompt => self.lean.set(needed - 1),
+            _ => self.lean.set(self.penance.get()),
+        }
+    }
+
+    fn become_lean(&self) {
+        if self.lean.get() == 0 {
+            self.lean.set(self.penance.get());
+            self.penance
+                .set((self.penance.get() * 2).min(PROMPT_SENDS_MAX));
+        }
+    }
+}
+
+impl Socket {
+    pub(super) fn poll_recv(
+        self: &Rc<Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Option<Chunk>>> {
+        let budget = ready!(coop::poll_proceed(cx));
+        if let Some(chunk) = self.take_received() {
+            budget.made_progress();
+            return Poll::Ready(Ok(Some(chunk)));
+        }
+        match self.receive.end.get() {
+            Some(End::Finished) => return Poll::Ready(Ok(None)),
+            Some(End::Failed(code)) => return Poll::Ready(Err(io::Error::from_raw_os_error(code))),
+            None => {}
+        }
+        if self.expired() {
+            self.cancel_receive();
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        self.receive.waker.set(Some(cx.waker().clone()));
+        self.arm(true);
+        Poll::Pending
+    }
+
+    /// Takes from the queue, and receives ahead once it is empty.
+    pub(super) fn take_received(self: &Rc<Self>) -> Option<Chunk> {
+        let receive = &self.receive;
+        let mut queue = receive.queue.borrow_mut();
+        let chunk = queue.pop()?;
+        let emptied = queue.is_empty();
+        drop(queue);
+        receive.touched.set(self.driver.now());
+        if emptied {
+            self.arm(false);
+        }
+        Some(chunk)
+    }
+
+    pub(super) fn unread(&self, chunk: Chunk) {
+        self.receive
+            .queue
+            .borrow_mut()
+            .push_front(chunk.into_owned());
+    }
+
+    /// Whether this idle connection has seen anything; arms its receive if it is not.
+    pub(super) fn spent(self: &Rc<Self>) -> bool {
+        let receive = &self.receive;
+        if receive.end.get().is_some()
+            || receive.starved.get()
+            || !receive.queue.borrow().is_empty()
+        {
+            return true;
+        }
+        if receive.armed.get().is_some_and(|armed| !armed.cancelled) {
+            return false;
+        }
+        // Its next source or reader is another one.
+        receive.lean.set(0);
+        self.arm(false);
+        !self.nothing_to_read()
+    }
+
+    fn nothing_to_read(&self) -> bool {
+        let descriptor = self.descriptor.borrow();
+        let Some(descriptor) = descriptor.as_ref() else {
+            return false;
+        };
+        let mut byte = [std::mem::MaybeUninit::uninit()];
+        let peeked = socket2::SockRef::from(descriptor)
+            .recv_with_flags(&mut byte, libc::MSG_PEEK | libc::MSG_DONTWAIT);
+        peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Arms a receive if none is and there may be one: ahead of the reader, or because it waits.
+    fn arm(self: &Rc<Self>, waiting: bool) {
+        let receive = &self.receive;
+        if receive.armed.get().is_some() || receive.end.get().is_some() || self.closing.get() {
+            return;
+        }
+        let lean = receive.lean.get() > 0
+            || receive.starved.get()
+            || receive.account.held() >= self.driver.share();
+        let crowded = self.driver.crowded();
+        if (lean || crowded) && !waiting {
+            return;
+        }
+        let owner = self.owner();
+        let token = match (lean, crowded) {
+            (true, _) => self.driver.receive_owned(owner, self.raw),
+            (false, true) => self.driver.receive_one(owner, self.raw),
+            (false, false) => self.driver.receive_many(owner, self.raw),
+        };
+        self.started();
+        receive.armed.set(Some(Armed {
+            token,
+            cancelled: false,
+        }));
+    }
+
+    pub(super) fn cancel_receive(&self) {
+        if let Some(armed) = self.receive.armed.get().filter(|armed| !armed.cancelled) {
+            self.driver.cancel(armed.token);
+            self.receive.armed.set(Some(Armed {
+                cancelled: true,
+                ..armed
+            }));
+        }
+    }
+
+    pub(super) fn received(self: &Rc<Self>, done: Completion) {
+        let receive = &self.receive;
+        let cancelled = receive.armed.get().is_some_and(|armed| armed.cancelled);
+        if done.terminal {
+            receive.armed.set(None);
+        }
+        if self.closing.get() {
+            return;
+        }
+        match done.result {
+            Ok(0) => receive.end.set(Some(End::Finished)),
+            Ok(_) => self.queue_up(done.lease.map(Chunk::from), done.received),
+            Err(error) => match error.raw_os_error() {
+                Some(libc::ENOBUFS) => receive.starved.set(true),
+                Some(libc::ECANCELED | libc::EINTR | libc::EAGAIN) => {}
+                code => receive
+                    .end
+                    .set(Some(End::Failed(code.unwrap_or(libc::EIO)))),
+            },
+        }
+        let empty = receive.queue.borrow().is_empty();
+        if !empty || receive.end.get().is_some() {
+            receive.wake();
+        }
+        if !done.terminal {
+            self.pause_if_ahead();
+        } else if empty {
+            let waiting = receive.waiting();
+            if waiting || !cancelled {
+                self.arm(waiting);
+            }
+        }
+    }
+
+    fn queue_up(self: &Rc<Self>, lease: Option<Chunk>, received: Option<Vec<u8>>) {
+        let receive = &self.receive;
+        let owned = received.map(|mut bytes| {
+            receive.starved.set(false);
+            if bytes.len() < LEAN_RECEIVE_BYTES / 2 {
+                bytes.shrink_to_fit();
+            }
+            self.driver.charge(bytes)
+        });
+        let mut queue = receive.queue.borrow_mut();
+        if queue.is_empty() {
+            receive.touched.set(self.driver.now());
+        }
+        if lease.is_some() {
+            self.watch();
+        }
+        lease
+            .into_iter()
+            .chain(owned)
+            .for_each(|chunk| queue.push(chunk));
+    }
+
+    fn pause_if_ahead(&self) {
+        let most = if self.driver.crowded() {
+            LEAN_RECEIVE_BYTES
+        } else {
+            RECEIVE_AHEAD_BYTES
+        };
+        let receive = &self.receive;
+        if receive.queue.borrow().bytes() >= most || receive.account.held() > self.driver.share() {
+            self.cancel_receive();
+        }
+    }
+
+    /// Copies out what waits in the queue, and receives no more than is asked for until sends are prompt again.
+    pub(super) fn evict(&self) {
+        self.receive.become_lean();
+        self.cancel_receive();
+        self.receive
+            .queue
+            .borrow_mut()
+            .copy_out_with(|bytes| self.driver.charge(bytes.to_vec()));
+    }
+
+    /// Evicts a queue that nobody has read from for too long; whether it holds leases still.
+    pub(super) fn check_queue(&self) -> bool {
+        if !self.receive.queue.borrow().has_lease() {
+            return false;
+        }
+        let stalled = self.driver.now().duration_since(self.receive.touched.get()) >= STALL;
+        if stalled {
+            self.evict();
+        }
+        !stalled
+    }
+}

@@ -1,0 +1,211 @@
+//! Sending: gathering chunks, resuming what was cut short, and copying out what the peer does not take.
+
+use std::cell::Cell;
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Instant;
+
+use socket2::SockAddr;
+use tokio::task::coop;
+
+use super::socket::Socket;
+use crate::limits::STALL;
+use crate::uring::{ChunkQueue, Completion, Gather, Token};
+
+/// The send (or connect) the kernel has.
+#[derive(Clone, Copy)]
+struct Busy {
+    token: Token,
+    since: Instant,
+    leased: bool,
+    end: Early,
+}
+
+/// Why it was asked to end early.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Early {
+    No,
+    /// It holds ring buffers for too long: go on with a copy.
+    Stalled,
+    /// The deadline has passed, or nobody waits for it any more.
+    Cut,
+}
+
+#[derive(Default)]
+pub(super) struct Sending {
+    busy: Cell<Option<Busy>>,
+    /// What is left, while the kernel does not have it.
+    gather: Cell<Option<Box<Gather>>>,
+    /// The first failure; nothing can be sent after it.
+    failed: Cell<Option<i32>>,
+    /// Where the bytes came from.
+    source: Cell<Option<Rc<Socket>>>,
+    waker: Cell<Option<Waker>>,
+}
+
+impl Socket {
+    pub(super) fn connect(self: &Rc<Self>, address: SockAddr) {
+        let token = self.driver.connect(self.owner(), self.raw, address);
+        self.set_busy(token, false);
+    }
+
+    /// Waits until the send or connect in flight has ended.
+    pub(super) fn poll_idle(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(code) = self.sending.failed.get() {
+            return Poll::Ready(Err(io::Error::from_raw_os_error(code)));
+        }
+        if self.sending.busy.get().is_none() {
+            return Poll::Ready(Ok(()));
+        }
+        self.sending.waker.set(Some(cx.waker().clone()));
+        Poll::Pending
+    }
+
+    pub(super) fn poll_send(
+        self: &Rc<Self>,
+        cx: &mut Context<'_>,
+        queue: &mut ChunkQueue,
+        source: Option<&Rc<Socket>>,
+    ) -> Poll<io::Result<()>> {
+        let budget = ready!(coop::poll_proceed(cx));
+        ready!(self.poll_idle(cx))?;
+        let mut gather = self.sending.gather.take().unwrap_or_else(Gather::new);
+        if gather.chunks.is_empty() {
+            gather.fill(queue);
+        }
+        if gather.chunks.is_empty() {
+            self.sending.gather.set(Some(gather));
+            self.sending.source.take();
+            budget.made_progress();
+            return Poll::Ready(Ok(()));
+        }
+        if self.expired() {
+            self.sending.failed.set(Some(libc::ETIMEDOUT));
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        self.sending.source.set(source.cloned());
+        let leased = gather.chunks.has_lease();
+        let token = self.driver.send(self.owner(), self.raw, gather);
+        self.set_busy(token, leased);
+        if leased {
+            self.watch();
+        }
+        self.sending.waker.set(Some(cx.waker().clone()));
+        Poll::Pending
+    }
+
+    fn set_busy(&self, token: Token, leased: bool) {
+        self.started();
+        self.sending.busy.set(Some(Busy {
+            token,
+            since: self.driver.now(),
+            leased,
+            end: Early::No,
+        }));
+    }
+
+    pub(super) fn sent(&self, done: Completion) {
+        let sending = &self.sending;
+        let Some(busy) = sending.busy.take() else {
+            return;
+        };
+        let source = sending.source.take();
+        if self.closing.get() {
+            return;
+        }
+        let outcome = match done.result {
+            Ok(sent) => Ok(sent as usize),
+            Err(error) => match error.raw_os_error() {
+                Some(libc::ECANCELED) if busy.end == Early::Cut => Err(libc::ETIMEDOUT),
+                Some(libc::ECANCELED | libc::EINTR | libc::EAGAIN) if done.gather.is_some() => {
+                    Ok(0)
+                }
+                code => Err(code.unwrap_or(libc::EIO)),
+            },
+        };
+        match (outcome, done.gather) {
+            (Ok(sent), Some(gather)) => self.advance(busy, sent, gather, source),
+            (Ok(_), None) => {}
+            (Err(code), _) => sending.failed.set(Some(code)),
+        }
+        if let Some(waker) = sending.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Keeps what is left of a send. If it stalled, nothing of it or of its source stays in ring buffers.
+    fn advance(
+        &self,
+        busy: Busy,
+        sent: usize,
+        mut gather: Box<Gather>,
+        source: Option<Rc<Socket>>,
+    ) {
+        gather.chunks.advance(sent);
+        let whole = gather.chunks.is_empty();
+        let stalled = busy.end == Early::Stalled && !whole;
+        if stalled {
+            gather
+                .chunks
+                .copy_out_with(|bytes| self.driver.charge(bytes.to_vec()));
+        }
+        if busy.end == Early::Cut && !whole {
+            self.sending.failed.set(Some(libc::ETIMEDOUT));
+        }
+        self.sending.gather.set(Some(gather));
+        if let Some(source) = source {
+            if stalled {
+                source.evict();
+            }
+            source
+                .receive
+                .sent(!stalled && self.driver.now().duration_since(busy.since) < STALL);
+        }
+    }
+
+    /// Ends the send or connect in flight for good.
+    pub(super) fn cut_send(&self) {
+        self.end_early(Early::Cut);
+    }
+
+    /// The future of a send was dropped: what is in flight is cut, and how much has gone is unknown.
+    pub(super) fn abandon_send(&self) {
+        if self.sending.busy.get().is_some() {
+            self.cut_send();
+            self.sending.failed.set(Some(libc::EPIPE));
+        } else if self
+            .sending
+            .gather
+            .take()
+            .is_some_and(|gather| !gather.chunks.is_empty())
+        {
+            self.sending.failed.set(Some(libc::EPIPE));
+        }
+    }
+
+    /// Whether nothing can be sent any more.
+    pub(super) fn send_failed(&self) -> bool {
+        self.sending.failed.get().is_some()
+    }
+
+    fn end_early(&self, end: Early) {
+        if let Some(busy) = self.sending.busy.get() {
+            if busy.end == Early::No {
+                self.driver.cancel(busy.token);
+            }
+            self.sending.busy.set(Some(Busy { end, ..busy }));
+        }
+    }
+
+    /// Ends a send that has held ring buffers for too long; whether one holds some still.
+    pub(super) fn check_send(&self) -> bool {
+        let Some(busy) = self.sending.busy.get().filter(|busy| busy.leased) else {
+            return false;
+        };
+        if busy.end == Early::No && self.driver.now().duration_since(busy.since) >= STALL {
+            self.end_early(Early::Stalled);
+        }
+        true
+    }
+}

@@ -1,0 +1,312 @@
+//! One worker's driver: queues operations, enters the ring and hands completions to their owners.
+//!
+//! The ring is entered ([`Driver::turn`]) by the ring task, which the first push since the last enter wakes and which
+//! runs in queue order, so that a busy task cannot hold submissions back; by the runtime before it sleeps; and when
+//! the eventfd says that the kernel has completions.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Poll, Waker};
+use std::time::Instant;
+
+use bytes::Bytes;
+use io_uring::{cqueue, squeue};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use super::buffers::{Account, Lease};
+use super::chunk::Chunk;
+use super::operations::Kind;
+use super::ring::{Ring, SetupError};
+use super::slots::{InFlight, Payload, Slots, Token};
+use super::{Config, Usage};
+use crate::limits::{RING_SHARE, RING_SHUTDOWN};
+
+/// Whose operation it is. The slot holds it until the terminal completion, so it outlives the operation.
+pub(crate) trait Owner {
+    /// Takes a completion. Must not wait; may start, cancel and wake.
+    fn complete(self: Rc<Self>, done: Completion);
+
+    /// Which account received ring buffers are counted on.
+    fn account(&self) -> Account {
+        Account::default()
+    }
+}
+
+/// What the kernel says of an operation.
+pub(crate) struct Completion {
+    pub(crate) kind: Kind,
+    /// What the system call of that name would have returned.
+    pub(crate) result: io::Result<u32>,
+    /// What was received, if into a ring buffer.
+    pub(crate) lease: Option<Lease>,
+    /// What was received, if into owned memory.
+    pub(crate) received: Option<Vec<u8>>,
+    /// An accepted connection.
+    pub(crate) accepted: Option<OwnedFd>,
+    /// The terminal completion of a send gives its memory back.
+    pub(crate) gather: Option<Box<super::gather::Gather>>,
+    /// No more completions follow.
+    pub(crate) terminal: bool,
+}
+
+/// The driver of one worker thread.
+pub(crate) struct Driver {
+    ring: Ring,
+    slots: RefCell<Slots>,
+    /// Wakes the ring task.
+    ring_task: RefCell<Option<Waker>>,
+    /// Something was pushed since the last enter, and the ring task knows.
+    pushed: Cell<bool>,
+    now: Cell<Option<Instant>>,
+    /// Bytes in owned memory on behalf of readers that stalled.
+    copied: Arc<AtomicUsize>,
+    copied_limit: usize,
+    ending: Cell<bool>,
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Rc<Driver>>> = const { RefCell::new(None) };
+}
+
+/// The driver of this thread's worker, if it is one.
+pub(crate) fn current() -> Option<Rc<Driver>> {
+    CURRENT.with_borrow(Clone::clone)
+}
+
+/// Makes `driver` this thread's, or none.
+pub(super) fn set_current(driver: Option<Rc<Driver>>) {
+    CURRENT.set(driver);
+}
+
+impl Driver {
+    pub(super) fn new(config: &Config) -> Result<Rc<Self>, SetupError> {
+        Ok(Rc::new(Self {
+            ring: Ring::new(config)?,
+            slots: RefCell::default(),
+            ring_task: RefCell::default(),
+            pushed: Cell::new(false),
+            now: Cell::new(None),
+            copied: Arc::default(),
+            copied_limit: config.copied_limit,
+            ending: Cell::new(false),
+        }))
+    }
+
+    /// The time, read at most once a turn.
+    pub(crate) fn now(&self) -> Instant {
+        self.now.get().unwrap_or_else(|| {
+            let now = Instant::now();
+            self.now.set(Some(now));
+            now
+        })
+    }
+
+    /// How many ring buffers one connection may hold now: a share of those still free, at least one.
+    pub(crate) fn share(&self) -> u32 {
+        (u32::from(self.ring.buffers().free()) / RING_SHARE).max(1)
+    }
+
+    /// Whether so much is copied out for stalled readers that receives must be small.
+    pub(crate) fn crowded(&self) -> bool {
+        self.copied.load(Ordering::Relaxed) > self.copied_limit
+    }
+
+    /// Moves bytes into owned memory that counts as copied until dropped.
+    pub(crate) fn charge(&self, bytes: Vec<u8>) -> Chunk {
+        self.copied.fetch_add(bytes.capacity(), Ordering::Relaxed);
+        Chunk::from(Bytes::from_owner(Copied {
+            bytes,
+            gauge: Arc::clone(&self.copied),
+        }))
+    }
+
+    /// What the worker holds now.
+    pub(super) fn usage(&self) -> Usage {
+        Usage {
+            free_buffers: self.ring.buffers().free(),
+            copied_bytes: self.copied.load(Ordering::Relaxed),
+            operations: self.slots.borrow().len(),
+        }
+    }
+
+    pub(super) fn ending(&self) -> bool {
+        self.ending.get()
+    }
+
+    pub(super) fn in_flight(&self, token: Token) -> bool {
+        self.slots.borrow().get(token).is_some()
+    }
+
+    pub(super) fn insert(&self, operation: InFlight) -> Token {
+        self.slots.borrow_mut().insert(operation)
+    }
+
+    /// Queues an entry and sees to it that the ring is entered soon.
+    ///
+    /// # Safety
+    /// As for [`Ring::push`].
+    pub(super) unsafe fn push(&self, entry: squeue::Entry) {
+        // SAFETY: handed on.
+        unsafe { self.ring.push(entry) };
+        if !self.pushed.replace(true)
+            && let Some(waker) = &*self.ring_task.borrow()
+        {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Enters the ring if there is a reason to, and hands out completions.
+    pub(super) fn turn(&self) {
+        self.now.set(None);
+        if !self.ring.wants_enter() {
+            return;
+        }
+        loop {
+            self.pushed.set(false);
+            if let Err(error) = self.ring.enter() {
+                // The kernel has lost completions or the ring is not one: no operation of this worker can end.
+                panic!("io_uring_enter: {error}");
+            }
+            while let Some(entry) = self.ring.completion() {
+                self.dispatch(&entry);
+            }
+            if !self.ring.overflown() {
+                break;
+            }
+        }
+    }
+
+    /// Time has passed since the last turn: the worker slept.
+    pub(super) fn woke(&self) {
+        self.now.set(None);
+    }
+
+    fn dispatch(&self, entry: &cqueue::Entry) {
+        let token = Token(entry.user_data());
+        if token == Token::NOBODY {
+            return;
+        }
+        let terminal = !cqueue::more(entry.flags());
+        let (owner, kind, payload) = {
+            let mut slots = self.slots.borrow_mut();
+            if terminal {
+                let Some(InFlight {
+                    owner,
+                    kind,
+                    payload,
+                }) = slots.remove(token)
+                else {
+                    return;
+                };
+                (owner, kind, payload)
+            } else {
+                let Some(operation) = slots.get(token) else {
+                    return;
+                };
+                (Rc::clone(&operation.owner), operation.kind, Payload::None)
+            }
+        };
+        let result = match entry.result() {
+            code @ 0.. => Ok(code.unsigned_abs()),
+            code => Err(io::Error::from_raw_os_error(-code)),
+        };
+        let len = *result.as_ref().unwrap_or(&0);
+        let lease = cqueue::buffer_select(entry.flags())
+            .map(|id| self.ring.buffers().take(id, len, &owner.account()));
+        let accepted = (kind == Kind::Accept && result.is_ok()).then(|| {
+            // SAFETY: a successful accept returns a new descriptor, which this completion alone carries.
+            unsafe { OwnedFd::from_raw_fd(entry.result()) }
+        });
+        let (gather, received) = match payload {
+            Payload::Send(gather) => (Some(gather), None),
+            Payload::Receive(mut bytes) => {
+                // SAFETY: the kernel has written the first `len` bytes, at most the capacity it was given.
+                unsafe { bytes.set_len(len as usize) };
+                (None, Some(bytes))
+            }
+            Payload::None | Payload::Address(_) => (None, None),
+        };
+        owner.complete(Completion {
+            kind,
+            result,
+            lease,
+            received,
+            accepted,
+            gather,
+            terminal,
+        });
+    }
+
+    /// The ring task: enters whenever something has been pushed.
+    pub(super) async fn submit_forever(self: Rc<Self>) {
+        poll_fn(|cx| {
+            let known = self
+                .ring_task
+                .borrow()
+                .as_ref()
+                .is_some_and(|waker| waker.will_wake(cx.waker()));
+            if !known {
+                self.ring_task.replace(Some(cx.waker().clone()));
+            }
+            self.turn();
+            Poll::<()>::Pending
+        })
+        .await;
+    }
+
+    /// Enters whenever the kernel has completions for a sleeping worker. Polling the ring's own descriptor loses
+    /// wake-ups with DEFER_TASKRUN. The eventfd is not read: epoll reports each signal as a new edge.
+    pub(super) async fn watch_forever(self: Rc<Self>) -> io::Result<()> {
+        // SAFETY: `AsyncFd` keeps its share of the eventfd, and so the descriptor open, for as long as it lives.
+        let events =
+            unsafe { AsyncFd::register_with_interest(self.ring.eventfd(), Interest::READABLE) }?;
+        loop {
+            events.readable().await?.clear_ready();
+            self.turn();
+        }
+    }
+
+    /// Cancels everything and waits until the kernel has let go. Call it when no task is left.
+    pub(super) fn end(self: Rc<Self>) {
+        self.ending.set(true);
+        self.cancel_all();
+        let deadline = Instant::now() + RING_SHUTDOWN;
+        while self.slots.borrow().len() > 0 {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.ring.enter_and_wait(left).is_err() {
+                // The kernel may still write: what it could write to must never be freed.
+                std::mem::forget(self);
+                return;
+            }
+            while let Some(entry) = self.ring.completion() {
+                self.dispatch(&entry);
+            }
+        }
+        // Closes and cancellations queued last.
+        let _ = self.ring.enter();
+    }
+}
+
+struct Copied {
+    bytes: Vec<u8>,
+    gauge: Arc<AtomicUsize>,
+}
+
+impl AsRef<[u8]> for Copied {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Copied {
+    fn drop(&mut self) {
+        self.gauge
+            .fetch_sub(self.bytes.capacity(), Ordering::Relaxed);
+    }
+}
