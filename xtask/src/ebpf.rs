@@ -126,7 +126,28 @@ fn build(route: Route) -> Outcome {
         command.env_remove(inherited);
     }
     run(&mut command)?;
-    install_objects(&directory.join("bpfel-unknown-none/release"))
+    let built = directory.join("bpfel-unknown-none/release");
+    if route == Route::Debian {
+        refuse_byte_loops(&built)?;
+    }
+    install_objects(&built)
+}
+
+/// Small copies must have been expanded in place (see [`FLAGS`]); those that were not are calls still to be linked.
+fn refuse_byte_loops(built: &Path) -> Outcome {
+    let objdump = format!("{DEBIAN_LLVM}/bin/llvm-objdump");
+    for (binary, _) in OBJECTS {
+        let code = output(
+            Command::new(&objdump)
+                .args(["-d", "--section=xdp"])
+                .arg(built.join(binary)),
+        )?;
+        let calls = code.matches("call -0x1").count();
+        if calls > 0 {
+            return Err(format!("{binary}: {calls} copies became calls of a byte loop").into());
+        }
+    }
+    Ok(())
 }
 
 /// Copies what differs: an untouched file keeps the proxy from being rebuilt.
