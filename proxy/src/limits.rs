@@ -48,6 +48,16 @@ pub const WATCH_LATEST: Duration = Duration::from_secs(2);
 pub const STEERED_PREFIXES_MAX: usize = 16_384;
 /// Servers of one steered router: the ring has enough slots that a share of 1 % is met within a tenth.
 pub const POOL_SERVERS_MAX: usize = 256;
+/// Source ports of steered connections where `steering.snat` names none: right below the kernel's default range of
+/// ephemeral ports (32768-60999), as many as allow 270 new connections a second to one server from one address.
+pub const SNAT_PORTS_DEFAULT: std::ops::RangeInclusive<u16> = 16_384..=32_767;
+/// Network events within this time are answered together: a router daemon may send thousands.
+pub const NETWORK_QUIET: Duration = Duration::from_millis(50);
+/// How long new rules wait for the hardware addresses of new servers, which answer within milliseconds or not at all.
+pub const NEIGHBOUR_WAIT: Duration = Duration::from_millis(300);
+/// How often the XDP plane looks at everything again: neighbours kept warm, unused server indices freed, a detach by
+/// hand noticed. Well inside the kernel's 30 s after which a neighbour entry counts as stale.
+pub const STEERING_INTERVAL: Duration = Duration::from_secs(10);
 
 // HTTP/1.1 heads and bodies. Sizes in bytes.
 

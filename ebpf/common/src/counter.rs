@@ -56,7 +56,8 @@ counters! {
     PassNoRule = "pass_no_rule",
     /// Passed: the pool has no server.
     PassPoolEmpty = "pass_pool_empty",
-    /// Passed: the server is of the other address family; user space takes that same server.
+    /// Passed: the server is of the other address family, or not behind a steered interface; user space takes that
+    /// same server.
     PassOtherFamily = "pass_other_family",
     /// Passed: there is no source address of this family to forward from.
     PassNoSnat = "pass_no_snat",

@@ -198,6 +198,10 @@ pub struct Hop {
     pub source: Mac,
 }
 
+/// In [`Server::family`]: packets to this server leave by an interface without the program, or there is no way to it.
+/// Makes the family that of no client.
+pub const UNREACHABLE: u8 = 0x80;
+
 /// A server.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -206,7 +210,8 @@ pub struct Server {
     pub address: [u32; 4],
     /// Port, network order.
     pub port: u16,
-    /// [`crate::address::FAMILY_V4`], [`crate::address::FAMILY_V6`] or 0 for a free entry.
+    /// [`crate::address::FAMILY_V4`] or [`crate::address::FAMILY_V6`], with [`UNREACHABLE`] added where the program
+    /// must leave new connections to user space; 0 for a free entry.
     pub family: u8,
     /// Always zero.
     pub _pad: u8,

@@ -85,7 +85,7 @@ pub enum SteeringMode {
 /// `steering`: what all steered entry points share.
 #[derive(Clone, Debug)]
 pub struct SteeringSettings {
-    /// `snat`: who weir is towards the servers of steered connections; needed where an entry point steers in the NIC.
+    /// `snat`: who weir is towards the servers of steered connections; without it, see the defaults in [`Snat`].
     pub snat: Option<Snat>,
     /// What a clean stop does.
     pub on_stop: OnStop,
@@ -99,7 +99,8 @@ pub struct SteeringSettings {
 /// `steering.snat`.
 #[derive(Clone, Debug)]
 pub struct Snat {
-    /// Source addresses towards servers, of either family; never empty, no duplicates.
+    /// Source addresses towards servers, of either family, no duplicates; empty means for each family the first
+    /// address of a steered interface.
     pub addresses: Vec<IpAddr>,
     /// First source port.
     pub first_port: u16,

@@ -11,9 +11,9 @@ use super::{
     EntryPoint, EntryPointSteering, Log, LogFormat, OnStop, RuleSource, Snat, StaticConfig,
     SteeringMode, SteeringSettings, Timeouts,
 };
+use crate::config::Problem;
 use crate::config::walker::{Cost, Fields, Keys, Place, Walker};
-use crate::config::{Origin, Problem};
-use crate::limits::{ENTRY_POINTS_MAX, WORKERS_MAX};
+use crate::limits::{ENTRY_POINTS_MAX, SNAT_PORTS_DEFAULT, WORKERS_MAX};
 
 /// The root of the document.
 pub(super) const ROOT: Keys = Keys {
@@ -129,7 +129,6 @@ pub(super) const SNAT: Keys = Keys {
     later: &[],
 };
 
-const DEFAULT_SNAT_PORTS: (u16, u16) = (16_384, 32_767);
 const SSH_PORT: u16 = 22;
 
 /// The whole file. `None` only together with a problem.
@@ -140,9 +139,6 @@ pub(super) fn config(walker: &mut Walker, root: &Place<'_>) -> Option<StaticConf
         Some(place) => entry_points(walker, &place),
         None => Vec::new(),
     };
-    if let Some(steering) = &steering {
-        check_snat(walker, root, &entry_points, steering);
-    }
     Some(StaticConfig {
         entry_points,
         rules: providers(walker, fields.get("providers").as_ref()),
@@ -403,11 +399,26 @@ fn steering(walker: &mut Walker, place: Option<&Place<'_>>) -> Option<SteeringSe
 
 fn snat(walker: &mut Walker, place: &Place<'_>) -> Option<Snat> {
     let fields = walker.fields(place, &SNAT)?;
-    let list = fields.required(walker, "addresses")?;
+    let addresses = fields
+        .get("addresses")
+        .map_or_else(Vec::new, |list| snat_addresses(walker, &list));
+    let range = fields
+        .get("ports")
+        .and_then(|place| port_range(walker, &place));
+    let (first_port, last_port) = range.unwrap_or(SNAT_PORTS_DEFAULT.into_inner());
+    Some(Snat {
+        addresses,
+        first_port,
+        last_port,
+        origin: place.origin().clone(),
+    })
+}
+
+fn snat_addresses(walker: &mut Walker, list: &Place<'_>) -> Vec<IpAddr> {
     let mut addresses: Vec<IpAddr> = Vec::new();
-    let written = walker.strings(&list);
+    let written = walker.strings(list);
     if written.is_empty() {
-        walker.wrong(&list, "a list of at least one address");
+        walker.wrong(list, "a list of at least one address");
     }
     for text in written {
         match text
@@ -422,20 +433,11 @@ fn snat(walker: &mut Walker, place: &Place<'_>) -> Option<Snat> {
                 let problem = Problem::error(text.origin, format!("{:?}", text.value)).allowed(
                     "addresses of this machine, each once, such as 192.0.2.1 or 2001:db8::1",
                 );
-                walker.report(Cost::Source, &list, problem);
+                walker.report(Cost::Source, list, problem);
             }
         }
     }
-    let range = fields
-        .get("ports")
-        .and_then(|place| port_range(walker, &place));
-    let (first_port, last_port) = range.unwrap_or(DEFAULT_SNAT_PORTS);
-    Some(Snat {
-        addresses,
-        first_port,
-        last_port,
-        origin: place.origin().clone(),
-    })
+    addresses
 }
 
 fn is_host_address(address: IpAddr) -> bool {
@@ -469,25 +471,6 @@ fn ports(walker: &mut Walker, place: &Place<'_>) -> Vec<u16> {
         }
     }
     ports
-}
-
-/// Steering in the NIC rewrites the source of what it forwards, so it needs to know to what.
-fn check_snat(
-    walker: &mut Walker,
-    root: &Place<'_>,
-    entry_points: &[EntryPoint],
-    steering: &SteeringSettings,
-) {
-    let in_nic = |steering: &&EntryPointSteering| steering.mode != SteeringMode::Off;
-    let needs: Option<&Origin> = entry_points
-        .iter()
-        .find_map(|entry_point| entry_point.steering.as_ref().filter(in_nic))
-        .map(|steering| &steering.origin);
-    if let (Some(origin), None) = (needs, &steering.snat) {
-        let problem = Problem::error(origin.clone(), "steering interfaces without steering.snat")
-            .remedy("add steering.snat.addresses (the addresses weir has towards the servers), or set mode: off");
-        walker.report(Cost::Source, root, problem);
-    }
 }
 
 fn path_or(walker: &mut Walker, place: Option<&Place<'_>>, default: &str) -> PathBuf {

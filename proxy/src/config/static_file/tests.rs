@@ -160,10 +160,6 @@ fn each_refusal_is_one_line_with_place_and_remedy() {
             "weir.yml:4:42: entryPoints.web.steering.mode: found \"fast\"; allowed auto, native, generic, off",
         ),
         (
-            &format!("{web}    steering: {{interfaces: [eth0]}}"),
-            "weir.yml:4:16: found steering interfaces without steering.snat; add steering.snat.addresses (the addresses weir has towards the servers), or set mode: off",
-        ),
-        (
             &format!("{web}steering: {{snat: {{addresses: [10.0.0.0/40]}}}}"),
             "weir.yml:4:31: steering.snat.addresses: found \"10.0.0.0/40\"; allowed addresses of this machine, each once, such as 192.0.2.1 or 2001:db8::1",
         ),
