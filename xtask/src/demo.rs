@@ -2,8 +2,8 @@
 //! production, everybody else is terminated by the proxy and spread 3:1 over production; every request is real HTTPS,
 //! and one that lands elsewhere fails the demo.
 //!
-//! As root the parties are network namespaces on one switch, over IPv4 and IPv6, and the steering is done by XDP. Without
-//! root they are loopback addresses and the steering is done in user space.
+//! As root the parties are network namespaces on one switch, over IPv4 and IPv6, and the steering is done by XDP.
+//! Without root they are loopback addresses and the steering is done in user space.
 
 mod proxy;
 mod stage;
@@ -52,7 +52,7 @@ fn perform(keep: bool) -> Outcome {
 fn show(stage: &Stage, proxy: &Proxy, interrupt: &Interrupt) -> Outcome {
     let plane = proxy.steering_plane()?;
     println!("{}\n", stage.describe(&plane));
-    println!("{}", Visit::HEADER);
+    println!("{}", Visit::header());
     let mut wrong = Vec::new();
     for visit in stage.visits() {
         interrupt.check()?;

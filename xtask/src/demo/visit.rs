@@ -69,7 +69,16 @@ impl Plane {
 
 impl Visit {
     /// The head of the table.
-    pub(super) const HEADER: &str = "who      from                     requests  landed on                          plane                      steered by XDP: packets (connections)";
+    pub(super) fn header() -> String {
+        row([
+            "who",
+            "from",
+            "requests",
+            "landed on",
+            "by",
+            "XDP: packets (connections), before -> after",
+        ])
+    }
 
     /// `load` is connections from each address, and requests on each connection.
     pub(super) fn new(
@@ -122,6 +131,10 @@ impl Visit {
     }
 }
 
+fn row([who, from, requests, landed, plane, counters]: [&str; 6]) -> String {
+    format!("{who:<8} {from:<17} {requests:>8}  {landed:<32} {plane:<26} {counters}")
+}
+
 impl Landing {
     fn of(answer: Answer, stage: &Stage) -> Self {
         let plane = match answer.forwarded_for {
@@ -162,13 +175,12 @@ impl Report<'_> {
             "{} ({}) -> {} ({})",
             before.packets, before.flows, after.packets, after.flows
         );
-        format!(
-            "{:<8} {from:<24} {:>8}  {:<34} {:<26} {counters}",
-            visit.who,
-            answers.len(),
+        let (requests, landed, planes) = (
+            answers.len().to_string(),
             landed.join(", "),
             planes.join(", "),
-        )
+        );
+        row([visit.who, &from, &requests, &landed, &planes, &counters])
     }
 
     /// What is not as expected; `steering` is how the proxy says it steers.
@@ -220,6 +232,9 @@ impl Report<'_> {
 
     fn terminated(&self, nodes: &[(String, usize)]) -> Vec<String> {
         let mut wrong = self.not_by(Plane::Terminated);
+        if self.after.flows != self.before.flows {
+            wrong.push("XDP steered some of its connections".to_owned());
+        }
         let landed = self.nodes();
         if !landed
             .iter()
@@ -250,5 +265,79 @@ impl Report<'_> {
             *nodes.entry(landing.node.clone()).or_default() += 1;
         }
         nodes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+
+    /// The complaints about one address whose requests, one for each node given, were served by `plane`.
+    fn complaints(expected: Expected, nodes: &[&str], plane: Plane, flows: u64) -> Vec<String> {
+        let visit = Visit::new(
+            "guest",
+            vec![HERE],
+            SocketAddr::new(HERE, 443),
+            (2, 1),
+            expected,
+        );
+        let landing = |node: &&str| {
+            (
+                HERE,
+                Landing {
+                    node: (*node).to_owned(),
+                    plane,
+                },
+            )
+        };
+        let report = Report {
+            visit: &visit,
+            answers: nodes.iter().map(landing).collect(),
+            before: Counters {
+                packets: 10,
+                flows: 1,
+            },
+            after: Counters {
+                packets: 30,
+                flows: 1 + flows,
+            },
+        };
+        report.complaints("XDP (native)")
+    }
+
+    #[test]
+    fn steered_means_one_node_by_xdp() {
+        let staging = || Expected::Steered(&["staging", "other"]);
+        assert_eq!(
+            complaints(staging(), &["staging", "staging"], Plane::Xdp, 2),
+            [""; 0]
+        );
+        for wrong in [
+            complaints(staging(), &["staging", "other"], Plane::Xdp, 2),
+            complaints(staging(), &["elsewhere", "elsewhere"], Plane::Xdp, 2),
+            complaints(staging(), &["staging", "staging"], Plane::UserSpace, 2),
+            complaints(staging(), &["staging", "staging"], Plane::Xdp, 0),
+            complaints(staging(), &["staging"], Plane::Xdp, 2),
+        ] {
+            assert!(!wrong.is_empty());
+        }
+    }
+
+    #[test]
+    fn terminated_means_exactly_so_many_on_each() {
+        let one_each = || Expected::Terminated(vec![("a".to_owned(), 1), ("b".to_owned(), 1)]);
+        assert_eq!(
+            complaints(one_each(), &["a", "b"], Plane::Terminated, 0),
+            [""; 0]
+        );
+        for wrong in [
+            complaints(one_each(), &["a", "a"], Plane::Terminated, 0),
+            complaints(one_each(), &["a", "b"], Plane::UserSpace, 0),
+            complaints(one_each(), &["a", "b"], Plane::Terminated, 1),
+        ] {
+            assert!(!wrong.is_empty());
+        }
     }
 }
