@@ -1,1 +1,143 @@
-//! The command line.
+//! The command line: which command, with what, and its exit code.
+//!
+//! `weir` alone runs the proxy. Exit codes: 0 done, 1 it could not be done (one line per reason on standard error),
+//! 2 the command line itself was wrong.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::StaticConfig;
+use crate::{app, steering};
+
+/// An edge proxy: XDP steering by client address, TLS and routing on io_uring, weighted round robin.
+#[derive(Parser)]
+#[command(name = "weir", disable_version_flag = true, max_term_width = 100)]
+struct Arguments {
+    #[command(flatten)]
+    source: Source,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// Where the static configuration is.
+#[derive(Args)]
+struct Source {
+    /// The static configuration file.
+    #[arg(long = "configFile", value_name = "FILE", default_value = StaticConfig::DEFAULT_PATH, global = true)]
+    config_file: PathBuf,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Says which version this is and whether the XDP program is built in.
+    Version,
+    /// Shows what the running proxy does: listeners, rules left out and why, steering. Exits 1 if something is wrong.
+    Status {
+        /// As one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// The XDP plane, whether the proxy runs or not.
+    #[command(subcommand)]
+    Steer(Steer),
+}
+
+#[derive(Subcommand)]
+enum Steer {
+    /// Shows mode, rules, pools, servers and counters.
+    Status {
+        /// As one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// New connections are steered in the NIC again.
+    On,
+    /// New connections are steered in user space; those in the NIC go on.
+    Off,
+    /// Takes the XDP program off every interface. Connections steered in the NIC end.
+    Detach,
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let config_file = &arguments.source.config_file;
+    match arguments.command {
+        None => app::run(config_file),
+        Some(Command::Version) => {
+            println!("{}", version());
+            ExitCode::SUCCESS
+        }
+        Some(Command::Status { json }) => status(config_file, json),
+        Some(Command::Steer(command)) => steer(config_file, &command),
+    }
+}
+
+fn version() -> String {
+    let object = match steering::OBJECT {
+        Some(object) => format!("built in, {} bytes", object.len()),
+        None => "not built in: steered connections take the user-space path (`cargo xtask build-ebpf`, then build again)"
+            .to_owned(),
+    };
+    format!("weir {}\nXDP program: {object}", env!("CARGO_PKG_VERSION"))
+}
+
+fn status(config_file: &Path, json: bool) -> ExitCode {
+    with_config(config_file, |config| app::status::show(&config, json))
+}
+
+fn steer(config_file: &Path, command: &Steer) -> ExitCode {
+    with_config(config_file, |config| {
+        let pin_path = &config.steering.pin_path;
+        let text = match command {
+            Steer::Status { json } => {
+                let status = steering::status(pin_path, &config.runtime_dir)
+                    .map_err(|error| error.to_string())?;
+                if *json {
+                    serde_json::to_string_pretty(&status).map_err(|error| error.to_string())?
+                } else {
+                    status.to_string()
+                }
+            }
+            Steer::On | Steer::Off => {
+                let on = matches!(command, Steer::On);
+                steering::set_enabled(pin_path, on).map_err(|error| error.to_string())?;
+                let plane = if on {
+                    "the NIC"
+                } else {
+                    "user space; those in the NIC go on"
+                };
+                format!("new connections are now steered in {plane}")
+            }
+            Steer::Detach => {
+                let detached = steering::detach(pin_path).map_err(|error| error.to_string())?;
+                format!(
+                    "detached from {}; {} steered connections end",
+                    detached.interfaces.join(", "),
+                    detached.connections
+                )
+            }
+        };
+        println!("{text}");
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+fn with_config(
+    path: &Path,
+    command: impl FnOnce(StaticConfig) -> Result<ExitCode, String>,
+) -> ExitCode {
+    let problems = match StaticConfig::load(path) {
+        Ok((config, _warnings)) => match command(config) {
+            Ok(code) => return code,
+            Err(message) => vec![message],
+        },
+        Err(problems) => problems.iter().map(ToString::to_string).collect(),
+    };
+    for problem in problems {
+        eprintln!("weir: {problem}");
+    }
+    ExitCode::FAILURE
+}

@@ -2,6 +2,7 @@
 //! modules may depend on each other, are in docs/ARCHITECTURE.md. Modules are listed from the lowest layer up.
 #![deny(unsafe_code)]
 
+pub mod clock;
 pub mod limits;
 
 // The doors to the kernel.
@@ -25,4 +26,5 @@ pub mod app;
 pub mod cli;
 pub mod exchange;
 pub mod steering;
+pub mod transport;
 pub mod upstream;

@@ -133,3 +133,66 @@ pub const PROMPT_SENDS_MAX: u32 = 1024;
 pub const ACCEPT_AHEAD: usize = 256;
 /// How long a worker that ends waits for the kernel to let go of its operations.
 pub const RING_SHUTDOWN: Duration = Duration::from_secs(5);
+// Clients.
+
+/// To the first bytes of a connection, which say whether it is TLS.
+pub const CLIENT_FIRST_BYTES: Duration = Duration::from_secs(10);
+/// To the end of a TLS handshake, from its first byte.
+pub const TLS_HANDSHAKE: Duration = Duration::from_secs(10);
+/// To the end of a request head, from its first byte.
+pub const CLIENT_HEAD: Duration = Duration::from_secs(10);
+/// A body of which nothing moves, in either direction of the client's connection.
+pub const BODY_STALL: Duration = Duration::from_secs(120);
+/// How long a worker that stops still waits for a request on a keep-alive connection.
+pub const LAST_REQUEST: Duration = Duration::from_secs(1);
+/// How long a connection is read on after weir's last answer, for the client to read it before a reset.
+pub const LINGER: Duration = Duration::from_secs(2);
+/// How much is read then.
+pub const LINGER_BYTES: usize = 256 << 10;
+
+// Servers.
+
+/// To a connection with one address of a server: Traefik's default of `forwardingTimeouts.dialTimeout`.
+pub const UPSTREAM_CONNECT: Duration = Duration::from_secs(30);
+/// Idle connections kept for one server on one worker.
+pub const UPSTREAM_IDLE_PER_SERVER: usize = 64;
+/// How long a connection is kept idle: Traefik's default of `forwardingTimeouts.idleConnTimeout`.
+pub const UPSTREAM_IDLE_TIME: Duration = Duration::from_secs(90);
+
+// Workers.
+
+/// Chunks gathered into one send.
+pub const GATHER_CHUNKS: usize = 16;
+/// Memory for the messages of requests that a worker keeps for the next ones.
+pub const SCRATCH_KEPT: usize = 256;
+/// A piece of it that has grown larger is given up.
+pub const SCRATCH_BYTES_KEPT: usize = 16 << 10;
+/// Room made for a head that is being written; most fit.
+pub const HEAD_BYTES_USUAL: usize = 1 << 10;
+/// Room made for an answer of weir's own.
+pub const ANSWER_BYTES: usize = 256;
+/// A chunk size in hexadecimal with its line end.
+pub const CHUNK_HEAD_BYTES: usize = 18;
+/// How old a `Date` may be.
+pub const DATE_KEPT: Duration = Duration::from_secs(1);
+/// Connections the kernel completes ahead of accept; capped by net.core.somaxconn.
+pub const LISTEN_BACKLOG: u32 = 4096;
+/// Accepting pauses this long when descriptors or memory run out.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Between two rounds of a worker's and the control thread's regular chores.
+pub const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
+// The process.
+
+/// File descriptors below which weir warns at its start.
+pub const DESCRIPTORS_WANTED: u64 = 65_536;
+/// Descriptors the kernel gives by default, where it does not say.
+pub const DESCRIPTORS_ASSUMED: u64 = 1024;
+/// Descriptors left for everything but connections.
+pub const DESCRIPTORS_RESERVED: u64 = 256;
+/// Threads that compute for the control thread.
+pub const CONTROL_BLOCKING_THREADS: usize = 2;
+/// How much longer than the grace time a stop waits for its threads.
+pub const STOP_EXTRA: Duration = Duration::from_secs(2);
+/// Between two looks at whether a thread has ended.
+pub const STOP_POLL: Duration = Duration::from_millis(5);

@@ -14,6 +14,7 @@ pub mod status;
 pub mod tables;
 
 mod checks;
+mod report;
 mod world;
 
 use std::collections::BTreeMap;

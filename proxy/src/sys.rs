@@ -4,9 +4,13 @@
     reason = "the door to libc is one of the four places where unsafe code may live"
 )]
 
+mod thread;
+
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::ptr::NonNull;
+
+pub use thread::lower_priority;
 
 /// Anonymous, zeroed, page-aligned memory, private to this process. Its address never changes.
 pub struct Mapping {

@@ -1,0 +1,174 @@
+//! The control thread: waits for signals, changed rule files and the network, and decides. What computes runs on the
+//! blocking pool, at low priority.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{info, warn};
+
+use super::rules::{Published, Rules};
+use super::status::StatusFile;
+use super::worker::Workers;
+use crate::config::{Snapshot, StaticConfig, Watch};
+use crate::steering::Plane;
+use crate::{limits, sys};
+
+/// The control plane.
+pub struct Control {
+    runtime: Runtime,
+    config: Arc<StaticConfig>,
+    plane: Plane,
+    rules: Rules,
+    status: StatusFile,
+}
+
+impl Control {
+    /// Looks at what steering in the NIC needs, and loads the rules for the first time.
+    ///
+    /// # Errors
+    /// Lines naming what the static configuration asks for and this host cannot give.
+    pub fn new(config: &Arc<StaticConfig>, status: StatusFile) -> Result<Self, Vec<String>> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(limits::CONTROL_BLOCKING_THREADS)
+            .on_thread_start(sys::lower_priority)
+            .build()
+            .map_err(|error| vec![format!("the control thread cannot start: {error}")])?;
+        let plane = runtime
+            .block_on(Plane::start(config))
+            .map_err(super::lines)?;
+        let rules = Rules::load(config);
+        Ok(Self {
+            runtime,
+            config: Arc::clone(config),
+            plane,
+            rules,
+            status,
+        })
+    }
+
+    /// What the workers read.
+    pub fn published(&self) -> &Published {
+        self.rules.published()
+    }
+
+    /// Runs until a signal says stop, then ends everything in order.
+    ///
+    /// # Errors
+    /// One line if signals cannot be received or a worker ended by itself.
+    pub fn run(self, workers: Workers) -> Result<(), Vec<String>> {
+        let Self {
+            runtime,
+            config,
+            mut plane,
+            mut rules,
+            status,
+        } = self;
+        let mut supervision = Supervision {
+            config: &config,
+            plane: &mut plane,
+            rules: &mut rules,
+            workers: &workers,
+            status: &status,
+        };
+        let ended = runtime.block_on(supervision.wait());
+        workers.stop(grace(&config) + limits::STOP_EXTRA);
+        plane.stop();
+        status.remove();
+        ended.map_err(|line| vec![line])
+    }
+}
+
+/// What the control thread looks after while weir serves.
+struct Supervision<'a> {
+    config: &'a StaticConfig,
+    plane: &'a mut Plane,
+    rules: &'a mut Rules,
+    workers: &'a Workers,
+    status: &'a StatusFile,
+}
+
+impl Supervision<'_> {
+    async fn wait(&mut self) -> Result<(), String> {
+        let (mut term, mut int) = (
+            listen(SignalKind::terminate())?,
+            listen(SignalKind::interrupt())?,
+        );
+        let mut hup = listen(SignalKind::hangup())?;
+        let mut watch = watch(self.config);
+        let mut every = tokio::time::interval(limits::HOUSEKEEPING);
+        let first = self.rules.published().load_full();
+        self.apply(&first).await;
+        drop(first);
+        loop {
+            tokio::select! {
+                _ = term.recv() => break self.stopping("SIGTERM"),
+                _ = int.recv() => break self.stopping("SIGINT"),
+                _ = hup.recv() => self.rules.reload(),
+                () = changed(&mut watch) => self.rules.reload(),
+                snapshot = self.rules.reloaded() => self.apply(&snapshot).await,
+                () = self.plane.follow() => {}
+                _ = every.tick() => if self.workers.any_ended() {
+                    return Err("a worker ended by itself; weir ends with it so that it can be started anew".to_owned());
+                },
+            }
+        }
+        Ok(())
+    }
+
+    async fn apply(&mut self, snapshot: &Snapshot) {
+        self.plane.apply(snapshot).await;
+        self.write_status(snapshot);
+    }
+
+    fn write_status(&self, snapshot: &Snapshot) {
+        self.status.write(snapshot, self.plane.is_active());
+    }
+
+    fn stopping(&self, signal: &str) {
+        info!(
+            "{signal}: no new connections; requests under way have {:?}",
+            grace(self.config)
+        );
+    }
+}
+
+fn listen(kind: SignalKind) -> Result<Signal, String> {
+    signal(kind).map_err(|error| format!("signals cannot be received: {error}"))
+}
+
+fn grace(config: &StaticConfig) -> Duration {
+    config
+        .entry_points
+        .iter()
+        .map(|entry_point| entry_point.timeouts.grace)
+        .max()
+        .unwrap_or_default()
+}
+
+fn watch(config: &StaticConfig) -> Option<Watch> {
+    let path = config
+        .rules
+        .path
+        .as_deref()
+        .filter(|_| config.rules.watch)?;
+    match Watch::new(path) {
+        Ok(watch) => Some(watch),
+        Err(error) => {
+            warn!(
+                "{} is not watched: {error}; send SIGHUP after a change",
+                path.display()
+            );
+            None
+        }
+    }
+}
+
+async fn changed(watch: &mut Option<Watch>) {
+    match watch {
+        Some(watch) => watch.changed().await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,313 @@
+//! One request: to a server and back.
+//!
+//! The request's body and the response travel at the same time: a server may answer before it has read everything, and
+//! may send interim responses (100, 103) that the client waits for.
+
+use std::cell::Cell;
+use std::io;
+use std::pin::pin;
+
+use tracing::debug;
+
+use super::body::{self, BodyError};
+use super::head::NoHead;
+use super::response::{self, Delivered, Failed};
+use super::{Client, forwarded};
+use crate::http::{Method, RequestHead, ResponseHead, Status, Version};
+use crate::http1::{self, ConnectionField, HeadLimits, Request, RequestParser, ResponseParser};
+use crate::rule::RequestView;
+use crate::service::Picked;
+use crate::transport::Transport;
+use crate::uring::{Chunk, ChunkQueue};
+use crate::{limits, upstream};
+
+/// What becomes of the client's connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Another request.
+    Request,
+    /// It is closed; the client may still be sending.
+    Linger,
+    /// It is closed.
+    Close,
+}
+
+/// The memory one request needs, used again by the next one of this worker.
+pub struct Scratch {
+    /// The bytes of a head that did not come at once.
+    pub partial: Vec<u8>,
+    /// The client's head.
+    pub request: RequestHead,
+    /// The reader of it.
+    pub requests: RequestParser,
+    /// The server's head.
+    pub response: ResponseHead,
+    /// The reader of it.
+    pub responses: ResponseParser,
+}
+
+/// What a response needs to know about its request.
+pub struct Asked {
+    /// The method.
+    pub method: Method,
+    /// The client's version.
+    pub version: Version,
+    /// The client would send another request on this connection.
+    pub keep_alive: bool,
+    /// The request has gone out to its end.
+    pub sent: Cell<bool>,
+    /// The client has got the first byte of a final response.
+    pub started: Cell<bool>,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self {
+            partial: Vec::new(),
+            request: RequestHead::default(),
+            requests: RequestParser::new(HeadLimits::default()),
+            response: ResponseHead::default(),
+            responses: ResponseParser::new(HeadLimits::default()),
+        }
+    }
+}
+
+impl Scratch {
+    /// Bytes it holds allocated.
+    pub fn allocated(&self) -> usize {
+        self.partial.capacity()
+            + self.request.headers.allocated()
+            + self.response.headers.allocated()
+    }
+
+    /// Forgets the messages and keeps the memory.
+    pub fn clear(&mut self) {
+        self.partial.clear();
+        self.request.clear();
+        self.response.clear();
+        self.requests = RequestParser::new(HeadLimits::default());
+        self.responses = ResponseParser::new(HeadLimits::default());
+    }
+}
+
+/// Routes a request, sends it to a server and relays the response. `rest` is what came after the head.
+pub async fn serve(
+    client: &Client<'_>,
+    scratch: &mut Scratch,
+    facts: Request,
+    rest: Option<Chunk>,
+) -> Next {
+    let head = &scratch.request;
+    let asked = Asked {
+        method: head.method.clone(),
+        version: head.version,
+        keep_alive: facts.keep_alive,
+        sent: Cell::new(false),
+        started: Cell::new(false),
+    };
+    let view = RequestView::new(
+        head.authority(),
+        head.path(),
+        client.transport.peer_addr().ip(),
+    );
+    let Some(router) = client
+        .worker
+        .route(client.entry_point, client.transport.is_tls(), &view)
+    else {
+        return refuse(client, &asked, facts, rest, Status::NOT_FOUND).await;
+    };
+    drop(view);
+    let Some(picked) = client.worker.pick(&router.service) else {
+        return refuse(client, &asked, facts, rest, Status::SERVICE_UNAVAILABLE).await;
+    };
+    let port = client.worker.config.entry_points[client.entry_point]
+        .address
+        .port();
+    forwarded::set(
+        &mut scratch.request,
+        client.transport.peer_addr(),
+        client.transport.is_tls(),
+        port,
+        &client.worker.hostname,
+    );
+    match forward(client, &picked, scratch, facts, rest, &asked).await {
+        Ok(next) => next,
+        Err(failed) => {
+            debug!(
+                server = &*picked.server.name,
+                router = &*router.name,
+                "{failed}"
+            );
+            fail(client, &asked, &failed).await
+        }
+    }
+}
+
+/// Sends the request to the server, once more on a fresh connection if the pooled one turns out to be closed and
+/// nothing can have happened twice.
+async fn forward(
+    client: &Client<'_>,
+    picked: &Picked<'_>,
+    scratch: &mut Scratch,
+    facts: Request,
+    mut rest: Option<Chunk>,
+    asked: &Asked,
+) -> Result<Next, Failed> {
+    let head = encode(scratch, facts, picked);
+    let repeatable = facts.body.is_empty() && is_idempotent(&asked.method);
+    if let Some(server) = client.worker.pool.take(picked.server.id) {
+        let sent = (!repeatable).then(|| rest.take()).flatten();
+        match attempt(client, &server, scratch, facts, (head.clone(), sent), asked).await {
+            Err(Failed::Server(NoHead::Ended | NoHead::Failed(_)))
+                if repeatable && !asked.started.get() => {}
+            outcome => return settle(client, picked, server, rest, outcome),
+        }
+    }
+    // What the client has sent already is copied: no ring buffer is kept while connecting.
+    rest = rest.map(Chunk::into_owned);
+    let stream = upstream::connect(picked.server)
+        .await
+        .map_err(Failed::Connect)?;
+    let server = Transport::plain(stream);
+    let sent = (!repeatable).then(|| rest.take()).flatten();
+    let outcome = attempt(client, &server, scratch, facts, (head, sent), asked).await;
+    settle(client, picked, server, rest, outcome)
+}
+
+fn encode(scratch: &Scratch, facts: Request, picked: &Picked<'_>) -> Chunk {
+    let host = (!picked.load_balancer.pass_host_header).then_some(&*picked.server.authority);
+    let mut bytes = Vec::with_capacity(limits::HEAD_BYTES_USUAL);
+    http1::encode_request(
+        &scratch.request,
+        host,
+        facts.body.announce(),
+        ConnectionField::Omit,
+        &mut bytes,
+    );
+    Chunk::from(bytes)
+}
+
+/// RFC 9110 section 9.2.2.
+fn is_idempotent(method: &Method) -> bool {
+    matches!(
+        method,
+        Method::Get | Method::Head | Method::Put | Method::Delete | Method::Options | Method::Trace
+    )
+}
+
+/// One try on one connection: the request out, the response back, both at the same time.
+async fn attempt(
+    client: &Client<'_>,
+    server: &Transport,
+    scratch: &mut Scratch,
+    facts: Request,
+    (head, rest): (Chunk, Option<Chunk>),
+    asked: &Asked,
+) -> Result<Delivered, Failed> {
+    let mut queue = ChunkQueue::new();
+    queue.push(head);
+    let mut send = pin!(body::relay(
+        client.transport,
+        server,
+        facts.body,
+        facts.body.announce(),
+        queue,
+        rest
+    ));
+    let mut deliver = pin!(response::deliver(client, server, scratch, asked));
+    let mut sending = true;
+    loop {
+        tokio::select! {
+            biased;
+            sent = &mut send, if sending => {
+                sending = false;
+                match sent {
+                    Ok(()) => asked.sent.set(true),
+                    // The server has stopped reading; what it has to say about that comes as a response, or not.
+                    Err(BodyError::Send(_)) => {}
+                    Err(error) => return Err(Failed::Client(error)),
+                }
+            }
+            delivered = &mut deliver => return delivered,
+        }
+    }
+}
+
+/// Keeps the server's connection if it is of further use, and says what becomes of the client's.
+fn settle(
+    client: &Client<'_>,
+    picked: &Picked<'_>,
+    server: Transport,
+    rest: Option<Chunk>,
+    outcome: Result<Delivered, Failed>,
+) -> Result<Next, Failed> {
+    let delivered = outcome?;
+    if delivered.server_persists {
+        client.worker.pool.put(picked.server.id, server);
+    }
+    if let Some(rest) = rest {
+        client.transport.unread(rest);
+    }
+    Ok(if delivered.client_persists {
+        Next::Request
+    } else {
+        Next::Linger
+    })
+}
+
+/// Answers a request that no server gets. A body that comes with it is not read: the connection ends.
+async fn refuse(
+    client: &Client<'_>,
+    asked: &Asked,
+    facts: Request,
+    rest: Option<Chunk>,
+    status: Status,
+) -> Next {
+    let persists = facts.keep_alive && facts.body.is_empty() && !client.worker.is_stopping();
+    let connection = response::connection_field(persists, asked.version);
+    if let Some(rest) = rest {
+        client.transport.unread(rest);
+    }
+    match client
+        .answer(status, asked.method == Method::Head, connection)
+        .await
+    {
+        Ok(()) if persists => Next::Request,
+        Ok(()) => Next::Linger,
+        Err(_) => Next::Close,
+    }
+}
+
+/// Answers a request that failed on its way, if nothing has been answered yet.
+async fn fail(client: &Client<'_>, asked: &Asked, failed: &Failed) -> Next {
+    let Some(status) = failed.status().filter(|_| !asked.started.get()) else {
+        return Next::Close;
+    };
+    match client
+        .answer(status, asked.method == Method::Head, ConnectionField::Close)
+        .await
+    {
+        Ok(()) => Next::Linger,
+        Err(_) => Next::Close,
+    }
+}
+
+impl Failed {
+    /// What the client is told; `None` where it is gone.
+    fn status(&self) -> Option<Status> {
+        let timed_out = |error: &io::Error| error.kind() == io::ErrorKind::TimedOut;
+        match self {
+            Self::Client(BodyError::Malformed(reason)) => {
+                Some(http1::Reject::request(*reason).status)
+            }
+            Self::Client(BodyError::Receive(error)) if timed_out(error) => {
+                Some(Status::REQUEST_TIMEOUT)
+            }
+            Self::Client(_) | Self::Deliver(_) => None,
+            Self::Connect(error) | Self::Server(NoHead::Failed(error)) if timed_out(error) => {
+                Some(Status::GATEWAY_TIMEOUT)
+            }
+            Self::Connect(_) | Self::Server(_) => Some(Status::BAD_GATEWAY),
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! The state of one worker. Nobody else reads or writes it: no lock, no atomic.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::ops::Deref;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use tokio::sync::Notify;
+
+use super::request::Scratch;
+use crate::config::{EntryPointTable, Snapshot, StaticConfig};
+use crate::http::date;
+use crate::router::Router;
+use crate::rule::RequestView;
+use crate::service::{Balancer, Picked, Service};
+use crate::upstream::Pool;
+use crate::{limits, uring};
+
+/// What all connections of one worker thread share.
+pub struct Worker {
+    /// The static configuration.
+    pub config: Arc<StaticConfig>,
+    /// Idle connections to servers.
+    pub pool: Pool,
+    /// This host's name, for `X-Forwarded-Server`.
+    pub hostname: Box<str>,
+    rules: Arc<ArcSwap<Snapshot>>,
+    balancer: RefCell<Balancer>,
+    routers: RefCell<OwnRouters>,
+    scratch: RefCell<Vec<Scratch>>,
+    date: Cell<(Option<Instant>, [u8; date::LENGTH])>,
+    connections: Cell<usize>,
+    /// A connection has ended.
+    freed: Notify,
+    stopping: Cell<bool>,
+    /// The worker has begun to stop.
+    stop: Notify,
+}
+
+/// This worker's own references to routers of one generation, so that a request counts a reference no other worker
+/// writes to.
+#[derive(Default)]
+struct OwnRouters {
+    generation: u64,
+    by_address: HashMap<*const Router, Rc<OwnRouter>>,
+}
+
+fn hostname() -> Box<str> {
+    nix::unistd::gethostname()
+        .map(|name| name.to_string_lossy().into())
+        .unwrap_or_default()
+}
+
+/// One of them.
+pub struct OwnRouter(Arc<Router>);
+
+impl Deref for OwnRouter {
+    type Target = Router;
+
+    fn deref(&self) -> &Router {
+        &self.0
+    }
+}
+
+/// Counts a connection for as long as it lives.
+pub struct Counted(Rc<Worker>);
+
+impl Worker {
+    /// Worker `index` of `of`.
+    pub fn new(
+        index: usize,
+        of: usize,
+        config: Arc<StaticConfig>,
+        rules: Arc<ArcSwap<Snapshot>>,
+    ) -> Self {
+        Self {
+            config,
+            pool: Pool::default(),
+            hostname: hostname(),
+            rules,
+            balancer: RefCell::new(Balancer::new(index, of)),
+            routers: RefCell::default(),
+            scratch: RefCell::default(),
+            date: Cell::new((None, [0; date::LENGTH])),
+            connections: Cell::new(0),
+            freed: Notify::new(),
+            stopping: Cell::new(false),
+            stop: Notify::new(),
+        }
+    }
+
+    /// Looks at the rules in force for an entry point. They cannot be kept: what is needed longer is cloned.
+    pub fn with_table<R>(
+        &self,
+        entry_point: usize,
+        look: impl FnOnce(&EntryPointTable, &Arc<rustls::ServerConfig>) -> R,
+    ) -> R {
+        let snapshot = self.rules.load();
+        look(&snapshot.entry_points[entry_point], &snapshot.tls)
+    }
+
+    /// The router for a request, if one takes it.
+    pub fn route(
+        &self,
+        entry_point: usize,
+        tls: bool,
+        request: &RequestView<'_>,
+    ) -> Option<Rc<OwnRouter>> {
+        let snapshot = self.rules.load();
+        let table = &snapshot.entry_points[entry_point];
+        let router = if tls {
+            table.https.find(request)
+        } else {
+            table.http.find(request)
+        }?;
+        Some(self.routers.borrow_mut().own(snapshot.generation, router))
+    }
+
+    /// The next server of a service.
+    pub fn pick<'s>(&self, service: &'s Service) -> Option<Picked<'s>> {
+        self.balancer.borrow_mut().pick(service)
+    }
+
+    /// Memory for one request's messages; given back with [`Self::give_back`].
+    pub fn scratch(&self) -> Scratch {
+        self.scratch.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes the memory back, unless there is plenty or it has grown beyond what is usual.
+    pub fn give_back(&self, mut scratch: Scratch) {
+        let mut kept = self.scratch.borrow_mut();
+        if kept.len() < limits::SCRATCH_KEPT && scratch.allocated() <= limits::SCRATCH_BYTES_KEPT {
+            scratch.clear();
+            kept.push(scratch);
+        }
+    }
+
+    /// The `Date` field's value, made once a second.
+    pub fn date(&self) -> [u8; date::LENGTH] {
+        let now = uring::now();
+        let (made, text) = self.date.get();
+        if made.is_some_and(|made| now.saturating_duration_since(made) < limits::DATE_KEPT) {
+            return text;
+        }
+        let text = date::imf_fixdate(crate::clock::unix_seconds());
+        self.date.set((Some(now), text));
+        text
+    }
+
+    /// Counts a connection until the result is dropped.
+    pub fn count_in(self: &Rc<Self>) -> Counted {
+        self.connections.set(self.connections.get() + 1);
+        Counted(Rc::clone(self))
+    }
+
+    /// Resolves when there are fewer than `max` connections.
+    pub async fn room(&self, max: usize) {
+        while self.connections.get() >= max {
+            self.freed.notified().await;
+        }
+    }
+
+    /// What is done once a second: idle connections that are of no more use are closed, routers that are gone are let
+    /// go.
+    pub fn keep_house(&self) {
+        self.pool.sweep();
+        let generation = self.rules.load().generation;
+        self.routers.borrow_mut().keep_to(generation);
+    }
+
+    /// Whether the worker is to end: responses say `Connection: close` from now on.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.get()
+    }
+
+    /// Resolves when the worker begins to stop.
+    pub async fn stopped(&self) {
+        let notified = self.stop.notified();
+        if !self.stopping.get() {
+            notified.await;
+        }
+    }
+
+    /// Begins to stop and resolves when every connection has ended, at the latest after the longest grace time.
+    pub async fn finish(&self) {
+        self.stopping.set(true);
+        self.stop.notify_waiters();
+        let times = self
+            .config
+            .entry_points
+            .iter()
+            .map(|entry_point| entry_point.timeouts.grace);
+        let grace = times.max().unwrap_or_default();
+        let ended = async {
+            while self.connections.get() > 0 {
+                self.freed.notified().await;
+            }
+        };
+        if tokio::time::timeout(grace, ended).await.is_err() {
+            tracing::warn!(
+                connections = self.connections.get(),
+                "still open after {grace:?}: cut"
+            );
+        }
+    }
+}
+
+impl OwnRouters {
+    /// Lets the routers of other generations go; requests under way keep theirs.
+    fn keep_to(&mut self, generation: u64) {
+        if self.generation != generation {
+            self.generation = generation;
+            self.by_address.clear();
+        }
+    }
+
+    fn own(&mut self, generation: u64, router: &Arc<Router>) -> Rc<OwnRouter> {
+        self.keep_to(generation);
+        // The address names the router for as long as the map holds a reference to it.
+        Rc::clone(
+            self.by_address
+                .entry(Arc::as_ptr(router))
+                .or_insert_with(|| Rc::new(OwnRouter(Arc::clone(router)))),
+        )
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.connections.set(self.0.connections.get() - 1);
+        self.0.freed.notify_one();
+    }
+}

@@ -1,0 +1,177 @@
+//! A connection's bytes, in the clear or through TLS: where [`crate::net`] and [`crate::tls`] meet.
+//!
+//! Owns: the stream and, where there is one, its TLS session. Never: what the bytes mean. Invariants: a ring buffer is
+//! given back as soon as TLS has read it; plaintext that waits is owned memory, at most what one receive brought.
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::net::Stream;
+use crate::tls::Session;
+use crate::uring::{Chunk, ChunkQueue};
+
+/// One side of a relay. Receiving and sending may run at the same time, each from one task.
+pub struct Transport {
+    stream: Stream,
+    tls: Option<Tls>,
+}
+
+struct Tls {
+    session: RefCell<Session>,
+    /// Plaintext that came with what an earlier call returned.
+    waiting: RefCell<ChunkQueue>,
+    /// The peer has said that it sends no more.
+    closed: Cell<bool>,
+}
+
+impl Transport {
+    /// Bytes as they come.
+    pub fn plain(stream: Stream) -> Self {
+        Self { stream, tls: None }
+    }
+
+    /// Answers the TLS handshake of a client. Whoever calls sets the stream's deadline.
+    ///
+    /// # Errors
+    /// What receiving and sending say; `InvalidData` where the client broke the protocol (an alert was sent).
+    pub async fn accept_tls(
+        stream: Stream,
+        config: &Arc<rustls::ServerConfig>,
+    ) -> io::Result<Self> {
+        let tls = Tls {
+            session: RefCell::new(Session::new(config).map_err(io::Error::other)?),
+            waiting: RefCell::default(),
+            closed: Cell::new(false),
+        };
+        let mut transport = Self { stream, tls: None };
+        while tls.session.borrow().is_handshaking() {
+            if !transport.receive_tls(&tls).await? {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        transport.tls = Some(tls);
+        Ok(transport)
+    }
+
+    /// The next bytes, never none; `None` at the end.
+    ///
+    /// # Errors
+    /// As [`Stream::recv`]; `InvalidData` where the peer broke TLS, `UnexpectedEof` where it left without close_notify.
+    pub async fn recv(&self) -> io::Result<Option<Chunk>> {
+        let Some(tls) = &self.tls else {
+            return self.stream.recv().await;
+        };
+        loop {
+            if let Some(chunk) = tls.waiting.borrow_mut().pop() {
+                return Ok(Some(chunk));
+            }
+            if !self.receive_tls(tls).await? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// What is there already, without waiting.
+    pub fn try_recv(&self) -> Option<Chunk> {
+        match &self.tls {
+            None => self.stream.try_recv(),
+            Some(tls) => tls.waiting.borrow_mut().pop(),
+        }
+    }
+
+    /// Gives bytes back: the next receive returns them.
+    pub fn unread(&self, chunk: Chunk) {
+        match &self.tls {
+            None => self.stream.unread(chunk),
+            Some(tls) => tls.waiting.borrow_mut().push_front(chunk.into_owned()),
+        }
+    }
+
+    /// Sends all of it. `source` is the side it came from, whose receive pauses while this peer does not read.
+    ///
+    /// # Errors
+    /// As [`Stream::send`].
+    pub async fn send(&self, queue: &mut ChunkQueue, source: Option<&Self>) -> io::Result<()> {
+        let source = source.map(|transport| &transport.stream);
+        let Some(tls) = &self.tls else {
+            return self.stream.send(queue, source).await;
+        };
+        let mut wire = Vec::with_capacity(queue.bytes() + queue.bytes() / 256 + 64);
+        let parts: Vec<IoSlice<'_>> = queue.iter().map(|chunk| IoSlice::new(chunk)).collect();
+        tls.session
+            .borrow_mut()
+            .seal(&parts, &mut wire)
+            .map_err(invalid)?;
+        queue.clear();
+        self.send_wire(wire, source).await
+    }
+
+    /// Says that nothing more will be sent; receiving goes on.
+    ///
+    /// # Errors
+    /// As [`Stream::shutdown_write`].
+    pub async fn shutdown_write(&self) -> io::Result<()> {
+        if let Some(tls) = &self.tls {
+            let mut wire = Vec::new();
+            tls.session.borrow_mut().close_notify(&mut wire);
+            self.send_wire(wire, None).await?;
+        }
+        self.stream.shutdown_write()
+    }
+
+    /// From when on waiting fails with `TimedOut`; see [`Stream::set_deadline`].
+    pub fn set_deadline(&self, deadline: Option<Instant>) {
+        self.stream.set_deadline(deadline);
+    }
+
+    /// Whether an idle connection must not be used again; see [`Stream::is_spent`].
+    pub fn is_spent(&self) -> bool {
+        self.stream.is_spent()
+    }
+
+    /// Whether TLS is spoken.
+    pub fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// The peer's address.
+    pub fn peer_addr(&self) -> SocketAddr {
+        self.stream.peer_addr()
+    }
+
+    /// Receives once and lets TLS read it; answers what the handshake asks for. `false` once the peer has said that it
+    /// sends no more.
+    async fn receive_tls(&self, tls: &Tls) -> io::Result<bool> {
+        if tls.closed.get() {
+            return Ok(false);
+        }
+        let Some(received) = self.stream.recv().await? else {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        };
+        let mut wire = Vec::new();
+        let outcome = tls.session.borrow_mut().feed(&received, &mut wire);
+        drop(received);
+        if !wire.is_empty() {
+            self.send_wire(wire, None).await?;
+        }
+        let progress = outcome.map_err(invalid)?;
+        tls.waiting.borrow_mut().push(progress.plaintext);
+        tls.closed.set(progress.closed);
+        Ok(true)
+    }
+
+    async fn send_wire(&self, wire: Vec<u8>, source: Option<&Stream>) -> io::Result<()> {
+        let mut queue = ChunkQueue::new();
+        queue.push(Bytes::from(wire));
+        self.stream.send(&mut queue, source).await
+    }
+}
+
+fn invalid(error: crate::tls::TlsError) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
