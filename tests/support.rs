@@ -2,6 +2,7 @@
 //! Network namespaces and the small origin server are `xtask::netns` and `xtask::backend`, shared with the demo.
 #![expect(dead_code, reason = "each feature module uses its part")]
 
+pub mod client;
 pub mod weir;
 
 use std::net::TcpListener;
