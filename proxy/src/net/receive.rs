@@ -222,7 +222,7 @@ impl Socket {
             Ok(0) => receive.end.set(Some(End::Finished)),
             Ok(_) => self.queue_up(done.lease.map(Chunk::from), done.received),
             Err(error) => match error.raw_os_error() {
-                Some(libc::ENOBUFS) => receive.starved.set(true),
+                Some(libc::ENOBUFS) => receive.starved.set(!self.driver.has_buffers()),
                 Some(libc::ECANCELED | libc::EINTR | libc::EAGAIN) => {}
                 code => receive
                     .end

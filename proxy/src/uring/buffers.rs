@@ -1,9 +1,11 @@
 //! The provided-buffer ring: memory the kernel receives into, lent out as leases and recycled by the last drop.
 //!
-//! Invariants: a buffer is either the kernel's (listed in the ring) or leased (its lease count is above zero), never
-//! both; `free` counts the former. An [`Account`] counts the buffers one connection holds, wherever its leases are.
+//! Invariants: a buffer is the kernel's (listed in the ring), spare, or leased (its lease count is above zero). The
+//! kernel has at most a share of all buffers: within one enter it may receive into everything it has for one
+//! connection alone. The spare ones are taken last in, first out, as those are in the cache. An [`Account`] counts the
+//! buffers one connection holds, wherever its leases are.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::ops::Deref;
 use std::rc::Rc;
@@ -11,6 +13,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use io_uring::types::BufRingEntry;
 
+use crate::limits::RING_SHARE;
 use crate::sys::Mapping;
 
 /// The ring's group id: each io_uring has a single buffer ring.
@@ -39,12 +42,16 @@ pub(super) struct Buffers {
     size: u32,
     mask: u16,
     tail: Cell<u16>,
-    free: Cell<u16>,
+    /// Buffers the kernel has.
+    listed: Cell<u16>,
+    /// How many it gets at most.
+    listed_max: u16,
+    spare: RefCell<Vec<u16>>,
     table: Box<[Buffer]>,
 }
 
 impl Buffers {
-    /// Maps `count` buffers of `size` bytes, all listed as the kernel's.
+    /// Maps `count` buffers of `size` bytes.
     pub(super) fn new(count: u16, size: u32) -> io::Result<Rc<Self>> {
         if !count.is_power_of_two() || size == 0 {
             return Err(io::Error::new(
@@ -52,22 +59,22 @@ impl Buffers {
                 "ring buffers: a power of two, none of them empty",
             ));
         }
-        let buffers = Self {
+        Ok(Rc::new(Self {
             ring: Mapping::anonymous(usize::from(count) * size_of::<BufRingEntry>())?,
             memory: Mapping::anonymous(usize::from(count) * size as usize)?,
             size,
             mask: count - 1,
             tail: Cell::new(0),
-            free: Cell::new(0),
+            listed: Cell::new(0),
+            listed_max: (count / RING_SHARE as u16).max(1),
+            spare: RefCell::new((0..count).collect()),
             table: (0..count)
                 .map(|_| Buffer {
                     leases: Cell::new(0),
                     account: Cell::new(None),
                 })
                 .collect(),
-        };
-        (0..count).for_each(|id| buffers.give(id));
-        Ok(Rc::new(buffers))
+        }))
     }
 
     /// What to register with the kernel: address and number of entries.
@@ -75,9 +82,19 @@ impl Buffers {
         (self.ring.address().as_ptr().addr() as u64, self.mask + 1)
     }
 
-    /// Buffers the kernel may receive into now.
+    /// Buffers not leased.
     pub(super) fn free(&self) -> u16 {
-        self.free.get()
+        self.listed.get() + self.spare.borrow().len() as u16
+    }
+
+    /// Gives the kernel as many as it may have.
+    pub(super) fn replenish(&self) {
+        while self.listed.get() < self.listed_max {
+            let Some(id) = self.spare.borrow_mut().pop() else {
+                return;
+            };
+            self.give(id);
+        }
     }
 
     /// Takes over a buffer into which the kernel has received `len` bytes.
@@ -91,7 +108,7 @@ impl Buffers {
         buffer.leases.set(1);
         account.0.set(account.0.get() + 1);
         buffer.account.set(Some(account.clone()));
-        self.free.set(self.free.get() - 1);
+        self.listed.set(self.listed.get() - 1);
         Lease {
             buffers: Rc::clone(self),
             id,
@@ -108,7 +125,7 @@ impl Buffers {
             if let Some(account) = buffer.account.take() {
                 account.0.set(account.0.get() - 1);
             }
-            self.give(id);
+            self.spare.borrow_mut().push(id);
         }
     }
 
@@ -132,7 +149,7 @@ impl Buffers {
             AtomicU16::from_ptr(BufRingEntry::tail(base).cast_mut()).store(tail, Ordering::Release)
         };
         self.tail.set(tail);
-        self.free.set(self.free.get() + 1);
+        self.listed.set(self.listed.get() + 1);
     }
 }
 
@@ -199,25 +216,41 @@ impl Deref for Lease {
 mod tests {
     use super::*;
 
+    fn listed(count: u16, size: u32) -> Rc<Buffers> {
+        let buffers = Buffers::new(count, size).expect("mapped");
+        buffers.replenish();
+        buffers
+    }
+
     #[test]
     fn a_buffer_returns_with_its_last_lease() {
-        let buffers = Buffers::new(4, 64).expect("mapped");
+        let buffers = listed(8, 64);
         let account = Account::default();
-        let mut first = buffers.take(2, 40, &account);
-        let second = buffers.take(1, 8, &account);
-        assert_eq!((buffers.free(), account.held()), (2, 2));
+        let mut first = buffers.take(7, 40, &account);
+        let second = buffers.take(6, 8, &account);
+        assert_eq!((buffers.free(), account.held()), (6, 2));
         let head = first.split_to(10);
         assert_eq!((head.len(), first.len()), (10, 30));
         drop(head);
         drop(second);
-        assert_eq!((buffers.free(), account.held()), (3, 1));
+        assert_eq!((buffers.free(), account.held()), (7, 1));
         drop(first);
-        assert_eq!((buffers.free(), account.held()), (4, 0));
+        assert_eq!((buffers.free(), account.held()), (8, 0));
+    }
+
+    #[test]
+    fn the_kernel_never_has_more_than_a_share() {
+        let buffers = listed(8, 64);
+        assert_eq!((buffers.listed.get(), buffers.free()), (2, 8));
+        let lease = buffers.take(7, 64, &Account::default());
+        drop(lease);
+        buffers.replenish();
+        assert_eq!((buffers.listed.get(), buffers.free()), (2, 8));
     }
 
     #[test]
     fn a_lease_outlives_the_worker() {
-        let buffers = Buffers::new(1, 16).expect("mapped");
+        let buffers = listed(1, 16);
         let lease = buffers.take(0, 16, &Account::default());
         drop(buffers);
         assert_eq!(&*lease, &[0; 16]);
@@ -226,7 +259,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "advance by 9 of 8 bytes")]
     fn advancing_past_the_end_is_a_bug() {
-        let buffers = Buffers::new(1, 16).expect("mapped");
+        let buffers = listed(1, 16);
         buffers.take(0, 8, &Account::default()).advance(9);
     }
 }

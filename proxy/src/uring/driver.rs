@@ -126,6 +126,11 @@ impl Driver {
         }))
     }
 
+    /// Whether any ring buffer is free.
+    pub(crate) fn has_buffers(&self) -> bool {
+        self.ring.buffers().free() > 0
+    }
+
     /// What the worker holds now.
     pub(super) fn usage(&self) -> Usage {
         Usage {
@@ -154,6 +159,11 @@ impl Driver {
     pub(super) unsafe fn push(&self, entry: squeue::Entry) {
         // SAFETY: handed on.
         unsafe { self.ring.push(entry) };
+        self.enter_soon();
+    }
+
+    /// Wakes the ring task, once for each enter.
+    fn enter_soon(&self) {
         if !self.pushed.replace(true)
             && let Some(waker) = &*self.ring_task.borrow()
         {
@@ -167,18 +177,21 @@ impl Driver {
         if !self.ring.wants_enter() {
             return;
         }
-        loop {
-            self.pushed.set(false);
-            if let Err(error) = self.ring.enter() {
-                // The kernel has lost completions or the ring is not one: no operation of this worker can end.
-                panic!("io_uring_enter: {error}");
-            }
-            while let Some(entry) = self.ring.completion() {
-                self.dispatch(&entry);
-            }
-            if !self.ring.overflown() {
-                break;
-            }
+        self.pushed.set(false);
+        if let Err(error) = self.ring.enter() {
+            // The kernel has lost completions or the ring is not one: no operation of this worker can end.
+            panic!("io_uring_enter: {error}");
+        }
+        self.harvest();
+        // An enter runs some twenty pieces of the kernel's work, and the eventfd does not tell of the rest.
+        if self.ring.wants_enter() {
+            self.enter_soon();
+        }
+    }
+
+    fn harvest(&self) {
+        while let Some(entry) = self.ring.completion() {
+            self.dispatch(&entry);
         }
     }
 
@@ -191,6 +204,10 @@ impl Driver {
         let token = Token(entry.user_data());
         if token == Token::NOBODY {
             return;
+        }
+        if let Some(target) = token.cancelled() {
+            // Only a cancellation that failed tells. If the kernel was about to run the operation it did not find it.
+            return self.cancel(target);
         }
         let terminal = !cqueue::more(entry.flags());
         let (owner, kind, payload) = {
@@ -284,9 +301,7 @@ impl Driver {
                 std::mem::forget(self);
                 return;
             }
-            while let Some(entry) = self.ring.completion() {
-                self.dispatch(&entry);
-            }
+            self.harvest();
         }
         // Closes and cancellations queued last.
         let _ = self.ring.enter();

@@ -112,7 +112,10 @@ impl Driver {
     /// until then its memory stays in the slot.
     pub(crate) fn cancel(&self, token: Token) {
         if self.in_flight(token) {
-            self.push_unowned(opcode::AsyncCancel::new(token.0).build());
+            self.push_unowned(
+                opcode::AsyncCancel::new(token.0).build(),
+                token.cancellation(),
+            );
         }
     }
 
@@ -121,14 +124,17 @@ impl Driver {
         if self.ending() {
             drop(descriptor);
         } else {
-            self.push_unowned(opcode::Close::new(Fd(descriptor.into_raw_fd())).build());
+            self.push_unowned(
+                opcode::Close::new(Fd(descriptor.into_raw_fd())).build(),
+                Token::NOBODY,
+            );
         }
     }
 
     /// Cancels everything.
     pub(super) fn cancel_all(&self) {
         let everything = io_uring::types::CancelBuilder::any().all();
-        self.push_unowned(opcode::AsyncCancel2::new(everything).build());
+        self.push_unowned(opcode::AsyncCancel2::new(everything).build(), Token::NOBODY);
     }
 
     fn start(
@@ -151,10 +157,8 @@ impl Driver {
         token
     }
 
-    fn push_unowned(&self, entry: squeue::Entry) {
-        let entry = entry
-            .flags(squeue::Flags::SKIP_SUCCESS)
-            .user_data(Token::NOBODY.0);
+    fn push_unowned(&self, entry: squeue::Entry, token: Token) {
+        let entry = entry.flags(squeue::Flags::SKIP_SUCCESS).user_data(token.0);
         // SAFETY: cancel and close entries carry numbers, no pointers.
         unsafe { self.push(entry) };
     }

@@ -132,12 +132,6 @@ impl Ring {
         !queue.is_empty() || queue.taskrun() || queue.cq_overflow()
     }
 
-    /// Whether the kernel holds completions back because they did not fit.
-    pub(super) fn overflown(&self) -> bool {
-        // SAFETY: as in `push`.
-        unsafe { self.io.submission_shared() }.cq_overflow()
-    }
-
     /// Submits what is queued and lets the kernel produce completions; never waits.
     pub(super) fn enter(&self) -> io::Result<()> {
         self.enter_with(0, None)
@@ -152,6 +146,7 @@ impl Ring {
         let Some(submitter) = &self.submitter else {
             return Ok(());
         };
+        self.buffers.replenish();
         let queued = self.fill();
         let time = at_most.map(|time| {
             Timespec::new()

@@ -14,15 +14,27 @@ use super::operations::Kind;
 pub(crate) struct Token(pub(super) u64);
 
 impl Token {
-    /// The completion is nobody's: a cancellation or a close.
+    /// The completion is nobody's.
     pub(super) const NOBODY: Self = Self(u64::MAX);
+    /// Marks the cancellation of the operation the other bits name.
+    const CANCEL: u64 = 1 << 31;
+
+    /// Names the cancellation of this operation.
+    pub(super) fn cancellation(self) -> Self {
+        Self(self.0 | Self::CANCEL)
+    }
+
+    /// The operation of which this names the cancellation.
+    pub(super) fn cancelled(self) -> Option<Self> {
+        (self.0 & Self::CANCEL != 0).then_some(Self(self.0 & !Self::CANCEL))
+    }
 
     fn new(index: usize, generation: u32) -> Self {
         Self(u64::from(generation) << 32 | index as u64)
     }
 
     fn index(self) -> usize {
-        (self.0 & u64::from(u32::MAX)) as usize
+        (self.0 & (Self::CANCEL - 1)) as usize
     }
 
     fn generation(self) -> u32 {
@@ -150,5 +162,7 @@ mod tests {
         );
         assert_eq!(slots.insert(operation()).generation(), 0);
         assert!(slots.get(Token::NOBODY).is_none());
+        assert_eq!(token.cancellation().cancelled(), Some(token));
+        assert_eq!(token.cancelled(), None);
     }
 }
