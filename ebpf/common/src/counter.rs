@@ -73,6 +73,14 @@ counters! {
     DropTooBig = "drop_too_big",
 }
 
+impl Counter {
+    /// Whether the packet counted is dropped rather than passed.
+    #[inline(always)]
+    pub const fn drops(self) -> bool {
+        matches!(self, Self::DropNoHop | Self::DropTooBig)
+    }
+}
+
 /// Number of counters.
 pub const COUNTERS_MAX: u32 = Counter::ALL.len() as u32;
 

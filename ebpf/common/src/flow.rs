@@ -1,6 +1,6 @@
 //! A flow: one direction of a steered connection. Both directions live in one LRU map: user space opens neither.
 
-use crate::address::{V4, V6};
+use crate::address::{self, V4, V6};
 use crate::map::Hop;
 
 /// The packet's addresses and ports, as they come in.
@@ -13,6 +13,22 @@ pub struct FlowKey<A> {
     pub destination: A,
     /// Both ports, see [`crate::address::ports`].
     pub ports: u32,
+}
+
+impl<A> FlowKey<A> {
+    /// The key of packets back: both ends swapped.
+    #[inline(always)]
+    pub fn reversed(self) -> Self {
+        let ports = address::ports(
+            address::destination_port(self.ports),
+            address::source_port(self.ports),
+        );
+        Self {
+            source: self.destination,
+            destination: self.source,
+            ports,
+        }
+    }
 }
 
 /// What becomes of a packet of this direction, and what is known of the connection.
@@ -35,6 +51,19 @@ pub struct Flow<A> {
     pub last: u32,
     /// The client's next hop, as its SYN showed it; only the return direction uses it.
     pub client: Hop,
+}
+
+impl<A: Copy> Flow<A> {
+    /// The key of the other direction. That entry is ours if its own peer is our key: the port may have a new owner.
+    #[inline(always)]
+    pub fn peer(&self) -> FlowKey<A> {
+        FlowKey {
+            source: self.source,
+            destination: self.destination,
+            ports: self.ports,
+        }
+        .reversed()
+    }
 }
 
 /// From the client to the server.

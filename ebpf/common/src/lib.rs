@@ -19,6 +19,7 @@ pub mod checksum;
 pub mod counter;
 pub mod flow;
 pub mod hash;
+pub mod header;
 pub mod map;
 #[cfg(feature = "user")]
 mod pod;

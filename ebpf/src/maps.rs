@@ -1,0 +1,274 @@
+//! The maps, the memory in them, and the helper calls: the kernel's side of the door.
+#![expect(
+    unsafe_code,
+    reason = "map values are lent where the kernel keeps them, helpers are C functions"
+)]
+
+use aya_ebpf::EbpfContext;
+use aya_ebpf::bindings::bpf_fib_lookup as FibLookup;
+use aya_ebpf::helpers::{bpf_fib_lookup, bpf_ktime_get_coarse_ns, bpf_redirect};
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::lpm_trie::Key;
+use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray};
+use aya_ebpf::programs::XdpContext;
+use weir_common::Counter;
+use weir_common::address::{V4, V6};
+use weir_common::counter::COUNTERS_MAX;
+use weir_common::flow::{Flow, FlowKey, tick};
+use weir_common::header::{Ip, Ipv4, Ipv6};
+use weir_common::map::{
+    Config, FLOWS_DEFAULT, LISTENERS_MAX, ListenerKey, POOLS_MAX, Pool, RULE_TABLE_BITS, RULES_MAX,
+    Ring, RuleKey, SCHEMA, SERVERS_MAX, SNAT_MAX, Server, ServerStats, ring_index,
+};
+
+#[map]
+static CONFIG: Array<Config> = Array::with_max_entries(1, 0);
+#[map]
+static LISTENERS_V4: HashMap<ListenerKey<V4>, u32> = HashMap::with_max_entries(LISTENERS_MAX, 0);
+#[map]
+static LISTENERS_V6: HashMap<ListenerKey<V6>, u32> = HashMap::with_max_entries(LISTENERS_MAX, 0);
+#[map]
+static RULES_V4: LpmTrie<RuleKey<V4>, u32> = LpmTrie::with_max_entries(RULES_MAX, 0);
+#[map]
+static RULES_V6: LpmTrie<RuleKey<V6>, u32> = LpmTrie::with_max_entries(RULES_MAX, 0);
+#[map]
+static POOLS: Array<Pool> = Array::with_max_entries(POOLS_MAX, 0);
+#[map]
+static RINGS: Array<Ring> = Array::with_max_entries(POOLS_MAX * 2, 0);
+#[map]
+static SERVERS: Array<Server> = Array::with_max_entries(SERVERS_MAX, 0);
+#[map]
+static SERVER_STATS: PerCpuArray<ServerStats> = PerCpuArray::with_max_entries(SERVERS_MAX, 0);
+#[map]
+static SNAT_V4: Array<V4> = Array::with_max_entries(SNAT_MAX, 0);
+#[map]
+static SNAT_V6: Array<V6> = Array::with_max_entries(SNAT_MAX, 0);
+#[map]
+static FLOWS_V4: LruHashMap<FlowKey<V4>, Flow<V4>> = LruHashMap::with_max_entries(FLOWS_DEFAULT, 0);
+#[map]
+static FLOWS_V6: LruHashMap<FlowKey<V6>, Flow<V6>> = LruHashMap::with_max_entries(FLOWS_DEFAULT, 0);
+#[map]
+static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(COUNTERS_MAX, 0);
+
+/// Insert only if there is no entry (`BPF_NOEXIST`).
+const NO_ENTRY: u64 = 1;
+/// Insert or replace (`BPF_ANY`).
+const ANY: u64 = 0;
+const AF_INET: u8 = weir_common::address::FAMILY_V4;
+const AF_INET6: u8 = weir_common::address::FAMILY_V6;
+const PROTOCOL_TCP: u8 = 6;
+
+/// An IP version: its maps, and its part of a FIB lookup.
+pub trait Family: Ip {
+    /// Where its flows are.
+    fn flows() -> &'static LruHashMap<FlowKey<Self::Address>, Flow<Self::Address>>;
+    /// Number of the steered table for a destination, its port in network order.
+    fn table(destination: Self::Address, port: u16) -> Option<u32>;
+    /// Pool for a client, by the longest prefix in a table; may be `NO_POOL`.
+    fn pool(table: u32, client: Self::Address) -> Option<u32>;
+    /// How many source addresses there are to forward from.
+    fn snat_count(config: &Config) -> u32;
+    /// One of them.
+    fn snat(index: u32) -> Option<Self::Address>;
+    /// Writes family, source and destination into a FIB lookup.
+    fn fill(lookup: &mut FibLookup, source: Self::Address, destination: Self::Address);
+}
+
+impl Family for Ipv4 {
+    #[inline(always)]
+    fn flows() -> &'static LruHashMap<FlowKey<V4>, Flow<V4>> {
+        &FLOWS_V4
+    }
+
+    #[inline(always)]
+    fn table(destination: V4, port: u16) -> Option<u32> {
+        // SAFETY: a u32, read at once.
+        unsafe { LISTENERS_V4.get(ListenerKey::new(destination, port)) }.copied()
+    }
+
+    #[inline(always)]
+    fn pool(table: u32, client: V4) -> Option<u32> {
+        RULES_V4
+            .get(Key::new(
+                RULE_TABLE_BITS + V4::BITS,
+                RuleKey::new(table, client),
+            ))
+            .copied()
+    }
+
+    #[inline(always)]
+    fn snat_count(config: &Config) -> u32 {
+        config.snat_v4
+    }
+
+    #[inline(always)]
+    fn snat(index: u32) -> Option<V4> {
+        SNAT_V4.get(index).copied()
+    }
+
+    #[inline(always)]
+    fn fill(lookup: &mut FibLookup, source: V4, destination: V4) {
+        lookup.family = AF_INET;
+        lookup.__bindgen_anon_3.ipv4_src = source;
+        lookup.__bindgen_anon_4.ipv4_dst = destination;
+    }
+}
+
+impl Family for Ipv6 {
+    #[inline(always)]
+    fn flows() -> &'static LruHashMap<FlowKey<V6>, Flow<V6>> {
+        &FLOWS_V6
+    }
+
+    #[inline(always)]
+    fn table(destination: V6, port: u16) -> Option<u32> {
+        // SAFETY: a u32, read at once.
+        unsafe { LISTENERS_V6.get(ListenerKey::new(destination, port)) }.copied()
+    }
+
+    #[inline(always)]
+    fn pool(table: u32, client: V6) -> Option<u32> {
+        RULES_V6
+            .get(Key::new(RULE_TABLE_BITS + 128, RuleKey::new(table, client)))
+            .copied()
+    }
+
+    #[inline(always)]
+    fn snat_count(config: &Config) -> u32 {
+        config.snat_v6
+    }
+
+    #[inline(always)]
+    fn snat(index: u32) -> Option<V6> {
+        SNAT_V6.get(index).copied()
+    }
+
+    #[inline(always)]
+    fn fill(lookup: &mut FibLookup, source: V6, destination: V6) {
+        lookup.family = AF_INET6;
+        lookup.__bindgen_anon_3.ipv6_src = source;
+        lookup.__bindgen_anon_4.ipv6_dst = destination;
+    }
+}
+
+/// The settings, if user space has made any that this program understands.
+#[inline(always)]
+pub fn config() -> Result<&'static Config, Counter> {
+    match CONFIG.get(0) {
+        Some(config) if config.schema == SCHEMA => Ok(config),
+        _ => Err(Counter::PassNotConfigured),
+    }
+}
+
+/// A pool.
+#[inline(always)]
+pub fn pool(number: u32) -> Option<&'static Pool> {
+    POOLS.get(number)
+}
+
+/// The server in a slot of a pool's ring.
+#[inline(always)]
+pub fn ring_server(pool: u32, half: u32, slot: usize) -> Option<u16> {
+    RINGS.get(ring_index(pool, half))?.get(slot).copied()
+}
+
+/// A server.
+#[inline(always)]
+pub fn server(index: u16) -> Option<&'static Server> {
+    SERVERS.get(index.into())
+}
+
+/// The entry of a flow. Another CPU may write to it or the LRU may reuse it meanwhile: a packet then goes astray, as
+/// packets may.
+#[inline(always)]
+pub fn flow<I: Family>(key: &FlowKey<I::Address>) -> Option<&'static mut Flow<I::Address>> {
+    // SAFETY: the kernel keeps the memory of a map until the program has returned; integers only, no torn value is
+    // invalid.
+    I::flows()
+        .get_ptr_mut(key)
+        .map(|entry| unsafe { &mut *entry })
+}
+
+/// Makes an entry unless there is one. Says whether it did.
+#[inline(always)]
+pub fn claim_flow<I: Family>(key: &FlowKey<I::Address>, flow: &Flow<I::Address>) -> bool {
+    I::flows().insert(key, flow, NO_ENTRY).is_ok()
+}
+
+/// Makes or replaces an entry. Says whether it did.
+#[inline(always)]
+pub fn put_flow<I: Family>(key: &FlowKey<I::Address>, flow: &Flow<I::Address>) -> bool {
+    I::flows().insert(key, flow, ANY).is_ok()
+}
+
+/// Removes an entry if there is one.
+#[inline(always)]
+pub fn remove_flow<I: Family>(key: &FlowKey<I::Address>) {
+    // The only error is that there was none.
+    let _ = I::flows().remove(key);
+}
+
+/// Counts an event.
+#[inline(always)]
+pub fn count(counter: Counter) {
+    if let Some(value) = COUNTERS.get_ptr_mut(counter as u32) {
+        // SAFETY: this CPU's own value; programs on one CPU do not interrupt each other here.
+        unsafe { *value += 1 }
+    }
+}
+
+/// Counts a packet of a server.
+#[inline(always)]
+pub fn count_packet(server: u16, bytes: u32) {
+    if let Some(stats) = SERVER_STATS.get_ptr_mut(server.into()) {
+        // SAFETY: as in `count`.
+        let stats = unsafe { &mut *stats };
+        stats.packets += 1;
+        stats.bytes += u64::from(bytes);
+    }
+}
+
+/// Counts a flow of a server.
+#[inline(always)]
+pub fn count_flow(server: u16) {
+    if let Some(stats) = SERVER_STATS.get_ptr_mut(server.into()) {
+        // SAFETY: as in `count`.
+        unsafe { (*stats).flows += 1 }
+    }
+}
+
+/// The time in ticks.
+#[inline(always)]
+pub fn now() -> u32 {
+    // SAFETY: no arguments, no preconditions.
+    tick(unsafe { bpf_ktime_get_coarse_ns() })
+}
+
+/// Asks the kernel for the route of a TCP packet of `length` bytes (0: no check of the MTU) and its next neighbour.
+/// `BPF_FIB_LKUP_RET_*`, or a negative errno as u32.
+#[inline(always)]
+pub fn fib<I: Family>(
+    ctx: &XdpContext,
+    source: I::Address,
+    destination: I::Address,
+    length: u16,
+) -> (u32, FibLookup) {
+    // SAFETY: a C struct and unions of integers, for which zero is valid.
+    let mut lookup: FibLookup = unsafe { core::mem::zeroed() };
+    // SAFETY: the kernel hands the program a valid context.
+    lookup.ifindex = unsafe { (*ctx.ctx).ingress_ifindex };
+    lookup.l4_protocol = PROTOCOL_TCP;
+    lookup.__bindgen_anon_1.tot_len = length;
+    I::fill(&mut lookup, source, destination);
+    // SAFETY: context and struct are valid for the call, and the size is the struct's.
+    let result =
+        unsafe { bpf_fib_lookup(ctx.as_ptr(), &mut lookup, size_of::<FibLookup>() as i32, 0) };
+    (result as u32, lookup)
+}
+
+/// Sends the frame out by another device.
+#[inline(always)]
+pub fn redirect(ifindex: u32) -> u32 {
+    // SAFETY: no pointers; a wrong device is counted by the kernel as a failed redirect.
+    unsafe { bpf_redirect(ifindex, 0) as u32 }
+}
