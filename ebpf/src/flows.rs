@@ -1,135 +1,157 @@
-//! Opening a flow and keeping the two entries of a connection in step.
+//! The two entries of a connection: opening both, keeping them in step, removing them.
 
 use weir_common::Counter;
 use weir_common::address::{destination_port, ports, source_port};
-use weir_common::flow::{FORWARD, Flow, FlowKey, RETURN};
-use weir_common::map::{Config, Hop};
-use weir_common::snat::{self, Occupied, PROBES, Ports};
+use weir_common::flow::{Connection, FORWARD, Flow, FlowKey, RETURN};
+use weir_common::map::{Config, Hop, NO_POOL};
+use weir_common::snat::{self, PROBES, Port, Ports};
+use weir_common::{hash, ring, verdict};
 
 use crate::maps::{self, Family};
 
-/// A connection about to be steered.
-pub struct Opening<'a, A> {
-    /// Key of the client's packets.
-    pub key: &'a FlowKey<A>,
-    /// The client's hash.
-    pub client: u32,
-    /// The client's next hop.
-    pub hop: Hop,
-    /// Index of the server.
-    pub server: u16,
-    /// The server's address.
-    pub server_address: A,
-    /// The server's port, network order.
-    pub server_port: u16,
-    /// Address to forward from.
-    pub source: A,
-    /// The time in ticks.
-    pub now: u32,
-}
-
-/// Makes both entries and gives the client's.
-#[inline(always)]
-pub fn open<I: Family>(
-    config: &Config,
-    opening: &Opening<'_, I::Address>,
-) -> Result<Flow<I::Address>, Counter> {
-    let port = claim_port::<I>(config, opening)?;
-    let flow = Flow {
-        source: opening.source,
-        destination: opening.server_address,
-        ports: ports(port, opening.server_port),
-        server: opening.server,
-        direction: FORWARD,
-        state: 0,
-        last: opening.now,
-        client: opening.hop,
-    };
-    if !maps::put_flow::<I>(opening.key, &flow) {
-        maps::remove_flow::<I>(&flow.peer());
-        return Err(Counter::PassFlowRefused);
+/// Opens a flow for a SYN from `client`: `FlowNew`, or the reason to pass the packet. A function of its own in the
+/// object: the way of established packets stays short, and the stack within the kernel's 512 bytes.
+#[inline(never)]
+pub fn open<I: Family>(config: &Config, key: &FlowKey<I::Address>, client: &Hop) -> Counter {
+    match try_open::<I>(config, key, client) {
+        Ok(()) => Counter::FlowNew,
+        Err(reason) => reason,
     }
-    maps::count(Counter::FlowNew);
-    maps::count_flow(opening.server);
-    Ok(flow)
 }
 
-/// Makes the return entry on the first port that is to be had: its insertion is what claims the port.
+#[inline(always)]
+fn try_open<I: Family>(
+    config: &Config,
+    key: &FlowKey<I::Address>,
+    client: &Hop,
+) -> Result<(), Counter> {
+    let hash = hash::client(config.seed, key.source);
+    let index = choose::<I>(key, hash)?;
+    let server = maps::server(index).ok_or(Counter::PassPoolEmpty)?;
+    let count = I::snat_count(config);
+    if count == 0 {
+        return Err(Counter::PassNoSnat);
+    }
+    let mut entry = FlowKey {
+        source: verdict::server_address(server)?,
+        destination: I::snat(snat::address_index(hash, count)).ok_or(Counter::PassNoSnat)?,
+        ports: ports(server.port, 0),
+    };
+    let connection = Connection {
+        server: index,
+        client: *client,
+        now: maps::now(),
+    };
+    let candidates = Ports::new(config, hash, source_port(key.ports));
+    claim_port::<I>(&candidates, &mut entry, key, &connection)?;
+    if maps::put_flow::<I>(
+        key,
+        &Flow::new(key, &entry.reversed(), FORWARD, &connection),
+    ) {
+        return Ok(());
+    }
+    maps::remove_flow::<I>(&entry);
+    Err(Counter::PassFlowRefused)
+}
+
+/// The server for a new connection: table of the listener, pool of the client, slot of the ring.
+#[inline(always)]
+fn choose<I: Family>(key: &FlowKey<I::Address>, client: u32) -> Result<u16, Counter> {
+    let table =
+        I::table(key.destination, destination_port(key.ports)).ok_or(Counter::PassNotSteered)?;
+    let number = match I::pool(table, key.source) {
+        Some(number) if number != NO_POOL => number,
+        _ => return Err(Counter::PassNoRule),
+    };
+    let pool = maps::pool(number).ok_or(Counter::PassPoolEmpty)?;
+    if pool.servers == 0 {
+        return Err(Counter::PassPoolEmpty);
+    }
+    maps::ring_server(number, pool.active, ring::slot(client)).ok_or(Counter::PassPoolEmpty)
+}
+
+/// Makes the return entry on the first port that is to be had, and leaves that port in its key: the insertion, which
+/// fails if there is an entry by then, is what claims the port.
 #[inline(always)]
 fn claim_port<I: Family>(
-    config: &Config,
-    opening: &Opening<'_, I::Address>,
-) -> Result<u16, Counter> {
-    let FlowKey {
-        source,
-        destination,
-        ports: client_ports,
-    } = *opening.key;
-    let flow = Flow {
-        source: destination,
-        destination: source,
-        ports: ports(destination_port(client_ports), source_port(client_ports)),
-        server: opening.server,
-        direction: RETURN,
-        state: 0,
-        last: opening.now,
-        client: opening.hop,
-    };
-    let candidates = Ports::new(config, opening.client, source_port(client_ports));
-    for n in 0..PROBES {
-        let port = candidates.nth(n);
-        let key = FlowKey {
-            source: opening.server_address,
-            destination: opening.source,
-            ports: ports(opening.server_port, port),
-        };
-        if claim::<I>(&key, &flow, opening.key) {
-            return Ok(port);
-        }
+    candidates: &Ports,
+    entry: &mut FlowKey<I::Address>,
+    asking: &FlowKey<I::Address>,
+    connection: &Connection,
+) -> Result<(), Counter> {
+    let port = find_port::<I>(candidates, entry, asking, connection.now);
+    if port != Port::Free {
+        take::<I>(entry, port)?;
     }
-    Err(Counter::PassNoPort)
+    let flow = Flow::new(entry, &asking.reversed(), RETURN, connection);
+    if !maps::claim_flow::<I>(entry, &flow) {
+        return Err(Counter::PassFlowRefused);
+    }
+    Ok(())
 }
 
-/// Makes the return entry `key` if it is to be had.
+/// The state of the first port that is to be had, `Taken` if none is.
 #[inline(always)]
-fn claim<I: Family>(
-    key: &FlowKey<I::Address>,
-    flow: &Flow<I::Address>,
+fn find_port<I: Family>(
+    candidates: &Ports,
+    entry: &mut FlowKey<I::Address>,
     asking: &FlowKey<I::Address>,
-) -> bool {
-    let Some(entry) = maps::flow::<I>(key) else {
-        return maps::claim_flow::<I>(key, flow);
-    };
-    let owner = entry.peer();
-    match snat::occupied(
-        &owner,
-        asking,
-        entry.state,
-        flow.last.wrapping_sub(entry.last),
-    ) {
-        Occupied::Taken => return false,
-        Occupied::Ours => {}
-        Occupied::Expired => evict::<I>(&owner, key),
-        Occupied::Abandoned => {
-            maps::count(Counter::PortTaken);
-            evict::<I>(&owner, key);
+    now: u32,
+) -> Port {
+    for n in 0..PROBES {
+        entry.ports = ports(source_port(entry.ports), candidates.nth(n));
+        let Some(found) = maps::flow::<I>(entry) else {
+            return Port::Free;
+        };
+        let port = snat::occupied(
+            &found.peer(),
+            asking,
+            found.state,
+            now.wrapping_sub(found.last),
+        );
+        if port != Port::Taken {
+            return port;
         }
     }
-    maps::put_flow::<I>(key, flow)
+    Port::Taken
+}
+
+/// Takes a port from whoever has its return entry.
+#[inline(always)]
+fn take<I: Family>(entry: &FlowKey<I::Address>, port: Port) -> Result<(), Counter> {
+    match port {
+        Port::Taken => return Err(Counter::PassNoPort),
+        Port::Abandoned => maps::count(Counter::PortTaken),
+        Port::Free | Port::Ours | Port::Expired => {}
+    }
+    if port != Port::Ours
+        && let Some(owner) = maps::flow::<I>(entry).map(|found| found.peer())
+    {
+        evict::<I>(&owner, entry);
+    }
+    maps::remove_flow::<I>(entry);
+    Ok(())
 }
 
 /// Removes the client's entry of a connection that loses its port, unless it has another port by now.
 #[inline(always)]
 fn evict<I: Family>(owner: &FlowKey<I::Address>, key: &FlowKey<I::Address>) {
-    if maps::flow::<I>(owner).is_some_and(|entry| entry.peer() == *key) {
+    if maps::flow::<I>(owner).is_some_and(|entry| entry.peer().same(key)) {
         maps::remove_flow::<I>(owner);
     }
+}
+
+/// Removes both entries of a flow that was just opened.
+#[inline(always)]
+pub fn withdraw<I: Family>(key: &FlowKey<I::Address>, flow: &Flow<I::Address>) {
+    maps::remove_flow::<I>(&flow.peer());
+    maps::remove_flow::<I>(key);
 }
 
 /// Whether the other direction of a flow is still there.
 #[inline(always)]
 pub fn has_peer<I: Family>(key: &FlowKey<I::Address>, flow: &Flow<I::Address>) -> bool {
-    maps::flow::<I>(&flow.peer()).is_some_and(|peer| peer.peer() == *key)
+    maps::flow::<I>(&flow.peer()).is_some_and(|peer| peer.peer().same(key))
 }
 
 /// Notes the time and, in both directions, a change of state.
@@ -148,7 +170,7 @@ pub fn note<I: Family>(
     }
     flow.state |= state;
     if let Some(peer) = maps::flow::<I>(&flow.peer())
-        && peer.peer() == *key
+        && peer.peer().same(key)
     {
         peer.state |= state;
         peer.last = now;

@@ -3,40 +3,44 @@
 use aya_ebpf::bindings::{BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_SUCCESS};
 use aya_ebpf::programs::XdpContext;
 use weir_common::Counter;
-use weir_common::address::Mac;
+use weir_common::flow::Flow;
 use weir_common::header::Ip;
-use weir_common::map::{Config, FLAG_NO_MTU, Hop, Server};
+use weir_common::map::{Config, FLAG_NO_MTU, Hop};
 
 use crate::maps::{self, Family};
 use crate::packet::Frame;
 
-/// The hop towards a server; the error is the reason to drop a packet of a flow.
+/// The hop towards the server of a flow; the error is the reason to drop a packet of `length` bytes.
 #[inline(always)]
 pub fn towards<I: Family>(
     ctx: &XdpContext,
     config: &Config,
-    server: &Server,
-    (source, destination): (I::Address, I::Address),
+    flow: &Flow<I::Address>,
     length: u32,
 ) -> Result<Hop, Counter> {
+    let server = maps::server(flow.server).ok_or(Counter::DropNoHop)?;
     if server.hop.ifindex != 0 {
         return Ok(server.hop);
     }
+    let mut hop = Hop::default();
     let length = if config.flags & FLAG_NO_MTU == 0 {
-        length as u16
+        length
     } else {
         0
     };
-    let (result, found) = maps::fib::<I>(ctx, source, destination, length);
-    match result {
-        BPF_FIB_LKUP_RET_SUCCESS => Ok(Hop {
-            ifindex: found.ifindex,
-            destination: Mac::from(found.dmac),
-            source: Mac::from(found.smac),
-        }),
+    match ask::<I>(ctx, flow, length, &mut hop) {
+        BPF_FIB_LKUP_RET_SUCCESS => Ok(hop),
         BPF_FIB_LKUP_RET_FRAG_NEEDED => Err(Counter::DropTooBig),
         _ => Err(Counter::DropNoHop),
     }
+}
+
+/// Asks the FIB; see [`maps::fib`]. A function of its own in the object, for the stack's sake.
+#[inline(never)]
+fn ask<I: Family>(ctx: &XdpContext, flow: &Flow<I::Address>, length: u32, hop: &mut Hop) -> u32 {
+    let (result, found) = maps::fib::<I>(ctx, flow.source, flow.destination, length as u16);
+    *hop = Hop::new(found.ifindex, found.dmac, found.smac);
+    result
 }
 
 /// The hop back to whoever sent the frame.
@@ -44,16 +48,14 @@ pub fn towards<I: Family>(
 pub fn back<I: Ip>(frame: &Frame<I>) -> Hop {
     Hop {
         ifindex: frame.ifindex,
-        destination: frame.ethernet.source,
-        source: frame.ethernet.destination,
+        macs: frame.ethernet.macs.reversed(),
     }
 }
 
 /// Addresses the frame to its next hop and says what the kernel is to do with it.
 #[inline(always)]
 pub fn send<I: Ip>(frame: &mut Frame<I>, hop: Hop) -> u32 {
-    frame.ethernet.destination = hop.destination;
-    frame.ethernet.source = hop.source;
+    frame.ethernet.macs = hop.macs;
     if hop.ifindex == frame.ifindex {
         aya_ebpf::bindings::xdp_action::XDP_TX
     } else {

@@ -22,6 +22,8 @@ pub trait Address: Copy + PartialEq + 'static {
     fn words(self) -> [u32; 4];
     /// The inverse of [`Address::words`].
     fn from_words(words: [u32; 4]) -> Self;
+    /// Equality by words: `==` of arrays becomes a call of `bcmp`, a byte loop on the eBPF side.
+    fn same(self, other: Self) -> bool;
 }
 
 impl Address for V4 {
@@ -36,6 +38,11 @@ impl Address for V4 {
     fn from_words(words: [u32; 4]) -> Self {
         words[0]
     }
+
+    #[inline(always)]
+    fn same(self, other: Self) -> bool {
+        self == other
+    }
 }
 
 impl Address for V6 {
@@ -49,6 +56,12 @@ impl Address for V6 {
     #[inline(always)]
     fn from_words(words: [u32; 4]) -> Self {
         words
+    }
+
+    #[inline(always)]
+    fn same(self, [e, f, g, h]: Self) -> bool {
+        let [a, b, c, d] = self;
+        (a ^ e) | (b ^ f) | (c ^ g) | (d ^ h) == 0
     }
 }
 
@@ -104,25 +117,30 @@ pub const fn destination_port(ports: u32) -> u16 {
     u16::from_ne_bytes([c, d])
 }
 
-/// A MAC address as three raw words: the data path copies it by halves, never by bytes.
+/// Destination and source MAC as they begin a frame, in three raw words: the data path moves them together.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Mac(pub [u16; 3]);
+pub struct Macs([u32; 3]);
 
-impl From<[u8; 6]> for Mac {
-    fn from([a, b, c, d, e, f]: [u8; 6]) -> Self {
+impl Macs {
+    /// From both addresses.
+    #[inline(always)]
+    pub const fn new(destination: [u8; 6], source: [u8; 6]) -> Self {
+        let ([a, b, c, d, e, f], [g, h, i, j, k, l]) = (destination, source);
         Self([
-            u16::from_ne_bytes([a, b]),
-            u16::from_ne_bytes([c, d]),
-            u16::from_ne_bytes([e, f]),
+            u32::from_ne_bytes([a, b, c, d]),
+            u32::from_ne_bytes([e, f, g, h]),
+            u32::from_ne_bytes([i, j, k, l]),
         ])
     }
-}
 
-impl From<Mac> for [u8; 6] {
-    fn from(Mac([x, y, z]): Mac) -> Self {
-        let ([a, b], [c, d], [e, f]) = (x.to_ne_bytes(), y.to_ne_bytes(), z.to_ne_bytes());
-        [a, b, c, d, e, f]
+    /// The way back: each in the other's place.
+    #[inline(always)]
+    pub const fn reversed(self) -> Self {
+        let [x, y, z] = self.0;
+        let ([a, b, c, d], [e, f, g, h], [i, j, k, l]) =
+            (x.to_ne_bytes(), y.to_ne_bytes(), z.to_ne_bytes());
+        Self::new([g, h, i, j, k, l], [a, b, c, d, e, f])
     }
 }
 
@@ -143,9 +161,7 @@ mod tests {
             (source_port(word), destination_port(word)),
             (443u16.to_be(), 50000u16.to_be())
         );
-        assert_eq!(
-            <[u8; 6]>::from(Mac::from([1, 2, 3, 4, 5, 6])),
-            [1, 2, 3, 4, 5, 6]
-        );
+        let (here, there) = ([1, 2, 3, 4, 5, 6], [7, 8, 9, 10, 11, 12]);
+        assert_eq!(Macs::new(here, there).reversed(), Macs::new(there, here));
     }
 }

@@ -1,6 +1,7 @@
 //! A flow: one direction of a steered connection. Both directions live in one LRU map: user space opens neither.
 
-use crate::address::{self, V4, V6};
+use crate::address::{self, Address, V4, V6};
+use crate::checksum;
 use crate::map::Hop;
 
 /// The packet's addresses and ports, as they come in.
@@ -15,7 +16,15 @@ pub struct FlowKey<A> {
     pub ports: u32,
 }
 
-impl<A> FlowKey<A> {
+impl<A: Address> FlowKey<A> {
+    /// Equality, see [`Address::same`].
+    #[inline(always)]
+    pub fn same(&self, other: &Self) -> bool {
+        self.ports == other.ports
+            && self.source.same(other.source)
+            && self.destination.same(other.destination)
+    }
+
     /// The key of packets back: both ends swapped.
     #[inline(always)]
     pub fn reversed(self) -> Self {
@@ -51,9 +60,32 @@ pub struct Flow<A> {
     pub last: u32,
     /// The client's next hop, as its SYN showed it; only the return direction uses it.
     pub client: Hop,
+    /// What new addresses and one hop less add to the sum of an IPv4 header.
+    pub header_change: u16,
+    /// What new addresses and ports add to the sum of a TCP segment with its pseudo header.
+    pub segment_change: u16,
 }
 
-impl<A: Copy> Flow<A> {
+impl<A: Address> Flow<A> {
+    /// The flow of packets that come with the key `from` and leave with the key `to`.
+    #[inline(always)]
+    pub fn new(from: &FlowKey<A>, to: &FlowKey<A>, direction: u8, connection: &Connection) -> Self {
+        let addresses = checksum::replaced_address(from.source, to.source)
+            + checksum::replaced_address(from.destination, to.destination);
+        Self {
+            source: to.source,
+            destination: to.destination,
+            ports: to.ports,
+            server: connection.server,
+            direction,
+            state: 0,
+            last: connection.now,
+            client: connection.client,
+            header_change: checksum::fold(addresses + checksum::HOP_LESS),
+            segment_change: checksum::fold(addresses + checksum::replaced(from.ports, to.ports)),
+        }
+    }
+
     /// The key of the other direction. That entry is ours if its own peer is our key: the port may have a new owner.
     #[inline(always)]
     pub fn peer(&self) -> FlowKey<A> {
@@ -64,6 +96,17 @@ impl<A: Copy> Flow<A> {
         }
         .reversed()
     }
+}
+
+/// What both directions of a new connection share.
+#[derive(Clone, Copy, Debug)]
+pub struct Connection {
+    /// Index of its server.
+    pub server: u16,
+    /// The client's next hop.
+    pub client: Hop,
+    /// The time, a [`tick`].
+    pub now: u32,
 }
 
 /// From the client to the server.
@@ -104,6 +147,6 @@ pub const fn closed(state: u8) -> bool {
 const _: () = {
     assert!(size_of::<FlowKey<V4>>() == 12);
     assert!(size_of::<FlowKey<V6>>() == 36);
-    assert!(size_of::<Flow<V4>>() == 36);
-    assert!(size_of::<Flow<V6>>() == 60);
+    assert!(size_of::<Flow<V4>>() == 40);
+    assert!(size_of::<Flow<V6>>() == 64);
 };

@@ -1,9 +1,11 @@
-//! The headers as they lie in a packet: packed, fields in network order unless said otherwise. Bytes become headers in
+//! The headers as they lie in a packet: aligned to two bytes, as frames are; fields in network order unless said
+//! otherwise. Bytes become headers in
 //! the program's `packet` module; what is done with a header is decided here.
 
 use crate::Counter;
-use crate::address::{Address, Mac, V4, V6};
+use crate::address::{Address, Macs, V4, V6};
 use crate::checksum;
+use crate::flow::Flow;
 
 /// EtherType of IPv4, host order.
 pub const ETHERTYPE_IPV4: u16 = 0x0800;
@@ -15,19 +17,17 @@ pub const ETHERTYPE_VLAN: u16 = 0x8100;
 pub const ETHERTYPE_SERVICE_VLAN: u16 = 0x88a8;
 
 /// Ethernet.
-#[repr(C, packed)]
+#[repr(C, packed(2))]
 #[derive(Clone, Copy)]
 pub struct Ethernet {
-    /// Destination.
-    pub destination: Mac,
-    /// Source.
-    pub source: Mac,
+    /// Destination and source.
+    pub macs: Macs,
     /// EtherType.
     pub ethertype: u16,
 }
 
 /// A VLAN tag after the EtherType that announces it.
-#[repr(C, packed)]
+#[repr(C, packed(2))]
 #[derive(Clone, Copy)]
 pub struct VlanTag {
     /// Priority and VLAN number.
@@ -37,7 +37,7 @@ pub struct VlanTag {
 }
 
 /// IPv4 without options (RFC 791, section 3.1).
-#[repr(C, packed)]
+#[repr(C, packed(2))]
 #[derive(Clone, Copy)]
 pub struct Ipv4 {
     /// 4 in the upper half, header length in words in the lower.
@@ -63,7 +63,7 @@ pub struct Ipv4 {
 }
 
 /// IPv6 (RFC 8200, section 3).
-#[repr(C, packed)]
+#[repr(C, packed(2))]
 #[derive(Clone, Copy)]
 pub struct Ipv6 {
     /// Version, traffic class, flow label.
@@ -81,7 +81,7 @@ pub struct Ipv6 {
 }
 
 /// TCP without options (RFC 9293, section 3.1).
-#[repr(C, packed)]
+#[repr(C, packed(2))]
 #[derive(Clone, Copy)]
 pub struct Tcp {
     /// Both ports, see [`crate::address::ports`].
@@ -135,9 +135,9 @@ pub trait Ip: Copy {
     fn destination(&self) -> Self::Address;
     /// Bytes of the whole packet.
     fn packet_length(&self) -> u32;
-    /// Gives the packet new addresses and one hop less, and says what the new addresses add to the sum of a checksum
-    /// over the pseudo header. To be called on a header that passed [`Ip::check`].
-    fn forward(&mut self, source: Self::Address, destination: Self::Address) -> u64;
+    /// Gives the packet the addresses of its flow and one hop less. To be called on a header that passed [`Ip::check`],
+    /// by the flow whose key the packet has.
+    fn forward(&mut self, flow: &Flow<Self::Address>);
 }
 
 impl Ip for Ipv4 {
@@ -185,19 +185,11 @@ impl Ip for Ipv4 {
     }
 
     #[inline(always)]
-    fn forward(&mut self, source: V4, destination: V4) -> u64 {
-        let change = checksum::replaced(self.source, source)
-            + checksum::replaced(self.destination, destination);
-        self.source = source;
-        self.destination = destination;
-        let before = u16::from_ne_bytes([self.ttl, self.protocol]);
+    fn forward(&mut self, flow: &Flow<V4>) {
+        self.source = flow.source;
+        self.destination = flow.destination;
         self.ttl = self.ttl.wrapping_sub(1);
-        let after = u16::from_ne_bytes([self.ttl, self.protocol]);
-        self.checksum = checksum::updated(
-            self.checksum,
-            change + checksum::replaced_half(before, after),
-        );
-        change
+        self.checksum = checksum::updated(self.checksum, flow.header_change);
     }
 }
 
@@ -238,22 +230,11 @@ impl Ip for Ipv6 {
     }
 
     #[inline(always)]
-    fn forward(&mut self, source: V6, destination: V6) -> u64 {
-        let change =
-            replaced_words(self.source, source) + replaced_words(self.destination, destination);
-        self.source = source;
-        self.destination = destination;
+    fn forward(&mut self, flow: &Flow<V6>) {
+        self.source = flow.source;
+        self.destination = flow.destination;
         self.hop_limit = self.hop_limit.wrapping_sub(1);
-        change
     }
-}
-
-#[inline(always)]
-fn replaced_words([a, b, c, d]: V6, [e, f, g, h]: V6) -> u64 {
-    checksum::replaced(a, e)
-        + checksum::replaced(b, f)
-        + checksum::replaced(c, g)
-        + checksum::replaced(d, h)
 }
 
 const _: () = {

@@ -1,6 +1,6 @@
 //! The maps: names, sizes, keys and values. User space writes all of them but the flows and the counters.
 
-use crate::address::{Mac, V4, V6};
+use crate::address::{Macs, V4, V6};
 use crate::ring::RING_SIZE;
 
 /// Version of every layout in this module and in [`crate::flow`]; part of the pin directory's name and of [`Config`].
@@ -192,10 +192,18 @@ pub const fn ring_index(pool: u32, half: u32) -> u32 {
 pub struct Hop {
     /// Egress device; 0 means that the hop is unknown.
     pub ifindex: u32,
-    /// Destination MAC of the frame.
-    pub destination: Mac,
-    /// Source MAC of the frame: that of the egress device.
-    pub source: Mac,
+    /// The first twelve bytes of the frame.
+    pub macs: Macs,
+}
+
+impl Hop {
+    /// A hop by a device, from its MAC `source` to `destination`.
+    pub const fn new(ifindex: u32, destination: [u8; 6], source: [u8; 6]) -> Self {
+        Self {
+            ifindex,
+            macs: Macs::new(destination, source),
+        }
+    }
 }
 
 /// In [`Server::family`]: packets to this server leave by an interface without the program, or there is no way to it.
@@ -258,7 +266,7 @@ const _: () = {
     assert!(size_of::<RuleKey<V4>>() == 8);
     assert!(size_of::<RuleKey<V6>>() == 20);
     assert!(size_of::<Pool>() == 8);
-    assert!(size_of::<Ring>() == 32762);
+    assert!(size_of::<Ring>() == 32768);
     assert!(size_of::<Hop>() == 16);
     assert!(size_of::<Server>() == 36);
     assert!(size_of::<ServerStats>() == 24);

@@ -6,8 +6,9 @@ use core::net::SocketAddr;
 use crate::address::{Address, v4, v6};
 use crate::hash::{mix, scale};
 
-/// Slots of a ring: a prime, so that every skip walks through all of them.
-pub const RING_SIZE: usize = 16381;
+/// Slots of a ring. The paper wants a prime, so that any skip walks through all of them; here it is a power of two and
+/// skips are odd, which does the same and lets the kernel's verifier see that a slot lies within the ring.
+pub const RING_SIZE: usize = 1 << 14;
 
 /// Slot of a client hash (see [`crate::hash::client`]).
 #[inline(always)]
@@ -44,7 +45,7 @@ impl Candidate {
     fn rewind(&mut self) {
         let [start, skip] = [self.identity, mix(self.identity)].map(|hash| (hash >> 32) as u32);
         self.position = scale(start, RING_SIZE as u32);
-        self.skip = 1 + scale(skip, RING_SIZE as u32 - 1);
+        self.skip = scale(skip, RING_SIZE as u32) | 1;
         self.taken = 0;
     }
 

@@ -5,6 +5,7 @@
 //! in the same order, and a port stays taken until the server has certainly forgotten it. The insertion of the return
 //! entry, which fails if there is one, is the allocation.
 
+use crate::address::Address;
 use crate::flow::{FlowKey, STATE_ESTABLISHED, closed, ticks};
 use crate::hash::{mix, scale};
 use crate::map::Config;
@@ -57,35 +58,32 @@ pub const fn address_index(client: u32, count: u32) -> u32 {
     scale((mix(client as u64) >> 32) as u32, count)
 }
 
-/// Whether a port is to be had although there is a return entry for it.
+/// Who has a source port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Occupied {
-    /// By the same client port: the same connection again.
+pub enum Port {
+    /// Nobody: there is no return entry.
+    Free,
+    /// The same client port: the same connection again.
     Ours,
-    /// By a connection that is over and forgotten.
+    /// A connection that is over and forgotten.
     Expired,
-    /// By one that never came about, or that has long been silent.
+    /// One that never came about, or that has long been silent.
     Abandoned,
-    /// By one that lives, or which the server may remember.
+    /// One that lives, or which the server may remember: the port is not to be had.
     Taken,
 }
 
-/// `owner` and `asking` are the keys of the client's packets: of the entry found and of the SYN; `age` is the entry's.
+/// Who has the port of a return entry. `owner` and `asking` are the keys of the client's packets: of the entry found and of the SYN; `age` is the entry's.
 #[inline(always)]
-pub fn occupied<A: PartialEq>(
-    owner: &FlowKey<A>,
-    asking: &FlowKey<A>,
-    state: u8,
-    age: u32,
-) -> Occupied {
-    if owner == asking {
-        return Occupied::Ours;
+pub fn occupied<A: Address>(owner: &FlowKey<A>, asking: &FlowKey<A>, state: u8, age: u32) -> Port {
+    if owner.same(asking) {
+        return Port::Ours;
     }
     if closed(state) {
         return if age > TIME_WAIT {
-            Occupied::Expired
+            Port::Expired
         } else {
-            Occupied::Taken
+            Port::Taken
         };
     }
     let patience = if state & STATE_ESTABLISHED == 0 {
@@ -94,9 +92,9 @@ pub fn occupied<A: PartialEq>(
         SILENT
     };
     if age > patience {
-        Occupied::Abandoned
+        Port::Abandoned
     } else {
-        Occupied::Taken
+        Port::Taken
     }
 }
 
@@ -155,20 +153,20 @@ mod tests {
     fn a_port_is_free_only_when_nobody_can_remember_it() {
         let fins = STATE_ESTABLISHED | STATE_CLIENT_FIN | STATE_SERVER_FIN;
         let cases = [
-            (key(1), STATE_ESTABLISHED, 0, Occupied::Ours),
-            (key(2), STATE_ESTABLISHED, SILENT, Occupied::Taken),
-            (key(2), STATE_ESTABLISHED, SILENT + 1, Occupied::Abandoned),
+            (key(1), STATE_ESTABLISHED, 0, Port::Ours),
+            (key(2), STATE_ESTABLISHED, SILENT, Port::Taken),
+            (key(2), STATE_ESTABLISHED, SILENT + 1, Port::Abandoned),
             (
                 key(2),
                 STATE_ESTABLISHED | STATE_CLIENT_FIN,
                 TIME_WAIT * 2,
-                Occupied::Taken,
+                Port::Taken,
             ),
-            (key(2), fins, TIME_WAIT, Occupied::Taken),
-            (key(2), fins, TIME_WAIT + 1, Occupied::Expired),
-            (key(2), STATE_RESET, TIME_WAIT + 1, Occupied::Expired),
-            (key(2), 0, HALF_OPEN, Occupied::Taken),
-            (key(2), 0, HALF_OPEN + 1, Occupied::Abandoned),
+            (key(2), fins, TIME_WAIT, Port::Taken),
+            (key(2), fins, TIME_WAIT + 1, Port::Expired),
+            (key(2), STATE_RESET, TIME_WAIT + 1, Port::Expired),
+            (key(2), 0, HALF_OPEN, Port::Taken),
+            (key(2), 0, HALF_OPEN + 1, Port::Abandoned),
         ];
         for (owner, state, age, expected) in cases {
             assert_eq!(

@@ -96,10 +96,9 @@ pub fn server_address<A: Address>(server: &Server) -> Result<A, Counter> {
 /// Rewrites a packet as its flow says: addresses, ports, hops left and both checksums.
 #[inline(always)]
 pub fn translate<I: Ip>(ip: &mut I, tcp: &mut Tcp, flow: &Flow<I::Address>) {
-    let change =
-        ip.forward(flow.source, flow.destination) + checksum::replaced(tcp.ports, flow.ports);
+    ip.forward(flow);
     tcp.ports = flow.ports;
-    tcp.checksum = checksum::updated(tcp.checksum, change);
+    tcp.checksum = checksum::updated(tcp.checksum, flow.segment_change);
 }
 
 #[cfg(test)]
@@ -118,6 +117,8 @@ mod tests {
             state,
             last: 1000,
             client: Hop::default(),
+            header_change: 0,
+            segment_change: 0,
         }
     }
 
