@@ -7,7 +7,7 @@ use aya::maps::lpm_trie::Key;
 use aya::maps::{Array, HashMap, LpmTrie, MapData, PerCpuArray};
 use aya::programs::Xdp;
 use aya::{Ebpf, EbpfLoader, Pod, TestRun, TestRunOptions};
-use weir_common::address::{FAMILY_V4, FAMILY_V6, V4, V6, v4, v6};
+use weir_common::address::{FAMILY_V4, FAMILY_V6, Mac, V4, V6, v4, v6};
 use weir_common::flow::{Flow, FlowKey};
 use weir_common::map::{self, Config, Hop, ListenerKey, Pool, RuleKey, Server, ServerStats};
 use weir_common::ring::{self, Candidate, RING_SIZE};
@@ -184,7 +184,7 @@ impl Plane {
 
     /// Writes a server with a known next hop.
     pub fn server(&mut self, index: u16, address: SocketAddr) {
-        let hop = Hop::new(IFINDEX, SERVER_MAC, EDGE_SERVER_SIDE_MAC);
+        let hop = Hop::new(IFINDEX, Mac(SERVER_MAC), Mac(EDGE_SERVER_SIDE_MAC));
         self.server_by(index, address, hop);
     }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use weir_common::address::v4;
+use weir_common::address::{Mac, v4};
 use weir_common::map::Hop;
 use weir_common::ring::{self, Candidate, RING_SIZE};
 use weir_common::{Counter, hash};
@@ -225,7 +225,7 @@ fn a_changed_pool_moves_new_connections_only() {
 fn a_server_behind_another_device_is_reached_by_redirect() {
     let Some(mut plane) = steering() else { return };
     plane.pool(POOL, &[(1, at(SERVER_A))]);
-    let hop = Hop::new(IFINDEX + 1, SERVER_MAC, EDGE_MAC);
+    let hop = Hop::new(IFINDEX + 1, Mac(SERVER_MAC), Mac(EDGE_MAC));
     plane.server_by(1, at(SERVER_A), hop);
     let (action, frame) = plane.run(&Segment::new(at("192.0.2.5:40000"), at(EDGE), SYN).frame());
     assert_eq!(action, XDP_REDIRECT);

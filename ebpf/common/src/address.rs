@@ -117,6 +117,16 @@ pub const fn destination_port(ports: u32) -> u16 {
     u16::from_ne_bytes([c, d])
 }
 
+/// A MAC address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Mac(pub [u8; 6]);
+
+impl From<[u8; 6]> for Mac {
+    fn from(bytes: [u8; 6]) -> Self {
+        Self(bytes)
+    }
+}
+
 /// Destination and source MAC as they begin a frame, in three raw words: the data path moves them together.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -125,8 +135,8 @@ pub struct Macs([u32; 3]);
 impl Macs {
     /// From both addresses.
     #[inline(always)]
-    pub const fn new(destination: [u8; 6], source: [u8; 6]) -> Self {
-        let ([a, b, c, d, e, f], [g, h, i, j, k, l]) = (destination, source);
+    pub const fn new(destination: Mac, source: Mac) -> Self {
+        let (Mac([a, b, c, d, e, f]), Mac([g, h, i, j, k, l])) = (destination, source);
         Self([
             u32::from_ne_bytes([a, b, c, d]),
             u32::from_ne_bytes([e, f, g, h]),
@@ -140,7 +150,7 @@ impl Macs {
         let [x, y, z] = self.0;
         let ([a, b, c, d], [e, f, g, h], [i, j, k, l]) =
             (x.to_ne_bytes(), y.to_ne_bytes(), z.to_ne_bytes());
-        Self::new([g, h, i, j, k, l], [a, b, c, d, e, f])
+        Self::new(Mac([g, h, i, j, k, l]), Mac([a, b, c, d, e, f]))
     }
 }
 
@@ -161,7 +171,7 @@ mod tests {
             (source_port(word), destination_port(word)),
             (443u16.to_be(), 50000u16.to_be())
         );
-        let (here, there) = ([1, 2, 3, 4, 5, 6], [7, 8, 9, 10, 11, 12]);
+        let (here, there) = (Mac([1, 2, 3, 4, 5, 6]), Mac([7, 8, 9, 10, 11, 12]));
         assert_eq!(Macs::new(here, there).reversed(), Macs::new(there, here));
     }
 }

@@ -1,6 +1,6 @@
 //! The maps: names, sizes, keys and values. User space writes all of them but the flows and the counters.
 
-use crate::address::{Macs, V4, V6};
+use crate::address::{Mac, Macs, V4, V6};
 use crate::ring::RING_SIZE;
 
 /// Version of every layout in this module and in [`crate::flow`]; part of the pin directory's name and of [`Config`].
@@ -198,7 +198,8 @@ pub struct Hop {
 
 impl Hop {
     /// A hop by a device, from its MAC `source` to `destination`.
-    pub const fn new(ifindex: u32, destination: [u8; 6], source: [u8; 6]) -> Self {
+    #[inline(always)]
+    pub const fn new(ifindex: u32, destination: Mac, source: Mac) -> Self {
         Self {
             ifindex,
             macs: Macs::new(destination, source),

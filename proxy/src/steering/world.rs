@@ -101,11 +101,7 @@ fn hop(route: Route, interface: &Interface, neighbours: &Neighbours) -> Reach {
         return Reach::UserSpace;
     };
     let destination = neighbours.get(&(route.interface, route.neighbour));
-    let known = destination.map(|destination| Hop {
-        ifindex: route.interface,
-        destination: *destination,
-        source,
-    });
+    let known = destination.map(|destination| Hop::new(route.interface, *destination, source));
     Reach::Hop(known.unwrap_or_default())
 }
 
