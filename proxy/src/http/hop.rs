@@ -17,8 +17,8 @@ pub struct Options {
 /// that it names, and those that are about the connection by definition, named or not.
 ///
 /// `Upgrade` stays if `Connection` named it, since whether it goes on is for the codec to decide. `Trailer` stays: it
-/// belongs to the body, whose trailers are forwarded. The fields that say where a request came from stay although named:
-/// a client must not be able to make weir drop what a trusted proxy before it has vouched for.
+/// belongs to the body, whose trailers are forwarded. The fields that say where a request came from stay although
+/// named: a client must not be able to make weir drop what a trusted proxy before it has vouched for.
 pub fn strip(headers: &mut Headers) -> Options {
     let mut options = Options::default();
     let mut named: Vec<Box<[u8]>> = Vec::new();
@@ -67,8 +67,8 @@ pub fn is_hop_by_hop(name: Name<'_>) -> bool {
     )
 }
 
-/// Fields that `Connection` cannot name away: those by which servers know who is asking (CVE-2024-45410 in Traefik), and
-/// those that the codec still has to judge.
+/// Fields that `Connection` cannot name away: those by which servers know who is asking (CVE-2024-45410 in Traefik),
+/// and those that the codec still has to judge.
 fn protected(name: Name<'_>) -> bool {
     matches!(
         name.known,

@@ -62,7 +62,7 @@ reasons! {
     TargetTooLong "target_too_long" URI_TOO_LONG "the request line is too long"
     HeadTooLarge "head_too_large" HEADER_FIELDS_TOO_LARGE "the head is too large"
     TooManyFields "too_many_fields" HEADER_FIELDS_TOO_LARGE "the head has too many fields"
-    FieldSyntax "field_syntax" BAD_REQUEST "a field line is malformed (name, colon, value; no folding, no control characters)"
+    FieldSyntax "field_syntax" BAD_REQUEST "a field line is not name, colon, value, or is folded"
     HostMissing "host_missing" BAD_REQUEST "an HTTP/1.1 request has no Host"
     HostDuplicate "host_duplicate" BAD_REQUEST "there are several Host fields"
     HostInvalid "host_invalid" BAD_REQUEST "Host is not a host with an optional port"

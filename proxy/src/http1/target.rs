@@ -39,7 +39,7 @@ impl<'a> RequestLine<'a> {
         head.method = Method::from_token(self.method);
         head.version = self.version;
         match self.target.as_bytes()[0] {
-            _ if head.method == Method::Connect => return Err(Reason::ConnectRefused),
+            _ if head.method == Method::Connect => Err(Reason::ConnectRefused),
             b'/' => set_path(head, self.target),
             b'*' if self.target.len() == 1 && head.method == Method::Options => {
                 head.set_target("*", None);

@@ -16,9 +16,11 @@ use x509_parser::prelude::FromDer;
 #[derive(Clone, Debug)]
 pub struct KeyPair {
     certified: Arc<CertifiedKey>,
-    names: Box<[Box<str>]>,
+    names: Names,
     not_after: i64,
 }
+
+type Names = Box<[Box<str>]>;
 
 /// A key pair that cannot be used: one line that names the file, what was found and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -200,7 +202,7 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 }
 
 /// The names of a certificate and when it expires.
-fn read_certificate(der: &CertificateDer<'_>) -> Result<(Box<[Box<str>]>, i64), Unusable> {
+fn read_certificate(der: &CertificateDer<'_>) -> Result<(Names, i64), Unusable> {
     let (_, certificate) = X509Certificate::from_der(der).map_err(|error| {
         Unusable::Certificate(format!("holds a certificate that cannot be read ({error})"))
     })?;

@@ -1,3 +1,5 @@
+//! Bodies: valid, malformed, at each limit and one over it, and in any split.
+
 use proptest::prelude::*;
 
 use super::*;
@@ -180,7 +182,9 @@ proptest! {
         let (first, rest) = input.split_at(cut.min(input.len()));
         let (second, third) = rest.split_at(second.min(rest.len()));
         let view = |result: Result<(Vec<u8>, usize, BodyDecoder), Reason>| {
-            result.map(|(payload, used, decoder)| (payload, used, decoder.is_ended(), decoder.trailers().map(Headers::len)))
+            result.map(|(payload, used, decoder)| {
+                (payload, used, decoder.is_ended(), decoder.trailers().map(Headers::len))
+            })
         };
         let whole = view(decode(BodyLength::Chunked, &[&input]));
         prop_assert_eq!(&whole, &view(decode(BodyLength::Chunked, &[first, second, third])));

@@ -1,3 +1,5 @@
+//! Request heads: valid, malformed, at each limit and one over it, in any split, and beside httparse.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Response heads as servers send them, and as they must not.
+
 use super::*;
 
 fn parse(

@@ -1,3 +1,5 @@
+//! Key pairs from files and inline, and what is said of each mistake.
+
 use super::*;
 
 /// A self-signed certificate and its key, as PEM.

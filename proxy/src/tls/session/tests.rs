@@ -1,3 +1,5 @@
+//! Sessions against the client side of rustls, without a socket.
+
 use std::io::Read;
 
 use rustls::pki_types::ServerName;
