@@ -12,6 +12,8 @@ use super::name::{Known, Name};
 pub struct Headers {
     arena: Vec<u8>,
     fields: Vec<Field>,
+    /// Which known names may occur, so that most questions are answered without a look at the fields.
+    present: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +36,7 @@ impl Headers {
         Self {
             arena: Vec::new(),
             fields: Vec::new(),
+            present: 0,
         }
     }
 
@@ -56,13 +59,18 @@ impl Headers {
 
     /// The first value of a name.
     pub fn get(&self, name: Name<'_>) -> Option<&[u8]> {
+        if !self.may_contain(name.known.bit()) {
+            return None;
+        }
         let field = self.fields.iter().find(|field| self.name(field).is(name))?;
         Some(self.text(field.value))
     }
 
     /// Every value of a name, in order.
     pub fn get_all<'a>(&'a self, name: Name<'a>) -> impl Iterator<Item = &'a [u8]> {
-        self.fields
+        let any = self.may_contain(name.known.bit());
+        let fields = if any { &self.fields[..] } else { &[] };
+        fields
             .iter()
             .filter(move |field| self.name(field).is(name))
             .map(|field| self.text(field.value))
@@ -83,6 +91,7 @@ impl Headers {
                 *byte = b' ';
             }
         }
+        self.present |= name.known.bit();
         self.fields.push(Field {
             known: name.known,
             name: name_span,
@@ -98,6 +107,9 @@ impl Headers {
 
     /// Takes every field of the name away; says whether there was one.
     pub fn remove(&mut self, name: Name<'_>) -> bool {
+        if !self.may_contain(name.known.bit()) {
+            return false;
+        }
         let before = self.fields.len();
         self.retain(|candidate, _| !candidate.is(name));
         self.fields.len() != before
@@ -116,6 +128,7 @@ impl Headers {
     pub fn clear(&mut self) {
         self.arena.clear();
         self.fields.clear();
+        self.present = 0;
     }
 
     /// Bytes that the list holds allocated, for whoever keeps lists between messages.
@@ -131,11 +144,17 @@ impl Headers {
     ) {
         self.clear();
         self.arena.extend_from_slice(block);
-        self.fields.extend(fields.map(|(name, value)| Field {
-            known: Known::of(name),
-            name: Span::within(block, name),
-            value: Span::within(block, value),
-        }));
+        for (name, value) in fields {
+            let known = Known::of(name);
+            let (name, value) = (Span::within(block, name), Span::within(block, value));
+            self.present |= known.bit();
+            self.fields.push(Field { known, name, value });
+        }
+    }
+
+    /// Whether a field of one of these names may be there. Sure if the answer is no.
+    pub(super) fn may_contain(&self, names: u64) -> bool {
+        self.present & names != 0
     }
 
     fn name(&self, field: &Field) -> Name<'_> {

@@ -21,6 +21,9 @@ pub struct Options {
 /// named: a client must not be able to make weir drop what a trusted proxy before it has vouched for.
 pub fn strip(headers: &mut Headers) -> Options {
     let mut options = Options::default();
+    if !headers.may_contain(HOP_BY_HOP) {
+        return options;
+    }
     let mut named: Vec<Box<[u8]>> = Vec::new();
     for value in headers.get_all(name::CONNECTION) {
         for option in list(value) {
@@ -53,19 +56,18 @@ pub fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Whether the field is about the connection by definition.
 pub fn is_hop_by_hop(name: Name<'_>) -> bool {
-    matches!(
-        name.known,
-        Known::Connection
-            | Known::KeepAlive
-            | Known::ProxyConnection
-            | Known::ProxyAuthenticate
-            | Known::ProxyAuthorization
-            | Known::Te
-            | Known::TransferEncoding
-            | Known::Upgrade
-            | Known::Http2Settings
-    )
+    name.known.bit() & HOP_BY_HOP != 0
 }
+
+const HOP_BY_HOP: u64 = Known::Connection.bit()
+    | Known::KeepAlive.bit()
+    | Known::ProxyConnection.bit()
+    | Known::ProxyAuthenticate.bit()
+    | Known::ProxyAuthorization.bit()
+    | Known::Te.bit()
+    | Known::TransferEncoding.bit()
+    | Known::Upgrade.bit()
+    | Known::Http2Settings.bit();
 
 /// Fields that `Connection` cannot name away: those by which servers know who is asking (CVE-2024-45410 in Traefik),
 /// and those that the codec still has to judge.

@@ -60,6 +60,29 @@ known_names! {
     PROXY_AUTHORIZATION ProxyAuthorization "Proxy-Authorization"
 }
 
+const LENGTH_MAX: usize = KNOWN[KNOWN.len() - 1].1.len();
+/// Where the names of each length begin in `KNOWN`; few share one.
+const FIRST_OF_LENGTH: [usize; LENGTH_MAX + 2] = {
+    let mut first = [0; LENGTH_MAX + 2];
+    let mut length = 1;
+    while length < first.len() {
+        first[length] = first[length - 1];
+        while first[length] < KNOWN.len() && KNOWN[first[length]].1.len() < length {
+            first[length] += 1;
+        }
+        length += 1;
+    }
+    assert!(
+        first[LENGTH_MAX + 1] == KNOWN.len(),
+        "KNOWN is sorted by length"
+    );
+    first
+};
+const _: () = assert!(
+    KNOWN.len() < u64::BITS as usize,
+    "a set of names is one word"
+);
+
 impl<'a> Name<'a> {
     /// The name spelt by `text`, `None` if that is not a token.
     pub fn parse(text: &'a str) -> Option<Self> {
@@ -103,20 +126,24 @@ impl<'a> Name<'a> {
 }
 
 impl Known {
-    /// The names are sorted by length, and few share one.
     pub(super) const fn of(text: &[u8]) -> Self {
-        let mut index = 0;
-        while index < KNOWN.len() {
+        if text.len() > LENGTH_MAX {
+            return Self::Other;
+        }
+        let mut index = FIRST_OF_LENGTH[text.len()];
+        while index < FIRST_OF_LENGTH[text.len() + 1] {
             let (known, candidate) = KNOWN[index];
-            if candidate.len() > text.len() {
-                break;
-            }
-            if candidate.len() == text.len() && candidate.eq_ignore_ascii_case(text) {
+            if candidate.eq_ignore_ascii_case(text) {
                 return known;
             }
             index += 1;
         }
         Self::Other
+    }
+
+    /// The set of this name alone. All names that are not known share one bit.
+    pub(super) const fn bit(self) -> u64 {
+        1 << self as u32
     }
 }
 
@@ -149,10 +176,6 @@ mod tests {
             assert_eq!(Known::of(&text.to_ascii_lowercase()), *known);
         }
         assert_eq!(Known::of(b"Hosts"), Known::Other);
-        assert!(
-            KNOWN.is_sorted_by_key(|(_, text)| text.len()),
-            "lookup stops at the first longer name"
-        );
     }
 
     #[test]
