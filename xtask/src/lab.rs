@@ -124,15 +124,13 @@ impl Node {
     }
 
     /// Makes the node one that steers: it may look up routes for other hosts' packets (`bpf_fib_lookup` asks for
-    /// forwarding), and its own connections keep out of the ports from 32768 on, which steering may then use.
+    /// forwarding).
     ///
     /// # Errors
     /// When a sysctl cannot be set.
     pub fn steers(&self) -> io::Result<()> {
         self.namespace.sysctl("net/ipv4/ip_forward", "1")?;
-        self.namespace.sysctl("net/ipv6/conf/all/forwarding", "1")?;
-        self.namespace
-            .sysctl("net/ipv4/ip_local_port_range", "10240 32767")
+        self.namespace.sysctl("net/ipv6/conf/all/forwarding", "1")
     }
 
     /// Loads an XDP program that passes everything on the switch's end of its cable, so that frames which this node

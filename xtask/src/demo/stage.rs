@@ -322,7 +322,6 @@ fn steered_entry_point(device: &str) -> String {
 steering:
   snat:
     addresses: [{}, \"{}\"]
-    ports: 32768-60999
   onStop: detach
   pinPath: {pins}
 ",
