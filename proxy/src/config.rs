@@ -6,8 +6,11 @@
 //! Invariants: a bad static file starts nothing; a bad rule file costs that file (a dangling reference: that router; a
 //! bad server: that server) and never the rest; a snapshot never changes once published.
 
+mod compile;
+pub mod document;
 pub mod node;
 pub mod problem;
+mod resolve;
 pub mod rule_files;
 pub mod snapshot;
 pub mod source;

@@ -34,6 +34,14 @@ pub const DOCUMENT_BYTES_MAX: usize = 16 << 20;
 pub const DOCUMENT_DEPTH_MAX: usize = 64;
 /// Nodes of one file once aliases are resolved: aliases of aliases grow exponentially.
 pub const DOCUMENT_NODES_MAX: usize = 1_000_000;
+/// Rule files in a directory with its sub-directories.
+pub const RULE_FILES_MAX: usize = 20_000;
+/// Directories inside each other below the rule directory.
+pub const RULE_DIRECTORY_DEPTH_MAX: usize = 16;
+/// Names resolved at the same time; one that does not answer blocks its thread for the resolver's own timeout.
+pub const RESOLVE_THREADS_MAX: usize = 16;
+/// Addresses of one server that are tried.
+pub const SERVER_ADDRESSES_MAX: usize = 16;
 /// Problems reported for one file; more are counted.
 pub const FILE_PROBLEMS_MAX: usize = 100;
 

@@ -1,16 +1,26 @@
-//! The rule files: reading them, and compiling them all into one [`Snapshot`].
+//! The rule files: finding and reading them, and compiling them all into one [`Snapshot`].
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Snapshot, StaticConfig};
+use super::compile::{self, Context};
+use super::document::{self, CertificateDraft, Document};
+use super::resolve::Resolver;
+use super::{Origin, Problem, Snapshot, StaticConfig, source};
+use crate::limits::{RULE_DIRECTORY_DEPTH_MAX, RULE_FILES_MAX};
 use crate::service::Registry;
+use crate::tls::{self, KeyPair};
 
 /// Builds one snapshot after another, and keeps what must be the same in all of them: the ids of services and
-/// servers. Blocks (files, name resolution): belongs on the blocking pool, one load at a time.
+/// servers, and the self-signed default certificate. Blocks (files, name resolution): belongs on the blocking pool, one
+/// load at a time.
 #[derive(Debug)]
 pub struct Loader {
     config: Arc<StaticConfig>,
     registry: Registry,
+    resolver: Resolver,
+    default_certificate: KeyPair,
     generation: u64,
 }
 
@@ -20,6 +30,8 @@ impl Loader {
         Self {
             config,
             registry: Registry::default(),
+            resolver: Resolver::default(),
+            default_certificate: tls::default_certificate(),
             generation: 0,
         }
     }
@@ -27,7 +39,156 @@ impl Loader {
     /// Reads all rule files now. Never fails: what is bad is left out and named in [`Snapshot::problems`].
     pub fn load(&mut self) -> Snapshot {
         self.generation += 1;
-        let _ = (&self.config, &self.registry);
-        todo!()
+        self.registry.collect();
+        let (documents, problems) = self.read();
+        let (key_pairs, bad_key_pairs) =
+            key_pairs(documents.iter().flat_map(|document| &document.certificates));
+        let mut context = Context {
+            config: &self.config,
+            registry: &mut self.registry,
+            resolver: &mut self.resolver,
+            problems: Vec::new(),
+        };
+        let entry_points = compile::compile(&mut context, documents);
+        let mut problems = [problems, bad_key_pairs, context.problems].concat();
+        problems.sort_by(|a, b| a.origin.cmp(&b.origin));
+        let store = tls::Store::new(key_pairs, self.default_certificate.clone());
+        Snapshot {
+            generation: self.generation,
+            entry_points,
+            tls: tls::server_config(&Arc::new(store)),
+            problems,
+        }
+    }
+
+    fn read(&self) -> (Vec<Document>, Vec<Problem>) {
+        let mut problems = Vec::new();
+        let mut documents = Vec::new();
+        let files = self
+            .config
+            .rules
+            .path
+            .as_deref()
+            .map(|path| find(path, &mut problems))
+            .unwrap_or_default();
+        for file in files {
+            match source::read(&file) {
+                Ok(text) => {
+                    let (document, found) = document::decode(&file, &text);
+                    documents.extend(document);
+                    problems.extend(found);
+                }
+                Err(problem) => problems.push(problem.lost("the file")),
+            }
+        }
+        (documents, problems)
     }
 }
+
+/// The rule files at `path`, a file or a directory with its sub-directories, in the order of their paths.
+fn find(path: &Path, problems: &mut Vec<Problem>) -> Vec<Arc<Path>> {
+    if path.is_file() {
+        return vec![Arc::from(path)];
+    }
+    let mut files = Vec::new();
+    descend(path, 0, &mut files, problems);
+    files.sort();
+    if files.len() > RULE_FILES_MAX {
+        let problem = Problem::error(whole(path), format!("{} rule files", files.len()));
+        problems.push(
+            problem
+                .allowed(format!("at most {RULE_FILES_MAX}"))
+                .lost("the last ones, by name,"),
+        );
+        files.truncate(RULE_FILES_MAX);
+    }
+    files.into_iter().map(Arc::from).collect()
+}
+
+fn descend(directory: &Path, depth: usize, files: &mut Vec<PathBuf>, problems: &mut Vec<Problem>) {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) if depth <= RULE_DIRECTORY_DEPTH_MAX => entries,
+        Ok(_) => {
+            let problem = Problem::error(whole(directory), "a deeper directory");
+            problems.push(
+                problem
+                    .allowed(format!("at most {RULE_DIRECTORY_DEPTH_MAX} levels"))
+                    .lost("the directory"),
+            );
+            return;
+        }
+        Err(error) => {
+            let problem = Problem::error(
+                whole(directory),
+                format!("a directory that cannot be read: {error}"),
+            );
+            problems.push(
+                problem
+                    .remedy("correct providers.file, or create it")
+                    .lost("the directory"),
+            );
+            return;
+        }
+    };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        // Editors, rsync and mounted volumes keep what is not finished, or is there twice, under a leading dot.
+        if entry.file_name().as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            descend(&path, depth + 1, files, problems);
+        } else if is_rule_file(&path, problems) {
+            files.push(path);
+        }
+    }
+}
+
+/// By extension: `.yml` and `.yaml`, in any case.
+fn is_rule_file(path: &Path, problems: &mut Vec<Problem>) -> bool {
+    let extension = path
+        .extension()
+        .map(|extension| extension.to_ascii_lowercase());
+    match extension
+        .as_deref()
+        .and_then(|extension| extension.to_str())
+    {
+        Some("yml" | "yaml") => true,
+        Some("toml") => {
+            let problem = Problem::error(whole(path), "a TOML file").allowed(".yml, .yaml");
+            problems.push(
+                problem
+                    .remedy("Traefik has TOML, weir not yet: write it as YAML")
+                    .lost("the file"),
+            );
+            false
+        }
+        _ => false,
+    }
+}
+
+fn key_pairs<'c>(
+    drafts: impl Iterator<Item = &'c CertificateDraft>,
+) -> (Vec<KeyPair>, Vec<Problem>) {
+    let mut problems = Vec::new();
+    let key_pairs = drafts.filter_map(|draft| {
+        KeyPair::load(&draft.cert_file.value, &draft.key_file)
+            .map_err(|error| {
+                let problem = Problem::error(draft.cert_file.origin.clone(), error.to_string());
+                problems.push(problem.at("tls.certificates").lost("the certificate"));
+            })
+            .ok()
+    });
+    (key_pairs.collect(), problems)
+}
+
+fn whole(path: &Path) -> Origin {
+    Origin {
+        file: Arc::from(path),
+        line: 0,
+        column: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests;

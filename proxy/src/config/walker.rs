@@ -9,9 +9,9 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::node::{Entry, Node, Value, quoted};
-use super::{Origin, Problem};
+use super::{Origin, Problem, Severity};
 use crate::limits::FILE_PROBLEMS_MAX;
-use crate::rule::{Matcher, Rule};
+use crate::rule::{Matcher, Rule, RuleError};
 
 mod duration;
 
@@ -56,6 +56,7 @@ pub struct Fields<'a> {
     found: Vec<(&'static str, &'a Entry)>,
     /// Known keys that an unknown one was probably meant as: not missed a second time.
     misspelt: Vec<&'static str>,
+    refused: bool,
 }
 
 /// What an error costs.
@@ -90,6 +91,14 @@ impl<'a> Place<'a> {
         match self.node.value {
             Value::Scalar(_) => &self.node.origin,
             Value::Null | Value::List(_) | Value::Map(_) => self.named,
+        }
+    }
+
+    /// The text of a scalar.
+    pub fn text(&self) -> Option<&'a str> {
+        match &self.node.value {
+            Value::Scalar(scalar) => Some(&scalar.text),
+            Value::Null | Value::List(_) | Value::Map(_) => None,
         }
     }
 
@@ -149,16 +158,45 @@ impl Walker {
         self.push(cost, problem.at(place.to_string()));
     }
 
-    /// Decodes an element: `None` if it, or something inside it, cannot be had.
-    pub fn element<T>(&mut self, decode: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
-        let before = (self.source_errors, self.element_errors);
-        decode(self).filter(|_| before == (self.source_errors, self.element_errors))
+    /// Decodes an element (`lost` names it): `None` if it, or something inside it, cannot be had.
+    pub fn element<T>(
+        &mut self,
+        lost: &str,
+        decode: impl FnOnce(&mut Self) -> Option<T>,
+    ) -> Option<T> {
+        let (errors, first) = (
+            self.source_errors + self.element_errors,
+            self.problems.len(),
+        );
+        let decoded = decode(self);
+        for (problem, cost) in &mut self.problems[first..] {
+            if *cost == Cost::Element
+                && problem.severity == Severity::Error
+                && problem.lost.is_empty()
+            {
+                problem.lost = lost.to_owned();
+            }
+        }
+        decoded.filter(|_| errors == self.source_errors + self.element_errors)
+    }
+
+    /// Decodes a part of an element that the element can do without.
+    pub fn part<T>(
+        &mut self,
+        lost: &str,
+        decode: impl FnOnce(&mut Self) -> Option<T>,
+    ) -> Option<T> {
+        let errors = self.element_errors;
+        let decoded = self.element(lost, decode);
+        self.element_errors = errors;
+        decoded
     }
 
     /// The known entries of a mapping; every other one is a problem. Nothing counts as an empty mapping.
     pub fn fields<'a>(&mut self, place: &'a Place<'a>, keys: &Keys) -> Option<Fields<'a>> {
         let mut found: Vec<(&'static str, &'a Entry)> = Vec::new();
         let mut misspelt = Vec::new();
+        let errors = self.source_errors + self.element_errors;
         for entry in self.map(place)? {
             let same = |key: &&&str| key.eq_ignore_ascii_case(&entry.key);
             if let Some(known) = keys.known.iter().find(same) {
@@ -180,6 +218,7 @@ impl Walker {
             place,
             found,
             misspelt,
+            refused: errors != self.source_errors + self.element_errors,
         })
     }
 
@@ -288,15 +327,19 @@ impl Walker {
         parsed
     }
 
-    /// A rule; its problem names the place inside the rule.
-    pub fn rule<M: Matcher>(&mut self, place: &Place<'_>) -> Option<Rule<M>> {
+    /// A rule; its problem names the place inside the rule. `explain` may add what is special about this place.
+    pub fn rule<M: Matcher>(
+        &mut self,
+        place: &Place<'_>,
+        explain: impl FnOnce(RuleError) -> RuleError,
+    ) -> Option<Rule<M>> {
         let Value::Scalar(scalar) = &place.node.value else {
             self.wrong(place, "a rule such as \"Host(`a.example`)\"");
             return None;
         };
         let error = match Rule::parse(&scalar.text) {
             Ok(rule) => return Some(rule),
-            Err(error) => error,
+            Err(error) => explain(error),
         };
         let origin = scalar.place(&place.node.origin, error.offset);
         let found = match origin == place.node.origin && error.offset > 0 {
@@ -367,7 +410,7 @@ impl Walker {
     }
 
     fn push(&mut self, cost: Cost, problem: Problem) {
-        if problem.severity == super::Severity::Error {
+        if problem.severity == Severity::Error {
             match cost {
                 Cost::Source => self.source_errors += 1,
                 Cost::Element => self.element_errors += 1,
@@ -403,6 +446,11 @@ impl<'a> Fields<'a> {
             );
         }
         place
+    }
+
+    /// Whether a key was refused.
+    pub fn refused(&self) -> bool {
+        self.refused
     }
 
     /// The mapping itself.

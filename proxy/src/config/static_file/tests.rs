@@ -165,11 +165,11 @@ fn each_refusal_is_one_line_with_place_and_remedy() {
         ),
         (
             &format!("{web}steering: {{snat: {{addresses: [192.0.2.1], ports: 80-70000}}}}"),
-            "weir.yml:4:51: steering.snat.ports: found \"80-70000\"; allowed two ports from 1024 to 65535, the lower first, such as 16384-32767",
+            "weir.yml:4:50: steering.snat.ports: found \"80-70000\"; allowed two ports from 1024 to 65535, the lower first, such as 16384-32767",
         ),
         (
             &format!("{web}steering: {{protectedPorts: [ssh]}}"),
-            "weir.yml:4:28: steering.protectedPorts: found \"ssh\"; allowed ports from 1 to 65535",
+            "weir.yml:4:29: steering.protectedPorts: found \"ssh\"; allowed ports from 1 to 65535",
         ),
         (
             &format!("{web}log: {{level: loud}}"),

@@ -154,7 +154,7 @@ fn a_rule_error_points_into_the_rule() {
     for (text, expected) in cases {
         let found = messages(text, |walker, root| {
             let fields = walker.fields(root, &KEYS).unwrap();
-            walker.rule::<HttpMatcher>(&fields.get("a").unwrap());
+            walker.rule::<HttpMatcher>(&fields.get("a").unwrap(), |error| error);
         });
         assert_eq!(found, [expected], "{text:?}");
     }

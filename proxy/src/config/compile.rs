@@ -1,0 +1,114 @@
+//! Drafts to what workers use: names become references, references that lead nowhere cost their router alone.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::document::{Document, Named, RouterDraft, ServiceDraft};
+use super::resolve::Resolver;
+use super::walker::Spanned;
+use super::{EntryPointTable, Problem, StaticConfig};
+use crate::rule::{HttpMatcher, TcpMatcher};
+use crate::service::{Protocol, Registry};
+
+mod routers;
+mod services;
+mod steered;
+
+/// What compiling needs from outside.
+pub(super) struct Context<'a> {
+    pub(super) config: &'a StaticConfig,
+    pub(super) registry: &'a mut Registry,
+    pub(super) resolver: &'a mut Resolver,
+    /// In any order.
+    pub(super) problems: Vec<Problem>,
+}
+
+/// Named elements of all files, by name: the same order, and so the same ties, at every load.
+type Merged<T> = BTreeMap<Arc<str>, Named<T>>;
+
+#[derive(Default)]
+struct Drafts {
+    http_routers: Merged<RouterDraft<HttpMatcher>>,
+    http_services: Merged<ServiceDraft>,
+    tcp_routers: Merged<RouterDraft<TcpMatcher>>,
+    tcp_services: Merged<ServiceDraft>,
+}
+
+/// Compiles the documents, given in the order of their paths, to one table for each entry point.
+pub(super) fn compile(context: &mut Context<'_>, documents: Vec<Document>) -> Vec<EntryPointTable> {
+    let mut drafts = Drafts::default();
+    for document in documents {
+        let problems = &mut context.problems;
+        merge(
+            problems,
+            "http.routers",
+            &mut drafts.http_routers,
+            document.http.routers,
+        );
+        merge(
+            problems,
+            "http.services",
+            &mut drafts.http_services,
+            document.http.services,
+        );
+        merge(
+            problems,
+            "tcp.routers",
+            &mut drafts.tcp_routers,
+            document.tcp.routers,
+        );
+        merge(
+            problems,
+            "tcp.services",
+            &mut drafts.tcp_services,
+            document.tcp.services,
+        );
+    }
+    let both = [&drafts.http_services, &drafts.tcp_services];
+    context.resolver.resolve(
+        both.into_iter()
+            .flat_map(|drafts| drafts.values())
+            .flat_map(services::names),
+    );
+    let http = services::compile(context, Protocol::Http, &drafts.http_services);
+    let tcp = services::compile(context, Protocol::Tcp, &drafts.tcp_services);
+    routers::compile(
+        context,
+        &drafts.http_routers,
+        &http,
+        &drafts.tcp_routers,
+        &tcp,
+    )
+}
+
+/// Adds the elements of one more file; for a name in two files the first wins, as in Traefik.
+fn merge<T>(problems: &mut Vec<Problem>, path: &str, merged: &mut Merged<T>, more: Vec<Named<T>>) {
+    for named in more {
+        if let Some(first) = merged.get(&named.name) {
+            problems.push(
+                Problem::warning(named.origin, format!("{} again", named.name))
+                    .at(format!("{path}.{}", named.name))
+                    .remedy(format!(
+                        "the one at {} counts: rename or remove one",
+                        first.origin
+                    ))
+                    .lost("this one"),
+            );
+        } else {
+            merged.insert(named.name.clone(), named);
+        }
+    }
+}
+
+/// The name a reference means: `a` or `a@file`.
+fn local(reference: &Spanned<String>) -> Result<&str, Problem> {
+    match reference.value.split_once('@') {
+        None | Some((_, "file")) => Ok(reference.value.split('@').next().unwrap_or_default()),
+        Some((name, provider)) => Err(Problem::error(
+            reference.origin.clone(),
+            format!("provider {provider:?}"),
+        )
+        .allowed(format!("{name} or {name}@file"))
+        .remedy("weir has the provider file only")),
+    }
+}

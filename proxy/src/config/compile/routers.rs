@@ -1,0 +1,213 @@
+//! Routers onto their entry points.
+
+use std::sync::Arc;
+
+use super::services::Services;
+use super::{Context, Merged, steered};
+use crate::config::document::{Named, RouterDraft};
+use crate::config::{EntryPointTable, Origin, Problem, StaticConfig};
+use crate::router::{Router, RouterTable, TcpRouter, TcpTable};
+use crate::rule::{HttpMatcher, TcpMatcher};
+
+/// The routers of one entry point, not yet in order.
+#[derive(Default)]
+struct Routers {
+    steered: Vec<steered::Steered>,
+    tcp: Vec<Arc<TcpRouter>>,
+    passthrough: Vec<Arc<TcpRouter>>,
+    http: Vec<Arc<Router>>,
+    https: Vec<Arc<Router>>,
+}
+
+/// Compiles all routers to one table for each entry point.
+pub(super) fn compile(
+    context: &mut Context<'_>,
+    http_routers: &Merged<RouterDraft<HttpMatcher>>,
+    http_services: &Services,
+    tcp_routers: &Merged<RouterDraft<TcpMatcher>>,
+    tcp_services: &Services,
+) -> Vec<EntryPointTable> {
+    let config = context.config;
+    let mut routers: Vec<Routers> = config
+        .entry_points
+        .iter()
+        .map(|_| Routers::default())
+        .collect();
+    each(context, "http", http_routers, |_, named, draft| {
+        http(config, &mut routers, http_services, named, draft)
+    });
+    let mut pools = steered::Pools::default();
+    each(context, "tcp", tcp_routers, |context, named, draft| {
+        let (indices, service) = (
+            entry_points(config, named, draft)?,
+            tcp_services.find(&draft.service)?,
+        );
+        if let Some(origin) = &draft.steer {
+            let steered = pools.router(context, origin, named, draft, &indices, service)?;
+            indices
+                .iter()
+                .for_each(|index| routers[*index].steered.push(steered.clone()));
+            return Ok(());
+        }
+        let router = Arc::new(TcpRouter {
+            name: full_name(named),
+            priority: draft.priority.unwrap_or_else(|| tcp_priority(draft)),
+            rule: draft.rule.clone(),
+            service: service.clone(),
+        });
+        if draft.tls {
+            refuse_beside_https(config, &routers, &indices, &named.origin)?;
+        }
+        for index in indices {
+            let routers = &mut routers[index];
+            let list = if draft.tls {
+                &mut routers.passthrough
+            } else {
+                &mut routers.tcp
+            };
+            list.push(router.clone());
+        }
+        Ok(())
+    });
+    let tables = config.entry_points.iter().zip(routers);
+    tables
+        .map(|(entry_point, routers)| table(context, &entry_point.name, routers))
+        .collect()
+}
+
+/// Compiles each router that was not refused before; an error costs that router.
+fn each<'n, M>(
+    context: &mut Context<'_>,
+    protocol: &str,
+    routers: &'n Merged<RouterDraft<M>>,
+    mut compile: impl FnMut(
+        &mut Context<'_>,
+        &'n Named<RouterDraft<M>>,
+        &'n RouterDraft<M>,
+    ) -> Result<(), Problem>,
+) {
+    for named in routers.values() {
+        let Some(draft) = &named.draft else { continue };
+        if let Err(problem) = compile(context, named, draft) {
+            let path = format!("{protocol}.routers.{}", named.name);
+            context
+                .problems
+                .push(problem.at(path).lost(format!("router {}", named.name)));
+        }
+    }
+}
+
+fn http(
+    config: &StaticConfig,
+    routers: &mut [Routers],
+    services: &Services,
+    named: &Named<RouterDraft<HttpMatcher>>,
+    draft: &RouterDraft<HttpMatcher>,
+) -> Result<(), Problem> {
+    let indices = entry_points(config, named, draft)?;
+    let router = Arc::new(Router {
+        name: full_name(named),
+        priority: draft.priority.unwrap_or_else(|| length(draft)),
+        rule: draft.rule.clone(),
+        service: services.find(&draft.service)?.clone(),
+    });
+    for index in indices {
+        let routers = &mut routers[index];
+        let list = if draft.tls {
+            &mut routers.https
+        } else {
+            &mut routers.http
+        };
+        list.push(router.clone());
+    }
+    Ok(())
+}
+
+fn table(context: &mut Context<'_>, entry_point: &str, routers: Routers) -> EntryPointTable {
+    EntryPointTable {
+        steered: steered::table(context, entry_point, routers.steered),
+        tcp: TcpTable::new(routers.tcp),
+        passthrough: TcpTable::new(routers.passthrough),
+        http: Arc::new(RouterTable::new(routers.http)),
+        https: Arc::new(RouterTable::new(routers.https)),
+    }
+}
+
+/// The entry points of a router, by index: those it names, else those that are default, else all.
+fn entry_points<M>(
+    config: &StaticConfig,
+    named: &Named<RouterDraft<M>>,
+    draft: &RouterDraft<M>,
+) -> Result<Vec<usize>, Problem> {
+    let all = || config.entry_points.iter().enumerate();
+    let Some(names) = &draft.entry_points else {
+        let default: Vec<usize> = all()
+            .filter(|(_, e)| e.as_default)
+            .map(|(index, _)| index)
+            .collect();
+        return Ok(if default.is_empty() {
+            all().map(|(index, _)| index).collect()
+        } else {
+            default
+        });
+    };
+    let mut indices = Vec::with_capacity(names.len());
+    for name in names {
+        let Some((index, _)) = all().find(|(_, entry_point)| entry_point.name == name.value) else {
+            let known = all()
+                .map(|(_, entry_point)| entry_point.name.as_str())
+                .collect::<Vec<_>>()
+                .join(", ");
+            return Err(Problem::error(
+                name.origin.clone(),
+                format!("entry point {:?}", name.value),
+            )
+            .allowed(known)
+            .remedy(format!(
+                "correct {} or add the entry point to the static file",
+                named.name
+            )));
+        };
+        if !indices.contains(&index) {
+            indices.push(index);
+        }
+    }
+    Ok(indices)
+}
+
+/// Which of the two a TLS connection is for would take a look at its server name.
+fn refuse_beside_https(
+    config: &StaticConfig,
+    routers: &[Routers],
+    indices: &[usize],
+    origin: &Origin,
+) -> Result<(), Problem> {
+    let Some(index) = indices
+        .iter()
+        .find(|index| !routers[**index].https.is_empty())
+    else {
+        return Ok(());
+    };
+    let name = &config.entry_points[*index].name;
+    let found = format!("tls.passthrough on entry point {name}, which has http routers with tls");
+    Err(Problem::error(origin.clone(), found)
+        .remedy("give the router an entry point of its own, or steer: true; Traefik tells them apart by server name, weir not yet"))
+}
+
+pub(super) fn full_name<T>(named: &Named<T>) -> Arc<str> {
+    format!("{}@file", named.name).into()
+}
+
+/// Traefik's priority of a router without one: the length of its rule in bytes.
+fn length<M>(draft: &RouterDraft<M>) -> i64 {
+    i64::try_from(draft.rule.text().len()).unwrap_or(i64::MAX)
+}
+
+/// As for HTTP, but a lone catch-all comes last.
+pub(super) fn tcp_priority(draft: &RouterDraft<TcpMatcher>) -> i64 {
+    if draft.rule.is_catch_all() {
+        -1
+    } else {
+        length(draft)
+    }
+}

@@ -1,0 +1,265 @@
+//! Services of one protocol, children before parents.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::{Context, Merged, local};
+use crate::config::document::{Host, Named, ServerDraft, ServiceDraft};
+use crate::config::walker::Spanned;
+use crate::config::{Origin, Problem};
+use crate::limits::{SERVERS_MAX, SERVICE_DEPTH_MAX, SERVICES_MAX};
+use crate::service::{LoadBalancer, Protocol, Server, Service, ServiceKind, WeightedService};
+
+/// The compiled services of one protocol, and which were refused.
+pub(super) struct Services {
+    by_name: HashMap<Arc<str>, Outcome>,
+}
+
+enum Outcome {
+    Ready { service: Arc<Service>, depth: usize },
+    Refused(Origin),
+}
+
+/// The host names among the servers of a service.
+pub(super) fn names(named: &Named<ServiceDraft>) -> impl Iterator<Item = &str> {
+    let servers: &[ServerDraft] = match &named.draft {
+        Some(ServiceDraft::LoadBalancer { servers, .. }) => servers,
+        Some(ServiceDraft::Weighted(_)) | None => &[],
+    };
+    servers.iter().filter_map(|server| match &server.host {
+        Host::Name(name) => Some(name.as_str()),
+        Host::Address(_) => None,
+    })
+}
+
+/// Compiles all services.
+pub(super) fn compile(
+    context: &mut Context<'_>,
+    protocol: Protocol,
+    drafts: &Merged<ServiceDraft>,
+) -> Services {
+    let mut services = Services {
+        by_name: HashMap::with_capacity(drafts.len()),
+    };
+    for name in children_first(drafts) {
+        let Some(named) = drafts.get(&name) else {
+            continue;
+        };
+        let outcome = match services.service(context, protocol, named) {
+            Some((service, depth)) => Outcome::Ready { service, depth },
+            None => Outcome::Refused(named.origin.clone()),
+        };
+        services.by_name.insert(name, outcome);
+    }
+    for named in drafts
+        .values()
+        .filter(|named| !services.by_name.contains_key(&named.name))
+    {
+        let problem = Problem::error(named.origin.clone(), "weighted services in a circle")
+            .remedy("let no service lead back to itself");
+        context.problems.push(
+            problem
+                .at(path(protocol, &named.name))
+                .lost(format!("service {}", named.name)),
+        );
+    }
+    for named in drafts.values() {
+        services
+            .by_name
+            .entry(named.name.clone())
+            .or_insert_with(|| Outcome::Refused(named.origin.clone()));
+    }
+    services
+}
+
+impl Services {
+    /// The service that a reference means.
+    pub(super) fn find(&self, reference: &Spanned<String>) -> Result<&Arc<Service>, Problem> {
+        self.lookup(reference).map(|(service, _)| service)
+    }
+
+    fn lookup(&self, reference: &Spanned<String>) -> Result<(&Arc<Service>, usize), Problem> {
+        let name = local(reference)?;
+        let problem = Problem::error(reference.origin.clone(), format!("service {name:?}"));
+        match self.by_name.get(name) {
+            Some(Outcome::Ready { service, depth }) => Ok((service, *depth)),
+            Some(Outcome::Refused(origin)) => {
+                Err(problem.remedy(format!("correct that service, at {origin}")))
+            }
+            None => Err(problem
+                .allowed("a service of some rule file")
+                .remedy("add it, or correct the name")),
+        }
+    }
+
+    fn service(
+        &self,
+        context: &mut Context<'_>,
+        protocol: Protocol,
+        named: &Named<ServiceDraft>,
+    ) -> Option<(Arc<Service>, usize)> {
+        let lost = |problem: Problem| problem.lost(format!("service {}", named.name));
+        let (kind, depth) = match named.draft.as_ref()? {
+            ServiceDraft::LoadBalancer {
+                servers,
+                pass_host_header,
+            } => {
+                let compiled = servers
+                    .iter()
+                    .filter_map(|draft| server(context, protocol, &named.name, draft));
+                let servers = compiled.collect();
+                (
+                    ServiceKind::LoadBalancer(LoadBalancer {
+                        servers,
+                        pass_host_header: *pass_host_header,
+                    }),
+                    1,
+                )
+            }
+            ServiceDraft::Weighted(children) => match self.weighted(named, children) {
+                Ok(weighted) => weighted,
+                Err(problem) => {
+                    let path = format!("{}.weighted", path(protocol, &named.name));
+                    context.problems.push(lost(problem.at(path)));
+                    return None;
+                }
+            },
+        };
+        let Some(id) = context.registry.service(protocol, &named.name) else {
+            let problem = Problem::error(named.origin.clone(), "one more service")
+                .allowed(format!("at most {SERVICES_MAX}"));
+            context
+                .problems
+                .push(lost(problem.at(path(protocol, &named.name))));
+            return None;
+        };
+        Some((
+            Arc::new(Service::new(
+                id,
+                format!("{}@file", named.name).into(),
+                kind,
+            )),
+            depth,
+        ))
+    }
+
+    /// A weighted service without the children that have no server left.
+    fn weighted(
+        &self,
+        named: &Named<ServiceDraft>,
+        children: &[(Spanned<String>, u32)],
+    ) -> Result<(ServiceKind, usize), Problem> {
+        let mut depth = 1;
+        let mut entries = Vec::with_capacity(children.len());
+        for (reference, weight) in children {
+            let (service, below) = self.lookup(reference)?;
+            depth = depth.max(below + 1);
+            if !service.is_empty() {
+                entries.push(WeightedService {
+                    service: service.clone(),
+                    weight: *weight,
+                });
+            }
+        }
+        if depth > SERVICE_DEPTH_MAX {
+            return Err(Problem::error(
+                named.origin.clone(),
+                format!("{depth} services inside each other"),
+            )
+            .allowed(format!("at most {SERVICE_DEPTH_MAX}")));
+        }
+        Ok((ServiceKind::Weighted(entries), depth))
+    }
+}
+
+fn server(
+    context: &mut Context<'_>,
+    protocol: Protocol,
+    service: &Arc<str>,
+    draft: &ServerDraft,
+) -> Option<Arc<Server>> {
+    let refuse = |problem: Problem| {
+        problem
+            .at(format!("{}.loadBalancer", path(protocol, service)))
+            .lost(format!("server {}", draft.name))
+    };
+    let ips = match &draft.host {
+        Host::Address(address) => vec![*address],
+        Host::Name(name) => match context.resolver.addresses(name) {
+            Ok(addresses) => addresses,
+            Err(error) => {
+                let problem = Problem::error(
+                    draft.origin.clone(),
+                    format!("{name}, which does not resolve: {error}"),
+                );
+                context.problems.push(refuse(
+                    problem.remedy("correct the name, or write the address"),
+                ));
+                return None;
+            }
+        },
+    };
+    let Some((id, lease)) = context.registry.server(protocol, service, &draft.name) else {
+        let problem = Problem::error(draft.origin.clone(), "one more server")
+            .allowed(format!("at most {SERVERS_MAX}"));
+        context.problems.push(refuse(problem));
+        return None;
+    };
+    Some(Arc::new(Server {
+        id,
+        name: draft.name.clone(),
+        scheme: draft.scheme,
+        authority: draft.authority.clone(),
+        addresses: ips.into_iter().map(|ip| (ip, draft.port).into()).collect(),
+        weight: draft.weight,
+        lease,
+    }))
+}
+
+/// The names of services, each after those it names; without those that lead in a circle (Kahn's algorithm).
+fn children_first(drafts: &Merged<ServiceDraft>) -> Vec<Arc<str>> {
+    let children = |named: &Named<ServiceDraft>| -> BTreeSet<Arc<str>> {
+        let Some(ServiceDraft::Weighted(children)) = &named.draft else {
+            return BTreeSet::new();
+        };
+        let names = children
+            .iter()
+            .filter_map(|(reference, _)| local(reference).ok());
+        names
+            .filter_map(|name| drafts.get_key_value(name))
+            .map(|(name, _)| name.clone())
+            .collect()
+    };
+    let mut waiting_for: HashMap<&Arc<str>, usize> = HashMap::new();
+    let mut parents: HashMap<Arc<str>, Vec<&Arc<str>>> = HashMap::new();
+    let mut order = Vec::with_capacity(drafts.len());
+    for (name, named) in drafts {
+        let children = children(named);
+        if children.is_empty() {
+            order.push(name.clone());
+        }
+        waiting_for.insert(name, children.len());
+        children
+            .into_iter()
+            .for_each(|child| parents.entry(child).or_default().push(name));
+    }
+    let mut done = 0;
+    while let Some(name) = order.get(done).cloned() {
+        done += 1;
+        for parent in parents.remove(&name).unwrap_or_default() {
+            let waiting = waiting_for.entry(parent).or_default();
+            *waiting = waiting.saturating_sub(1);
+            if *waiting == 0 {
+                order.push(parent.clone());
+            }
+        }
+    }
+    order
+}
+
+fn path(protocol: Protocol, name: &str) -> String {
+    match protocol {
+        Protocol::Http => format!("http.services.{name}"),
+        Protocol::Tcp => format!("tcp.services.{name}"),
+    }
+}

@@ -1,0 +1,156 @@
+//! Steered routers: what only the static file and the other files can refuse, and their pools.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::Context;
+use super::routers::{full_name, tcp_priority};
+use crate::config::document::{Named, RouterDraft};
+use crate::config::{Origin, Problem, StaticConfig};
+use crate::router::steered::{SourceExpr, SteeredRule, SteeredTable};
+use crate::rule::{TcpMatcher, Tree};
+use crate::service::pool::{Pool, PoolTree};
+use crate::service::{Service, ServiceId, ServiceKind};
+
+/// A steered rule and where its router is.
+#[derive(Clone)]
+pub(super) struct Steered {
+    rule: SteeredRule,
+    origin: Origin,
+}
+
+/// The pools of steered routers: one for each service.
+#[derive(Default)]
+pub(super) struct Pools {
+    by_service: HashMap<ServiceId, Arc<Pool>>,
+    warned: bool,
+}
+
+impl Pools {
+    /// The rule of a router with `steer: true` (written at `origin`) on these entry points.
+    pub(super) fn router(
+        &mut self,
+        context: &mut Context<'_>,
+        origin: &Origin,
+        named: &Named<RouterDraft<TcpMatcher>>,
+        draft: &RouterDraft<TcpMatcher>,
+        indices: &[usize],
+        service: &Service,
+    ) -> Result<Steered, Problem> {
+        refuse_protected(context.config, origin, indices)?;
+        let pool = self.pool(origin, service)?;
+        if !std::mem::replace(&mut self.warned, true) {
+            context
+                .problems
+                .push(hides_clients(origin).at(format!("tcp.routers.{}.steer", named.name)));
+        }
+        let rule = SteeredRule {
+            router: full_name(named),
+            priority: draft.priority.unwrap_or_else(|| tcp_priority(draft)),
+            expr: source(draft.rule.tree()),
+            pool,
+        };
+        Ok(Steered {
+            rule,
+            origin: origin.clone(),
+        })
+    }
+
+    fn pool(&mut self, origin: &Origin, service: &Service) -> Result<Arc<Pool>, Problem> {
+        if let Some(pool) = self.by_service.get(&service.id) {
+            return Ok(pool.clone());
+        }
+        let pool = Pool::new(service.name.clone(), &pool_tree(service)).map_err(|error| {
+            Problem::error(origin.clone(), error.to_string()).remedy("use fewer servers")
+        })?;
+        let pool = Arc::new(pool);
+        self.by_service.insert(service.id, pool.clone());
+        Ok(pool)
+    }
+}
+
+/// The table of one entry point.
+pub(super) fn table(
+    context: &mut Context<'_>,
+    entry_point: &str,
+    mut steered: Vec<Steered>,
+) -> Arc<SteeredTable> {
+    let place = |rule: &SteeredRule| (Reverse(rule.priority), rule.router.clone());
+    steered.sort_by_cached_key(|steered| place(&steered.rule));
+    let origin = steered.first().map(|first| first.origin.clone());
+    match (
+        SteeredTable::compile(steered.into_iter().map(|steered| steered.rule).collect()),
+        origin,
+    ) {
+        (Ok(table), _) => return Arc::new(table),
+        (Err(error), Some(origin)) => {
+            let problem = Problem::error(origin, error.to_string())
+                .remedy("write wider prefixes")
+                .lost(format!("steered routers of entry point {entry_point}"));
+            context.problems.push(problem);
+        }
+        (Err(_), None) => {}
+    }
+    Arc::default()
+}
+
+/// A steered rule must not be able to lock the administrator out.
+fn refuse_protected(
+    config: &StaticConfig,
+    origin: &Origin,
+    indices: &[usize],
+) -> Result<(), Problem> {
+    let protected = |index: &&usize| {
+        let port = config.entry_points[**index].address.port();
+        config.steering.protected_ports.contains(&port)
+    };
+    let Some(index) = indices.iter().find(protected) else {
+        return Ok(());
+    };
+    let entry_point = &config.entry_points[*index];
+    let found = format!(
+        "steer on entry point {}, whose port {} is protected",
+        entry_point.name,
+        entry_point.address.port()
+    );
+    Err(Problem::error(origin.clone(), found)
+        .remedy("name other entryPoints, or take the port out of steering.protectedPorts in the static file"))
+}
+
+fn hides_clients(origin: &Origin) -> Problem {
+    Problem::warning(origin.clone(), "steer: true")
+        .remedy("know that NAT hides the client's address: servers of steered connections see an address of steering.snat")
+}
+
+/// The rule as the packet's source address sees it.
+fn source(tree: &Tree<TcpMatcher>) -> SourceExpr {
+    let leaf = |matcher: &TcpMatcher| match matcher {
+        TcpMatcher::AnyHost => SourceExpr::Any,
+        TcpMatcher::ClientIp(net) => SourceExpr::Prefix(*net),
+    };
+    match tree {
+        Tree::Is(matcher) => leaf(matcher),
+        Tree::Not(matcher) => SourceExpr::Not(Box::new(leaf(matcher))),
+        Tree::All(parts) => SourceExpr::And(parts.iter().map(source).collect()),
+        Tree::Any(parts) => SourceExpr::Or(parts.iter().map(source).collect()),
+    }
+}
+
+/// Of a server with several addresses the lowest counts, IPv4 first: a ring must not depend on the order of an answer.
+fn pool_tree(service: &Service) -> PoolTree {
+    match &service.kind {
+        ServiceKind::LoadBalancer(balancer) => {
+            let server = |server: &Arc<crate::service::Server>| {
+                Some((*server.addresses.iter().min()?, server.weight))
+            };
+            PoolTree::Servers(balancer.servers.iter().filter_map(server).collect())
+        }
+        ServiceKind::Weighted(services) => PoolTree::Weighted(
+            services
+                .iter()
+                .map(|entry| (pool_tree(&entry.service), entry.weight))
+                .collect(),
+        ),
+    }
+}

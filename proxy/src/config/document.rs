@@ -1,0 +1,234 @@
+//! One rule file as drafts: decoded and checked as far as the file alone allows. References to other files and to
+//! entry points are still names.
+//!
+//! Invariant: a draft has no key that weir would ignore. An element with a key that Traefik has and weir not yet is
+//! kept by name only, so that what refers to it is refused with it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::walker::{Cost, Keys, Place, Spanned, Walker};
+use super::{Origin, Problem, Severity, yaml};
+use crate::rule::{HttpMatcher, Rule, TcpMatcher};
+
+mod router;
+mod server;
+mod service;
+
+pub use self::server::{Host, ServerDraft};
+
+/// The root of a rule file.
+pub const ROOT: Keys = Keys {
+    known: &["http", "tcp", "tls"],
+    later: &["udp"],
+};
+/// `http`
+pub const HTTP: Keys = Keys {
+    known: &["routers", "services"],
+    later: &["middlewares", "models", "serversTransports"],
+};
+/// `tcp`
+pub const TCP: Keys = Keys {
+    known: &["routers", "services"],
+    later: &["middlewares", "models", "serversTransports"],
+};
+/// `tls`
+pub const TLS: Keys = Keys {
+    known: &["certificates"],
+    later: &["options", "stores"],
+};
+/// `tls.certificates[]`
+pub const CERTIFICATE: Keys = Keys {
+    known: &["certFile", "keyFile"],
+    later: &["stores"],
+};
+
+/// What one rule file says.
+#[derive(Debug, Default)]
+pub struct Document {
+    /// `http`
+    pub http: Section<HttpMatcher>,
+    /// `tcp`
+    pub tcp: Section<TcpMatcher>,
+    /// `tls.certificates`
+    pub certificates: Vec<CertificateDraft>,
+}
+
+/// The routers and services of one protocol.
+#[derive(Debug)]
+pub struct Section<M> {
+    /// `routers`
+    pub routers: Vec<Named<RouterDraft<M>>>,
+    /// `services`
+    pub services: Vec<Named<ServiceDraft>>,
+}
+
+/// An element and its name.
+#[derive(Debug)]
+pub struct Named<T> {
+    /// The key.
+    pub name: Arc<str>,
+    /// Where the key is.
+    pub origin: Origin,
+    /// `None` where it was refused.
+    pub draft: Option<T>,
+}
+
+/// A router whose references are names.
+#[derive(Debug)]
+pub struct RouterDraft<M> {
+    /// `None`: those that are default.
+    pub entry_points: Option<Vec<Spanned<String>>>,
+    /// Checked.
+    pub rule: Rule<M>,
+    /// A name.
+    pub service: Spanned<String>,
+    /// `None`: the length of the rule.
+    pub priority: Option<i64>,
+    /// HTTP: terminated here. TCP: passed through.
+    pub tls: bool,
+    /// `steer: true`, and where. TCP only.
+    pub steer: Option<Origin>,
+}
+
+/// A service whose references are names.
+#[derive(Debug)]
+pub enum ServiceDraft {
+    /// `loadBalancer`
+    LoadBalancer {
+        /// Those with a weight.
+        servers: Vec<ServerDraft>,
+        /// HTTP only.
+        pass_host_header: bool,
+    },
+    /// `weighted`: names and weights; those with weight 0 are not here.
+    Weighted(Vec<(Spanned<String>, u32)>),
+}
+
+/// An entry of `tls.certificates`.
+#[derive(Debug)]
+pub struct CertificateDraft {
+    /// A path, or PEM text.
+    pub cert_file: Spanned<String>,
+    /// A path, or PEM text.
+    pub key_file: String,
+}
+
+impl<M> Default for Section<M> {
+    fn default() -> Self {
+        Self {
+            routers: Vec::new(),
+            services: Vec::new(),
+        }
+    }
+}
+
+/// Decodes the text of a rule file. Where the file as a whole cannot be used, the document is `None`.
+pub fn decode(file: &Arc<Path>, text: &str) -> (Option<Document>, Vec<Problem>) {
+    let tree = match template(file, text).map_or_else(|| yaml::read(file, text), Err) {
+        Ok(tree) => tree,
+        Err(problem) => return (None, vec![problem.lost("the file")]),
+    };
+    let mut walker = Walker::default();
+    let document = document(&mut walker, &Place::root(&tree));
+    let document = document.filter(|_| !walker.has_source_errors());
+    let lost = |(problem, cost): (Problem, Cost)| match (cost, problem.severity) {
+        (Cost::Source, Severity::Error) => problem.lost("the file"),
+        (Cost::Element, Severity::Error) if problem.lost.is_empty() => {
+            let path = problem.path.clone();
+            problem.lost(path)
+        }
+        _ => problem,
+    };
+    (
+        document,
+        walker.into_problems().into_iter().map(lost).collect(),
+    )
+}
+
+/// Traefik renders every rule file as a Go template, so any `{{` is one.
+fn template(file: &Arc<Path>, text: &str) -> Option<Problem> {
+    let at = text.find("{{")?;
+    let before = &text[..at];
+    let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let origin = Origin {
+        file: file.clone(),
+        line: number(1 + before.matches('\n').count()),
+        column: number(1 + before[line_start..].chars().count()),
+    };
+    Some(
+        Problem::error(origin, "a Go template")
+            .remedy("Traefik has templates, weir not yet: write the file out"),
+    )
+}
+
+fn document(walker: &mut Walker, root: &Place<'_>) -> Option<Document> {
+    let fields = walker.fields(root, &ROOT)?;
+    let mut document = Document::default();
+    if let Some(place) = fields.get("http")
+        && let Some(fields) = walker.fields(&place, &HTTP)
+    {
+        document.http.routers = elements(walker, fields.get("routers"), "router", router::http);
+        document.http.services = elements(walker, fields.get("services"), "service", service::http);
+    }
+    if let Some(place) = fields.get("tcp")
+        && let Some(fields) = walker.fields(&place, &TCP)
+    {
+        document.tcp.routers = elements(walker, fields.get("routers"), "router", router::tcp);
+        document.tcp.services = elements(walker, fields.get("services"), "service", service::tcp);
+    }
+    if let Some(place) = fields.get("tls")
+        && let Some(fields) = walker.fields(&place, &TLS)
+        && let Some(place) = fields.get("certificates")
+    {
+        let items = walker.items(&place);
+        document
+            .certificates
+            .extend(items.iter().filter_map(|place| {
+                walker.element("the certificate", |walker| certificate(walker, place))
+            }));
+    }
+    Some(document)
+}
+
+/// The named elements of a section.
+fn elements<T>(
+    walker: &mut Walker,
+    place: Option<Place<'_>>,
+    kind: &str,
+    decode: fn(&mut Walker, &Place<'_>) -> Option<T>,
+) -> Vec<Named<T>> {
+    let Some(place) = place else {
+        return Vec::new();
+    };
+    let mut elements = Vec::new();
+    for (name, place) in &walker.named(&place) {
+        if name.is_empty() || name.contains('@') {
+            let problem = Problem::error(place.origin().clone(), format!("the name {name:?}"))
+                .allowed("a name without @, which stands before the provider in references");
+            walker.report(Cost::Source, place, problem);
+        }
+        let draft = walker.element(&format!("{kind} {name}"), |walker| decode(walker, place));
+        elements.push(Named {
+            name: Arc::from(*name),
+            origin: place.origin().clone(),
+            draft,
+        });
+    }
+    elements
+}
+
+fn certificate(walker: &mut Walker, place: &Place<'_>) -> Option<CertificateDraft> {
+    let fields = walker.fields(place, &CERTIFICATE)?;
+    let cert_place = fields.required(walker, "certFile")?;
+    let key_place = fields.required(walker, "keyFile")?;
+    let cert_file = cert_place.spanned(walker.string(&cert_place)?);
+    Some(CertificateDraft {
+        cert_file,
+        key_file: walker.string(&key_place)?,
+    })
+}
+
+#[cfg(test)]
+mod tests;

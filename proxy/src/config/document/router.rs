@@ -1,0 +1,157 @@
+//! `http.routers` and `tcp.routers`.
+
+use super::RouterDraft;
+use crate::config::Problem;
+use crate::config::walker::{Cost, Fields, Keys, Place, Spanned, Walker};
+use crate::rule::{HttpMatcher, Matcher, RuleError, TcpMatcher};
+
+/// `http.routers.X`
+pub(in crate::config) const HTTP_ROUTER: Keys = Keys {
+    known: &["rule", "service", "entryPoints", "priority", "tls"],
+    later: &["middlewares", "observability", "parentRefs", "ruleSyntax"],
+};
+/// `http.routers.X.tls`
+pub(in crate::config) const HTTP_ROUTER_TLS: Keys = Keys {
+    known: &[],
+    later: &["certResolver", "domains", "options"],
+};
+/// `tcp.routers.X`. The last two are known only to be refused where they stand.
+pub(in crate::config) const TCP_ROUTER: Keys = Keys {
+    known: &[
+        "rule",
+        "service",
+        "entryPoints",
+        "priority",
+        "tls",
+        "steer",
+        "middlewares",
+        "proxyProtocol",
+    ],
+    later: &["ruleSyntax"],
+};
+/// `tcp.routers.X.tls`
+pub(in crate::config) const TCP_ROUTER_TLS: Keys = Keys {
+    known: &["passthrough"],
+    later: &["certResolver", "domains", "options"],
+};
+
+/// The largest priority Traefik leaves to users.
+const PRIORITY_MAX: i64 = i64::MAX - 1_000;
+
+const STEERED: &str = "a steered router sees nothing but the packet's source address";
+
+/// A router of `http.routers`.
+pub(super) fn http(walker: &mut Walker, place: &Place<'_>) -> Option<RouterDraft<HttpMatcher>> {
+    let fields = walker.fields(place, &HTTP_ROUTER)?;
+    let tls = fields
+        .get("tls")
+        .is_some_and(|place| switch(walker, &place, &HTTP_ROUTER_TLS).is_some())
+        || is_bare(&fields, "tls");
+    router(walker, &fields, tls, |error| error)
+}
+
+/// A router of `tcp.routers`.
+pub(super) fn tcp(walker: &mut Walker, place: &Place<'_>) -> Option<RouterDraft<TcpMatcher>> {
+    let fields = walker.fields(place, &TCP_ROUTER)?;
+    let steer_place = fields.get("steer");
+    let steered = steer_place
+        .as_ref()
+        .and_then(|place| walker.boolean(place))
+        .unwrap_or(false);
+    refuse_beside(walker, &fields, steered);
+    let tls = passthrough(walker, &fields, steered);
+    let explain = |error: RuleError| match steered {
+        true => RuleError {
+            allowed: "ClientIP, HostSNI(`*`)".to_owned(),
+            ..error.remedy(STEERED)
+        },
+        false => error,
+    };
+    let mut draft = router(walker, &fields, tls, explain)?;
+    draft.steer = steer_place
+        .filter(|_| steered)
+        .map(|place| place.origin().clone());
+    Some(draft)
+}
+
+fn router<M: Matcher>(
+    walker: &mut Walker,
+    fields: &Fields<'_>,
+    tls: bool,
+    explain: impl FnOnce(RuleError) -> RuleError,
+) -> Option<RouterDraft<M>> {
+    let rule_place = fields.required(walker, "rule");
+    let service_place = fields.required(walker, "service");
+    let rule = rule_place.and_then(|place| walker.rule(&place, explain));
+    let service = service_place.and_then(|place| Some(place.spanned(walker.string(&place)?)));
+    let priority = fields
+        .get("priority")
+        .and_then(|place| walker.integer(&place, i64::MIN..=PRIORITY_MAX));
+    let entry_points = fields
+        .get("entryPoints")
+        .map(|place| walker.strings(&place));
+    Some(RouterDraft {
+        entry_points: entry_points.filter(|names: &Vec<Spanned<String>>| !names.is_empty()),
+        rule: rule?,
+        service: service?,
+        priority: priority.filter(|priority| *priority != 0),
+        tls,
+        steer: None,
+    })
+}
+
+/// `tls:` with nothing after it means `tls: {}`, as in Traefik.
+fn is_bare(fields: &Fields<'_>, key: &'static str) -> bool {
+    fields.has(key) && fields.get(key).is_none()
+}
+
+/// A mapping, or `true` for an empty one. `None` where it is `false`.
+fn switch<'a>(
+    walker: &mut Walker,
+    place: &'a Place<'a>,
+    keys: &Keys,
+) -> Option<Option<Fields<'a>>> {
+    match place.text() {
+        Some("true") => Some(None),
+        Some("false") => None,
+        _ => Some(walker.fields(place, keys)),
+    }
+}
+
+fn refuse_beside(walker: &mut Walker, fields: &Fields<'_>, steered: bool) {
+    for key in ["middlewares", "proxyProtocol"] {
+        if let Some(place) = fields.get(key) {
+            let problem = Problem::error(place.origin().clone(), format!("{key} on a tcp router"));
+            let remedy = match (steered, key) {
+                (true, _) => format!("{STEERED}: remove {key} or steer"),
+                (false, "middlewares") => "Traefik has it, weir not yet".to_owned(),
+                (false, _) => "remove it".to_owned(),
+            };
+            walker.report(Cost::Element, &place, problem.remedy(remedy));
+        }
+    }
+}
+
+/// Whether TLS is passed through. Any other `tls` is refused.
+fn passthrough(walker: &mut Walker, fields: &Fields<'_>, steered: bool) -> bool {
+    let place = fields.get("tls");
+    let inner = place
+        .as_ref()
+        .and_then(|place| switch(walker, place, &TCP_ROUTER_TLS));
+    let asked = inner.is_some() || is_bare(fields, "tls");
+    let key = inner.flatten().and_then(|fields| fields.get("passthrough"));
+    let passed = key
+        .and_then(|place| walker.boolean(&place))
+        .unwrap_or(false);
+    if asked && !passed {
+        let at = place.unwrap_or(*fields.place());
+        let problem = Problem::error(at.origin().clone(), "tls without passthrough")
+            .allowed("tls.passthrough: true");
+        let remedy = match steered {
+            true => "a steered connection goes to its server with its TLS untouched",
+            false => "Traefik terminates TLS for tcp routers, weir not yet",
+        };
+        walker.report(Cost::Element, &at, problem.remedy(remedy));
+    }
+    passed
+}

@@ -1,0 +1,130 @@
+//! Servers: `url` of an HTTP server, `address` of a TCP server.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+
+use crate::config::walker::{Cost, Place, Walker};
+use crate::config::{Origin, Problem};
+use crate::service::Scheme;
+
+/// A server whose name is not resolved yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerDraft {
+    /// As written.
+    pub name: Arc<str>,
+    /// How to talk to it.
+    pub scheme: Scheme,
+    /// Host and port as in the URL, for the Host header.
+    pub authority: Arc<str>,
+    /// Who it is.
+    pub host: Host,
+    /// Its port; the scheme's default where the URL has none.
+    pub port: u16,
+    /// May be 0: then it is out.
+    pub weight: u32,
+    /// Where it is written.
+    pub origin: Origin,
+}
+
+/// The host of a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// An address.
+    Address(IpAddr),
+    /// A name to resolve.
+    Name(String),
+}
+
+/// An `http://host[:port][/]` URL.
+pub(super) fn http(walker: &mut Walker, place: &Place<'_>, weight: u32) -> Option<ServerDraft> {
+    const ALLOWED: &str = "a URL such as http://192.0.2.10:8080";
+    const DEFAULT_PORT: u16 = 80;
+    let name = walker.string(place)?;
+    let Some((scheme, rest)) = name.split_once("://") else {
+        walker.wrong(place, ALLOWED);
+        return None;
+    };
+    let scheme = scheme.to_ascii_lowercase();
+    if scheme == "https" || scheme == "h2c" {
+        let problem = Problem::error(place.origin().clone(), format!("{name:?}"))
+            .allowed("http://")
+            .remedy(format!("Traefik has {scheme} to servers, weir not yet"));
+        walker.report(Cost::Element, place, problem);
+        return None;
+    }
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let Some((host, port)) = parse_authority(authority).filter(|_| scheme == "http") else {
+        walker.wrong(place, ALLOWED);
+        return None;
+    };
+    if !matches!(&rest[authority.len()..], "" | "/") {
+        let problem = Problem::warning(place.origin().clone(), format!("{name:?}")).remedy(
+            "the path of a server's URL is not used: a server gets the path of the request",
+        );
+        walker.report(Cost::Element, place, problem);
+    }
+    Some(ServerDraft {
+        authority: authority.to_ascii_lowercase().into(),
+        name: name.into(),
+        scheme: Scheme::Http,
+        host,
+        port: port.unwrap_or(DEFAULT_PORT),
+        weight,
+        origin: place.origin().clone(),
+    })
+}
+
+/// A `host:port` address.
+pub(super) fn tcp(walker: &mut Walker, place: &Place<'_>, weight: u32) -> Option<ServerDraft> {
+    let name = walker.string(place)?;
+    let Some((host, Some(port))) = parse_authority(&name) else {
+        walker.wrong(
+            place,
+            "host:port such as 192.0.2.10:443 or [2001:db8::10]:443",
+        );
+        return None;
+    };
+    Some(ServerDraft {
+        authority: name.to_ascii_lowercase().into(),
+        name: name.into(),
+        scheme: Scheme::Tcp,
+        host,
+        port,
+        weight,
+        origin: place.origin().clone(),
+    })
+}
+
+/// `host`, `host:port`, `[v6]` or `[v6]:port`; the host an address or a name of letters, digits, `-`, `_` and `.`.
+fn parse_authority(text: &str) -> Option<(Host, Option<u16>)> {
+    if let Some(rest) = text.strip_prefix('[') {
+        let (address, port) = rest.split_once(']')?;
+        let address: Ipv6Addr = address.parse().ok()?;
+        return Some((
+            Host::Address(IpAddr::V6(address).to_canonical()),
+            parse_port(port)?,
+        ));
+    }
+    let (host, port) = text.split_at(text.find(':').unwrap_or(text.len()));
+    let port = parse_port(port)?;
+    if let Ok(address) = host.parse() {
+        return Some((Host::Address(address), port));
+    }
+    let named = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let like_an_address = host.ends_with(|c: char| c.is_ascii_digit())
+        && host.contains('.')
+        && host.chars().all(|c| c == '.' || c.is_ascii_digit());
+    let valid = (1..=253).contains(&host.len()) && host.chars().all(named) && !like_an_address;
+    valid.then(|| (Host::Name(host.to_ascii_lowercase()), port))
+}
+
+/// Nothing, or `:port`. `None` where it is neither.
+fn parse_port(text: &str) -> Option<Option<u16>> {
+    match text.strip_prefix(':') {
+        None => text.is_empty().then_some(None),
+        Some(port) => {
+            let port = port.parse().ok().filter(|port: &u16| *port > 0)?;
+            Some(Some(port))
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! `http.services` and `tcp.services`.
+
+use super::ServiceDraft;
+use super::server::{self, ServerDraft};
+use crate::config::Problem;
+use crate::config::walker::{Cost, Fields, Keys, Place, Spanned, Walker};
+use crate::limits::SERVICE_WEIGHT_MAX;
+
+/// `http.services.X`
+pub(in crate::config) const HTTP_SERVICE: Keys = Keys {
+    known: &["loadBalancer", "weighted"],
+    later: &[
+        "failover",
+        "highestRandomWeight",
+        "middlewares",
+        "mirroring",
+    ],
+};
+/// `http.services.X.loadBalancer`
+pub(in crate::config) const HTTP_LOAD_BALANCER: Keys = Keys {
+    known: &["servers", "passHostHeader"],
+    later: &[
+        "healthCheck",
+        "passiveHealthCheck",
+        "responseForwarding",
+        "serversTransport",
+        "sticky",
+        "strategy",
+    ],
+};
+/// `http.services.X.loadBalancer.servers[]`
+pub(in crate::config) const HTTP_SERVER: Keys = Keys {
+    known: &["url", "weight"],
+    later: &["preservePath"],
+};
+/// `tcp.services.X`
+pub(in crate::config) const TCP_SERVICE: Keys = Keys {
+    known: &["loadBalancer", "weighted"],
+    later: &[],
+};
+/// `tcp.services.X.loadBalancer`
+pub(in crate::config) const TCP_LOAD_BALANCER: Keys = Keys {
+    known: &["servers"],
+    later: &[
+        "healthCheck",
+        "proxyProtocol",
+        "serversTransport",
+        "terminationDelay",
+    ],
+};
+/// `tcp.services.X.loadBalancer.servers[]`
+pub(in crate::config) const TCP_SERVER: Keys = Keys {
+    known: &["address", "weight"],
+    later: &["tls"],
+};
+/// `services.X.weighted`
+pub(in crate::config) const WEIGHTED: Keys = Keys {
+    known: &["services"],
+    later: &["healthCheck", "sticky"],
+};
+/// `services.X.weighted.services[]`
+pub(in crate::config) const WEIGHTED_SERVICE: Keys = Keys {
+    known: &["name", "weight"],
+    later: &[],
+};
+
+/// A service of `http.services`.
+pub(super) fn http(walker: &mut Walker, place: &Place<'_>) -> Option<ServiceDraft> {
+    let fields = walker.fields(place, &HTTP_SERVICE)?;
+    service(walker, &fields, &HTTP_LOAD_BALANCER, |walker, place| {
+        let fields = walker.fields(place, &HTTP_SERVER)?;
+        let url = fields.required(walker, "url");
+        let weight = weight(walker, &fields);
+        server::http(walker, &url?, weight)
+    })
+}
+
+/// A service of `tcp.services`.
+pub(super) fn tcp(walker: &mut Walker, place: &Place<'_>) -> Option<ServiceDraft> {
+    let fields = walker.fields(place, &TCP_SERVICE)?;
+    service(walker, &fields, &TCP_LOAD_BALANCER, |walker, place| {
+        let fields = walker.fields(place, &TCP_SERVER)?;
+        let address = fields.required(walker, "address");
+        let weight = weight(walker, &fields);
+        server::tcp(walker, &address?, weight)
+    })
+}
+
+fn service(
+    walker: &mut Walker,
+    fields: &Fields<'_>,
+    keys: &Keys,
+    server: fn(&mut Walker, &Place<'_>) -> Option<ServerDraft>,
+) -> Option<ServiceDraft> {
+    match (fields.get("loadBalancer"), fields.get("weighted")) {
+        (Some(place), None) => load_balancer(walker, &place, keys, server),
+        (None, Some(place)) => weighted(walker, &place),
+        (found, _) => {
+            let found = if found.is_some() {
+                "loadBalancer and weighted"
+            } else {
+                "neither loadBalancer nor weighted"
+            };
+            let place = fields.place();
+            // A kind that weir has not yet has been reported already.
+            if !fields.refused() {
+                let problem = Problem::error(place.origin().clone(), found)
+                    .allowed("one of loadBalancer and weighted");
+                walker.report(Cost::Source, place, problem);
+            }
+            None
+        }
+    }
+}
+
+fn load_balancer(
+    walker: &mut Walker,
+    place: &Place<'_>,
+    keys: &Keys,
+    server: fn(&mut Walker, &Place<'_>) -> Option<ServerDraft>,
+) -> Option<ServiceDraft> {
+    let fields = walker.fields(place, keys)?;
+    let list = fields.required(walker, "servers")?;
+    let items = walker.items(&list);
+    if items.is_empty() {
+        walker.wrong(&list, "a list of at least one server");
+    }
+    let mut servers: Vec<ServerDraft> = Vec::new();
+    for item in &items {
+        let Some(draft) = walker.part("the server", |walker| server(walker, item)) else {
+            continue;
+        };
+        if servers.iter().any(|other| other.name == draft.name) {
+            let problem = Problem::warning(
+                draft.origin.clone(),
+                format!("the server {} again", draft.name),
+            )
+            .remedy("write it once, with the sum of the weights");
+            walker.report(Cost::Element, item, problem);
+        } else if draft.weight > 0 {
+            servers.push(draft);
+        }
+    }
+    let pass_host_header = fields
+        .get("passHostHeader")
+        .and_then(|place| walker.boolean(&place))
+        .unwrap_or(true);
+    Some(ServiceDraft::LoadBalancer {
+        servers,
+        pass_host_header,
+    })
+}
+
+fn weighted(walker: &mut Walker, place: &Place<'_>) -> Option<ServiceDraft> {
+    let fields = walker.fields(place, &WEIGHTED)?;
+    let list = fields.required(walker, "services")?;
+    let items = walker.items(&list);
+    if items.is_empty() {
+        walker.wrong(&list, "a list of at least one service");
+    }
+    let services = items
+        .iter()
+        .filter_map(|item| weighted_service(walker, item));
+    Some(ServiceDraft::Weighted(
+        services.filter(|(_, weight)| *weight > 0).collect(),
+    ))
+}
+
+fn weighted_service(walker: &mut Walker, place: &Place<'_>) -> Option<(Spanned<String>, u32)> {
+    let fields = walker.fields(place, &WEIGHTED_SERVICE)?;
+    let name_place = fields.required(walker, "name")?;
+    let name = name_place.spanned(walker.string(&name_place)?);
+    Some((name, weight(walker, &fields)))
+}
+
+/// `weight`, 1 where there is none.
+fn weight(walker: &mut Walker, fields: &Fields<'_>) -> u32 {
+    let place = fields.get("weight");
+    let weight = place.and_then(|place| walker.integer(&place, 0..=i64::from(SERVICE_WEIGHT_MAX)));
+    weight
+        .and_then(|weight| u32::try_from(weight).ok())
+        .unwrap_or(1)
+}
