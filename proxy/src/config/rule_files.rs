@@ -1,5 +1,6 @@
 //! The rule files: finding and reading them, and compiling them all into one [`Snapshot`].
 
+use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,19 +22,27 @@ pub struct Loader {
     registry: Registry,
     resolver: Resolver,
     default_certificate: KeyPair,
+    /// Of the last load: serves on where the cryptography fails.
+    tls: Arc<rustls::ServerConfig>,
     generation: u64,
 }
 
 impl Loader {
     /// For the rules of `config`.
-    pub fn new(config: Arc<StaticConfig>) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// If the cryptography fails, which is no fault of the configuration.
+    pub fn new(config: Arc<StaticConfig>) -> Result<Self, Box<dyn Error + Send + Sync>> {
+        let default_certificate = tls::default_certificate()?;
+        let store = tls::Store::new([], default_certificate.clone());
+        Ok(Self {
             config,
             registry: Registry::default(),
             resolver: Resolver::default(),
-            default_certificate: tls::default_certificate(),
+            default_certificate,
+            tls: tls::server_config(&Arc::new(store))?,
             generation: 0,
-        }
+        })
     }
 
     /// Reads all rule files now. Never fails: what is bad is left out and named in [`Snapshot::problems`].
@@ -51,14 +60,35 @@ impl Loader {
         };
         let entry_points = compile::compile(&mut context, documents);
         let mut problems = [problems, bad_key_pairs, context.problems].concat();
+        problems.extend(self.offer(key_pairs));
         problems.sort_by(|a, b| a.origin.cmp(&b.origin));
-        let store = tls::Store::new(key_pairs, self.default_certificate.clone());
         Snapshot {
             generation: self.generation,
             entry_points,
-            tls: tls::server_config(&Arc::new(store)),
+            tls: self.tls.clone(),
             problems,
         }
+    }
+
+    /// Offers these certificates from now on.
+    fn offer(&mut self, key_pairs: Vec<KeyPair>) -> Option<Problem> {
+        let store = tls::Store::new(key_pairs, self.default_certificate.clone());
+        match tls::server_config(&Arc::new(store)) {
+            Ok(tls) => self.tls = tls,
+            Err(error) => {
+                let path = self.config.rules.path.as_deref().unwrap_or(Path::new(""));
+                let problem = Problem::error(
+                    whole(path),
+                    format!("certificates that cannot be used: {error}"),
+                );
+                return Some(
+                    problem
+                        .remedy("report this: it is weir's fault")
+                        .lost("the change of certificates"),
+                );
+            }
+        }
+        None
     }
 
     fn read(&self) -> (Vec<Document>, Vec<Problem>) {

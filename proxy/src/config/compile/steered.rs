@@ -76,23 +76,19 @@ pub(super) fn table(
     entry_point: &str,
     mut steered: Vec<Steered>,
 ) -> Arc<SteeredTable> {
-    let place = |rule: &SteeredRule| (Reverse(rule.priority), rule.router.clone());
-    steered.sort_by_cached_key(|steered| place(&steered.rule));
-    let origin = steered.first().map(|first| first.origin.clone());
-    match (
-        SteeredTable::compile(steered.into_iter().map(|steered| steered.rule).collect()),
-        origin,
-    ) {
-        (Ok(table), _) => return Arc::new(table),
-        (Err(error), Some(origin)) => {
-            let problem = Problem::error(origin, error.to_string())
-                .remedy("write wider prefixes")
-                .lost(format!("steered routers of entry point {entry_point}"));
-            context.problems.push(problem);
-        }
-        (Err(_), None) => {}
-    }
-    Arc::default()
+    steered
+        .sort_by_cached_key(|Steered { rule, .. }| (Reverse(rule.priority), rule.router.clone()));
+    let Some(first) = steered.first().map(|first| first.origin.clone()) else {
+        return Arc::default();
+    };
+    let table = SteeredTable::compile(steered.into_iter().map(|steered| steered.rule).collect());
+    table.map(Arc::new).unwrap_or_else(|error| {
+        let problem = Problem::error(first, error.to_string()).remedy("write wider prefixes");
+        context
+            .problems
+            .push(problem.lost(format!("steered routers of entry point {entry_point}")));
+        Arc::default()
+    })
 }
 
 /// A steered rule must not be able to lock the administrator out.

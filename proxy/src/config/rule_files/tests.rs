@@ -1,1 +1,607 @@
+//! Directories of rule files to snapshots: what is served, and what one mistake costs.
 
+use std::net::IpAddr;
+
+use super::*;
+use crate::config::{EntryPointTable, Severity};
+use crate::rule::RequestView;
+use crate::service::{Service, ServiceKind};
+
+const STATIC: &str = "
+entryPoints:
+  web: {address: ':80'}
+  websecure: {address: ':443'}
+  ssh: {address: ':22'}
+  amqps: {address: ':5671'}
+";
+
+struct Rules {
+    directory: tempfile::TempDir,
+    loader: Loader,
+}
+
+impl Rules {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("weir.yml");
+        let (mut config, _) = StaticConfig::parse(&path, STATIC).unwrap();
+        config.rules.path = Some(directory.path().to_owned());
+        let rules = Self {
+            directory,
+            loader: Loader::new(Arc::new(config)).unwrap(),
+        };
+        files
+            .iter()
+            .for_each(|(name, text)| rules.write(name, text));
+        rules
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.directory.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    /// The problems without the directory in front.
+    fn messages(&self, snapshot: &Snapshot) -> Vec<String> {
+        let directory = format!("{}/", self.directory.path().display());
+        snapshot
+            .problems
+            .iter()
+            .map(|problem| problem.to_string().replace(&directory, ""))
+            .collect()
+    }
+}
+
+/// What loading these files says.
+fn messages(files: &[(&str, &str)]) -> Vec<String> {
+    let mut rules = Rules::new(files);
+    let snapshot = rules.loader.load();
+    rules.messages(&snapshot)
+}
+
+fn entry_point<'s>(snapshot: &'s Snapshot, name: &str) -> &'s EntryPointTable {
+    let index = ["web", "websecure", "ssh", "amqps"]
+        .iter()
+        .position(|known| *known == name);
+    &snapshot.entry_points[index.unwrap()]
+}
+
+fn client(address: &str) -> IpAddr {
+    address.parse().unwrap()
+}
+
+fn http_router(snapshot: &Snapshot, name: &str, url: &str, from: &str) -> Option<String> {
+    let (host, path) = url.split_at(url.find('/').unwrap());
+    let table = entry_point(snapshot, name);
+    let routers = if name == "websecure" {
+        &table.https
+    } else {
+        &table.http
+    };
+    routers
+        .find(&RequestView::new(host, path, client(from)))
+        .map(|router| router.name.to_string())
+}
+
+fn servers(service: &Service) -> Vec<(String, u32)> {
+    match &service.kind {
+        ServiceKind::LoadBalancer(balancer) => balancer
+            .servers
+            .iter()
+            .map(|server| (server.name.to_string(), server.weight))
+            .collect(),
+        ServiceKind::Weighted(services) => services
+            .iter()
+            .map(|entry| (entry.service.name.to_string(), entry.weight))
+            .collect(),
+    }
+}
+
+const APP: (&str, &str) = (
+    "app.yml",
+    "
+http:
+  routers:
+    app:
+      rule: Host(`a.example`)
+      service: app
+      entryPoints: [websecure]
+      tls: {}
+    terms:
+      rule: Host(`a.example`) && PathPrefix(`/terms`)
+      service: split
+      entryPoints: websecure
+      tls: true
+    everything:
+      rule: PathPrefix(`/`)
+      service: app@file
+      priority: -5
+  services:
+    app:
+      loadBalancer:
+        servers:
+          - url: http://192.0.2.1:8080/
+          - url: 'http://[2001:db8::2]'
+            weight: 3
+          - url: http://192.0.2.3
+            weight: 0
+    plain:
+      loadBalancer:
+        passHostHeader: false
+        servers: [{url: 'http://192.0.2.4'}]
+    split:
+      weighted:
+        services: [{name: app, weight: 3}, {name: plain}]
+",
+);
+
+#[test]
+fn routers_find_their_services_across_files() {
+    let mut rules = Rules::new(&[
+        APP,
+        (
+            "b/more.YAML",
+            "http: {routers: {api: {rule: 'Host(`api.example`)', service: plain, entryPoints: [web]}}}",
+        ),
+        ("notes.txt", "not: [a rule"),
+        (".hidden.yml", "not: [a rule"),
+    ]);
+    let snapshot = rules.loader.load();
+    assert_eq!(rules.messages(&snapshot), Vec::<String>::new());
+    let found = |name, url| http_router(&snapshot, name, url, "192.0.2.9");
+    assert_eq!(
+        found("websecure", "A.example:443/x").as_deref(),
+        Some("app@file")
+    );
+    assert_eq!(
+        found("websecure", "a.example/terms/x").as_deref(),
+        Some("terms@file")
+    );
+    assert_eq!(found("websecure", "other/"), None, "everything has no tls");
+    assert_eq!(found("web", "api.example/").as_deref(), Some("api@file"));
+    assert_eq!(
+        found("web", "a.example/").as_deref(),
+        Some("everything@file")
+    );
+    let table = entry_point(&snapshot, "websecure");
+    let terms = &table.https.routers()[0];
+    assert_eq!(
+        servers(&terms.service),
+        [("app@file".to_owned(), 3), ("plain@file".to_owned(), 1)]
+    );
+    let app = &table.https.routers()[1];
+    assert_eq!(
+        servers(&app.service),
+        [
+            ("http://192.0.2.1:8080/".to_owned(), 1),
+            ("http://[2001:db8::2]".to_owned(), 3)
+        ]
+    );
+    let ServiceKind::LoadBalancer(balancer) = &app.service.kind else {
+        panic!("a load balancer")
+    };
+    let server = &balancer.servers[1];
+    assert_eq!(server.addresses[..], ["[2001:db8::2]:80".parse().unwrap()]);
+    assert_eq!(&*server.authority, "[2001:db8::2]");
+}
+
+#[test]
+fn ids_stay_over_reloads() {
+    let mut rules = Rules::new(&[APP]);
+    let ids = |snapshot: &Snapshot| {
+        let routers = entry_point(snapshot, "websecure").https.routers().to_vec();
+        routers
+            .iter()
+            .map(|router| router.service.id)
+            .collect::<Vec<_>>()
+    };
+    let first = rules.loader.load();
+    rules.write(
+        "a.yml",
+        "http: {services: {aaa: {loadBalancer: {servers: [{url: 'http://192.0.2.7'}]}}}}",
+    );
+    let second = rules.loader.load();
+    assert_eq!((first.generation, second.generation), (1, 2));
+    assert_eq!(ids(&first), ids(&second));
+}
+
+#[test]
+fn a_broken_file_costs_itself_alone() {
+    let cases = [
+        (
+            "a: [",
+            "broken.yml:2:1: found what is no YAML: while parsing a node, did not find expected node content; correct the syntax (indentation, quotes, brackets) at or just before this place (the file left out)",
+        ),
+        (
+            "htttp: {}",
+            "broken.yml:1:1: htttp: found unknown key \"htttp\"; allowed http, tcp, tls; did you mean http? (the file left out)",
+        ),
+        (
+            "http: {routers: {x: {rule: Hosts(`a`), service: app}}}",
+            "broken.yml:1:28: http.routers.x.rule: found matcher Hosts; allowed Host, PathPrefix, ClientIP (the file left out)",
+        ),
+        (
+            "http: {routers: {x: {rule: 'ClientIP(`10.0.0.0/40`)', service: app}}}",
+            "broken.yml:1:38: http.routers.x.rule: found \"10.0.0.0/40\"; allowed an IP address or CIDR such as 10.0.0.0/8 or 2001:db8::/32; use a prefix length from 0 to 32 (the file left out)",
+        ),
+        (
+            "http: {routers: {x: {rule: Host(`a`), service: app, middleware: [m]}}}",
+            "broken.yml:1:53: http.routers.x.middleware: found unknown key \"middleware\"; allowed rule, service, entryPoints, priority, tls; did you mean middlewares? (the file left out)",
+        ),
+        (
+            "http: {routers: {x: {service: app}}}",
+            "broken.yml:1:18: http.routers.x: found no rule; add rule (the file left out)",
+        ),
+        (
+            "http: {services: {x: {loadBalancer: {servers: []}}}}",
+            "broken.yml:1:38: http.services.x.loadBalancer.servers: found a list of 0; allowed a list of at least one server (the file left out)",
+        ),
+        (
+            "http: {services: {x: {loadBalancer: {servers: [{url: '192.0.2.1:80'}]}}}}",
+            "broken.yml:1:54: http.services.x.loadBalancer.servers[0].url: found \"192.0.2.1:80\"; allowed a URL such as http://192.0.2.10:8080 (the file left out)",
+        ),
+        (
+            "http: {services: {x: {loadBalancer: {servers: [{url: 'http://h', weight: -1}]}}}}",
+            "broken.yml:1:74: http.services.x.loadBalancer.servers[0].weight: found \"-1\"; allowed a whole number from 0 to 1000000 (the file left out)",
+        ),
+        (
+            "http: {services: {x: {}}}",
+            "broken.yml:1:19: http.services.x: found neither loadBalancer nor weighted; allowed one of loadBalancer and weighted (the file left out)",
+        ),
+        (
+            "tcp: {services: {x: {loadBalancer: {servers: [{address: h}]}}}}",
+            "broken.yml:1:57: tcp.services.x.loadBalancer.servers[0].address: found \"h\"; allowed host:port such as 192.0.2.10:443 or [2001:db8::10]:443 (the file left out)",
+        ),
+        (
+            "http: {routers: {'x@file': {rule: Host(`a`), service: app}}}",
+            "broken.yml:1:18: http.routers.x@file: found the name \"x@file\"; allowed a name without @, which stands before the provider in references (the file left out)",
+        ),
+        (
+            "{{define \"x\"}}",
+            "broken.yml:1:1: found a Go template; Traefik has templates, weir not yet: write the file out (the file left out)",
+        ),
+    ];
+    for (text, expected) in cases {
+        let mut rules = Rules::new(&[APP, ("broken.yml", text)]);
+        let snapshot = rules.loader.load();
+        assert_eq!(rules.messages(&snapshot), [expected], "{text}");
+        let found = http_router(&snapshot, "websecure", "a.example/", "192.0.2.9");
+        assert_eq!(
+            found.as_deref(),
+            Some("app@file"),
+            "{text}: the rest serves"
+        );
+    }
+}
+
+#[test]
+fn what_cannot_be_had_costs_its_router_or_server_alone() {
+    let cases = [
+        (
+            "http: {routers: {x: {rule: Host(`a`), service: appp}}}",
+            "b.yml:1:48: http.routers.x: found service \"appp\"; allowed a service of some rule file; add it, or correct the name (router x left out)",
+        ),
+        (
+            "http: {routers: {x: {rule: Host(`a`), service: app@docker}}}",
+            "b.yml:1:48: http.routers.x: found provider \"docker\"; allowed app or app@file; weir has the provider file only (router x left out)",
+        ),
+        (
+            "http: {routers: {x: {rule: Host(`a`), service: app, entryPoints: [wep]}}}",
+            "b.yml:1:67: http.routers.x: found entry point \"wep\"; allowed web, websecure, ssh, amqps; correct x or add the entry point to the static file (router x left out)",
+        ),
+        (
+            "http: {routers: {x: {rule: Host(`a`), service: app, middlewares: [m]}}}",
+            "b.yml:1:53: http.routers.x.middlewares: found the key \"middlewares\"; Traefik has it, weir not yet (router x left out)",
+        ),
+        (
+            "http: {routers: {x: {rule: Host(`a`), service: app, tls: {certResolver: r}}}}",
+            "b.yml:1:59: http.routers.x.tls.certResolver: found the key \"certResolver\"; Traefik has it, weir not yet (router x left out)",
+        ),
+        (
+            "http: {middlewares: {m: {compress: {}}}}",
+            "b.yml:1:8: http.middlewares: found the key \"middlewares\"; Traefik has it, weir not yet (http.middlewares left out)",
+        ),
+        (
+            "http: {services: {x: {mirroring: {}}}}",
+            "b.yml:1:23: http.services.x.mirroring: found the key \"mirroring\"; Traefik has it, weir not yet (service x left out)",
+        ),
+        (
+            "http: {services: {x: {loadBalancer: {servers: [{url: 'https://h'}]}}}}",
+            "b.yml:1:54: http.services.x.loadBalancer.servers[0].url: found \"https://h\"; allowed http://; Traefik has https to servers, weir not yet (the server left out)",
+        ),
+        (
+            "http: {services: {x: {loadBalancer: {servers: [{url: 'http://no-such-name.invalid'}]}}}}",
+            "b.yml:1:54: http.services.x.loadBalancer: found no-such-name.invalid, which does not resolve",
+        ),
+        (
+            "http: {services: {x: {weighted: {services: [{name: nobody}]}}}}",
+            "b.yml:1:52: http.services.x.weighted: found service \"nobody\"; allowed a service of some rule file; add it, or correct the name (service x left out)",
+        ),
+        (
+            "tls: {certificates: [{certFile: /nonexistent.pem, keyFile: /nonexistent.key}]}",
+            "b.yml:1:33: tls.certificates: found ",
+        ),
+        (
+            "tcp: {routers: {x: {rule: HostSNI(`*`), service: y, tls: {}}}}",
+            "b.yml:1:53: tcp.routers.x.tls: found tls without passthrough; allowed tls.passthrough: true; Traefik terminates TLS for tcp routers, weir not yet (router x left out)",
+        ),
+    ];
+    for (text, expected) in cases {
+        let mut rules = Rules::new(&[APP, ("b.yml", text)]);
+        let snapshot = rules.loader.load();
+        let messages = rules.messages(&snapshot);
+        assert!(
+            messages.len() == 1 && messages[0].starts_with(expected),
+            "{text}: {messages:#?}"
+        );
+        assert_eq!(snapshot.errors(), 1);
+        let found = http_router(&snapshot, "websecure", "a.example/", "192.0.2.9");
+        assert_eq!(
+            found.as_deref(),
+            Some("app@file"),
+            "{text}: the rest serves"
+        );
+    }
+}
+
+#[test]
+fn what_refers_to_a_refused_service_is_refused_with_it() {
+    let found = messages(&[(
+        "a.yml",
+        "
+http:
+  routers: {r: {rule: Host(`a`), service: upper}}
+  services:
+    upper: {weighted: {services: [{name: lower}]}}
+    lower: {failover: {}}
+",
+    )]);
+    assert_eq!(
+        found,
+        [
+            "a.yml:3:43: http.routers.r: found service \"upper\"; correct that service, at a.yml:5:5 (router r left out)",
+            "a.yml:5:42: http.services.upper.weighted: found service \"lower\"; correct that service, at a.yml:6:5 (service upper left out)",
+            "a.yml:6:13: http.services.lower.failover: found the key \"failover\"; Traefik has it, weir not yet (service lower left out)",
+        ]
+    );
+}
+
+#[test]
+fn circles_and_depth_are_refused() {
+    let circle = messages(&[(
+        "a.yml",
+        "http: {services: {x: {weighted: {services: [{name: y}]}}, y: {weighted: {services: [{name: x}]}}}}",
+    )]);
+    assert_eq!(circle.len(), 2);
+    assert!(
+        circle[0].contains("found weighted services in a circle"),
+        "{circle:?}"
+    );
+    let chain = (0..=crate::limits::SERVICE_DEPTH_MAX).map(|n| {
+        let child = if n == 0 {
+            "leaf".to_owned()
+        } else {
+            format!("s{}", n - 1)
+        };
+        format!("    s{n}: {{weighted: {{services: [{{name: {child}}}]}}}}\n")
+    });
+    let text = format!(
+        "http:\n  services:\n    leaf: {{loadBalancer: {{servers: [{{url: 'http://192.0.2.1'}}]}}}}\n{}",
+        chain.collect::<String>()
+    );
+    let found = messages(&[("a.yml", &text)]);
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(
+        found[0].contains("9 services inside each other"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn the_first_of_two_with_one_name_counts() {
+    let file = |host| {
+        format!(
+            "http: {{routers: {{x: {{rule: Host(`{host}`), service: s}}}}, services: {{s: {{loadBalancer: {{servers: [{{url: 'http://192.0.2.1'}}]}}}}}}}}"
+        )
+    };
+    let mut rules = Rules::new(&[("b.yml", &file("b")), ("a/z.yml", &file("a"))]);
+    let snapshot = rules.loader.load();
+    assert_eq!(snapshot.errors(), 0);
+    assert_eq!(
+        rules.messages(&snapshot),
+        [
+            "b.yml:1:18: http.routers.x: found x again; the one at a/z.yml:1:18 counts: rename or remove one (this one left out)",
+            "b.yml:1:64: http.services.s: found s again; the one at a/z.yml:1:64 counts: rename or remove one (this one left out)",
+        ]
+    );
+    assert_eq!(
+        http_router(&snapshot, "web", "a/", "192.0.2.9").as_deref(),
+        Some("x@file")
+    );
+    assert_eq!(http_router(&snapshot, "web", "b/", "192.0.2.9"), None);
+}
+
+#[test]
+fn tcp_routers_stand_on_their_entry_points() {
+    let mut rules = Rules::new(&[(
+        "tcp.yml",
+        "
+tcp:
+  routers:
+    all: {rule: HostSNI(`*`), service: ftp, entryPoints: [ssh]}
+    some: {rule: 'ClientIP(`10.0.0.0/8`) && !ClientIP(`10.1.0.0/16`)', service: mq, entryPoints: [ssh]}
+    mq: {rule: HostSNI(`*`), service: mq, entryPoints: [amqps], tls: {passthrough: true}}
+  services:
+    ftp: {loadBalancer: {servers: [{address: '192.0.2.1:21'}]}}
+    mq: {loadBalancer: {servers: [{address: '192.0.2.2:5671', weight: 2}, {address: '[2001:db8::1]:5671'}]}}
+",
+    )]);
+    let snapshot = rules.loader.load();
+    assert_eq!(rules.messages(&snapshot), Vec::<String>::new());
+    let ssh = entry_point(&snapshot, "ssh");
+    let found = |address: &str| {
+        ssh.tcp
+            .find(client(address))
+            .map(|router| router.name.to_string())
+    };
+    assert_eq!(found("10.2.0.1").as_deref(), Some("some@file"));
+    assert_eq!(found("10.1.0.1").as_deref(), Some("all@file"));
+    assert_eq!(ssh.tcp.routers()[1].priority, -1);
+    assert!(!ssh.sniffs());
+    let amqps = entry_point(&snapshot, "amqps");
+    assert!(amqps.sniffs() && amqps.tcp.is_empty());
+    let mq = amqps.passthrough.find(client("192.0.2.9")).unwrap();
+    assert_eq!(
+        servers(&mq.service),
+        [
+            ("192.0.2.2:5671".to_owned(), 2),
+            ("[2001:db8::1]:5671".to_owned(), 1)
+        ]
+    );
+}
+
+#[test]
+fn passthrough_and_https_do_not_share_an_entry_point() {
+    let found = messages(&[
+        APP,
+        (
+            "mq.yml",
+            "
+tcp:
+  routers: {mq: {rule: HostSNI(`*`), service: mq, entryPoints: [websecure], tls: {passthrough: true}}}
+  services: {mq: {loadBalancer: {servers: [{address: '192.0.2.2:5671'}]}}}
+",
+        ),
+    ]);
+    assert_eq!(
+        found,
+        [
+            "mq.yml:3:13: tcp.routers.mq: found tls.passthrough on entry point websecure, which has http routers with tls; give the router an entry point of its own, or steer: true; Traefik tells them apart by server name, weir not yet (router mq left out)"
+        ]
+    );
+}
+
+#[test]
+fn steered_routers_go_by_priority() {
+    let mut rules = Rules::new(&[(
+        "steer.yml",
+        "
+tcp:
+  routers:
+    testers: {rule: 'ClientIP(`10.1.2.3`)', service: staging, steer: true, priority: 10, entryPoints: [websecure]}
+    site: {rule: 'ClientIP(`10.0.0.0/8`) || ClientIP(`2001:db8::/32`)', service: both, steer: true, entryPoints: [websecure], tls: {passthrough: true}}
+    rest: {rule: HostSNI(`*`), service: staging, steer: true, priority: 1, entryPoints: [amqps]}
+  services:
+    staging: {loadBalancer: {servers: [{address: '192.0.2.1:443'}]}}
+    a: {loadBalancer: {servers: [{address: '192.0.2.2:443'}]}}
+    b: {loadBalancer: {servers: [{address: '192.0.2.3:443', weight: 2}, {address: '192.0.2.4:443'}]}}
+    both: {weighted: {services: [{name: a, weight: 3}, {name: b}]}}
+",
+    )]);
+    let snapshot = rules.loader.load();
+    assert_eq!(
+        rules.messages(&snapshot),
+        [
+            "steer.yml:6:57: tcp.routers.rest.steer: found steer: true; know that NAT hides the client's address: servers of steered connections see an address of steering.snat"
+        ]
+    );
+    assert_eq!(snapshot.errors(), 0);
+    let steered = &entry_point(&snapshot, "websecure").steered;
+    let found = |address: &str| {
+        steered
+            .lookup(client(address))
+            .map(|rule| rule.router.to_string())
+    };
+    assert_eq!(
+        found("10.1.2.3").as_deref(),
+        Some("site@file"),
+        "priority, not prefix length"
+    );
+    assert_eq!(found("2001:db8::9").as_deref(), Some("site@file"));
+    assert_eq!(found("192.0.2.9"), None);
+    let pool = &steered.lookup(client("10.9.9.9")).unwrap().pool;
+    let shares: Vec<(String, u32)> = pool
+        .servers()
+        .iter()
+        .map(|s| (s.addr.to_string(), s.share))
+        .collect();
+    assert_eq!(
+        shares,
+        [
+            ("192.0.2.2:443".into(), 9),
+            ("192.0.2.3:443".into(), 2),
+            ("192.0.2.4:443".into(), 1)
+        ]
+    );
+    assert!(
+        entry_point(&snapshot, "amqps")
+            .steered
+            .lookup(client("192.0.2.9"))
+            .is_some()
+    );
+}
+
+#[test]
+fn what_a_steered_router_may_not_have() {
+    let cases = [
+        (
+            "rule: HostSNI(`a.example`)",
+            "a.yml:2:31: tcp.routers.x.rule: found \"a.example\"; allowed ClientIP, HostSNI(`*`); a steered router sees nothing but the packet's source address (the file left out)",
+        ),
+        (
+            "rule: PathPrefix(`/a`)",
+            "a.yml:2:23: tcp.routers.x.rule: found matcher PathPrefix; allowed ClientIP, HostSNI(`*`); a steered router sees nothing but the packet's source address (the file left out)",
+        ),
+        (
+            "rule: HostSNI(`*`), tls: {}",
+            "a.yml:2:37: tcp.routers.x.tls: found tls without passthrough; allowed tls.passthrough: true; a steered connection goes to its server with its TLS untouched (router x left out)",
+        ),
+        (
+            "rule: HostSNI(`*`), tls: {passthrough: true, certResolver: r}",
+            "a.yml:2:62: tcp.routers.x.tls.certResolver: found the key \"certResolver\"; Traefik has it, weir not yet (router x left out)",
+        ),
+        (
+            "rule: HostSNI(`*`), middlewares: [m]",
+            "a.yml:2:37: tcp.routers.x.middlewares: found middlewares on a tcp router; a steered router sees nothing but the packet's source address: remove middlewares or steer (router x left out)",
+        ),
+        (
+            "rule: HostSNI(`*`), proxyProtocol: {version: 2}",
+            "a.yml:2:37: tcp.routers.x.proxyProtocol: found proxyProtocol on a tcp router; a steered router sees nothing but the packet's source address: remove proxyProtocol or steer (router x left out)",
+        ),
+        (
+            "rule: HostSNI(`*`), entryPoints: [ssh]",
+            "a.yml:2:76: tcp.routers.x: found steer on entry point ssh, whose port 22 is protected; name other entryPoints, or take the port out of steering.protectedPorts in the static file (router x left out)",
+        ),
+        (
+            "rule: HostSNI(`*`)",
+            "a.yml:2:56: tcp.routers.x: found steer on entry point ssh, whose port 22 is protected; name other entryPoints, or take the port out of steering.protectedPorts in the static file (router x left out)",
+        ),
+    ];
+    for (router, expected) in cases {
+        let text = format!(
+            "tcp:\n  routers: {{x: {{{router}, service: s, steer: true}}}}\n  services: {{s: {{loadBalancer: {{servers: [{{address: '192.0.2.1:443'}}]}}}}}}\n"
+        );
+        assert_eq!(messages(&[("a.yml", &text)]), [expected], "{router}");
+    }
+}
+
+#[test]
+fn toml_and_missing_directories_are_named() {
+    assert_eq!(
+        messages(&[("a.toml", "")]),
+        [
+            "a.toml: found a TOML file; allowed .yml, .yaml; Traefik has TOML, weir not yet: write it as YAML (the file left out)"
+        ]
+    );
+    let mut rules = Rules::new(&[]);
+    fs::remove_dir(rules.directory.path()).unwrap();
+    let snapshot = rules.loader.load();
+    assert_eq!(snapshot.problems.len(), 1);
+    assert_eq!(snapshot.problems[0].severity, Severity::Error);
+    assert!(
+        snapshot.problems[0]
+            .to_string()
+            .contains("a directory that cannot be read")
+    );
+}
