@@ -39,7 +39,7 @@ impl Control {
         let plane = runtime
             .block_on(Plane::start(config))
             .map_err(super::lines)?;
-        let rules = Rules::load(config);
+        let rules = Rules::load(config).map_err(|error| vec![error])?;
         Ok(Self {
             runtime,
             config: Arc::clone(config),

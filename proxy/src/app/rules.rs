@@ -23,16 +23,19 @@ pub struct Rules {
 
 impl Rules {
     /// Loads the rules for the first time.
-    pub fn load(config: &Arc<StaticConfig>) -> Self {
-        let mut loader = Loader::new(Arc::clone(config));
+    ///
+    /// # Errors
+    /// If the cryptography fails; the rules themselves never do.
+    pub fn load(config: &Arc<StaticConfig>) -> Result<Self, String> {
+        let mut loader = Loader::new(Arc::clone(config)).map_err(|error| error.to_string())?;
         let snapshot = loader.load();
         report(None, &snapshot);
-        Self {
+        Ok(Self {
             published: Arc::new(ArcSwap::from_pointee(snapshot)),
             loader: Some(loader),
             under_way: None,
             asked_again: false,
-        }
+        })
     }
 
     /// What the workers read.
