@@ -10,7 +10,7 @@ use super::TlsError;
 use crate::limits;
 
 /// A server's side of a TLS connection. Copies what it is fed, so a caller's buffer is free when a call returns, and
-/// keeps at most one record that is not whole; what it has to send never stays inside.
+/// keeps at most one record that is not whole.
 #[derive(Debug)]
 pub struct Session {
     connection: ServerConnection,
@@ -43,13 +43,17 @@ impl Session {
     }
 
     /// Takes all of `ciphertext`, which may hold part of a record or many. What must be sent in answer is appended to
-    /// `out`, on an error too (the alert).
+    /// `out`: the handshake's flights, and on an error the alert. What the protocol asks for later (an answer to a key
+    /// update) goes out before what is sealed next, so that receiving never sends beside a send under way.
     ///
     /// # Errors
     /// The session is over; send `out` and close.
     pub fn feed(&mut self, ciphertext: &[u8], out: &mut Vec<u8>) -> Result<Progress, TlsError> {
+        let handshaking = self.connection.is_handshaking();
         let progress = self.advance(ciphertext);
-        self.flush(out);
+        if handshaking || progress.is_err() {
+            self.flush(out);
+        }
         Ok(progress?)
     }
 

@@ -122,6 +122,21 @@ fn data_both_ways_in_any_pieces() {
 }
 
 #[test]
+fn a_key_update_is_answered_with_what_is_sent_next() {
+    let (mut session, mut client) = (session(), client(true, &[&TLS13], &[]));
+    handshake(&mut session, &mut client, 4096).expect("a handshake");
+    client.refresh_traffic_keys().expect("TLS 1.3");
+    client.writer().write_all(b"question").expect("a client");
+    let mut out = Vec::new();
+    let progress = session.feed(&sent(&mut client), &mut out).expect("records");
+    assert_eq!((&progress.plaintext[..], out.len()), (&b"question"[..], 0));
+    session
+        .seal(&[IoSlice::new(b"answer")], &mut out)
+        .expect("sealed");
+    assert_eq!(deliver(&mut client, &out).expect("new keys"), b"answer");
+}
+
+#[test]
 fn closing() {
     let (mut session, mut client) = (session(), client(true, &[&TLS13], &[]));
     handshake(&mut session, &mut client, 4096).expect("a handshake");
