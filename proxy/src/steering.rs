@@ -125,14 +125,17 @@ impl Plane {
         self.0.is_some()
     }
 
-    /// Makes the program steer by these rules. Returns when it does.
+    /// Makes the program steer by the snapshot's rules. Returns when it does.
     pub async fn apply(&mut self, snapshot: &Snapshot) {
+        let tables = snapshot.entry_points.iter();
+        self.steer(tables.map(|table| table.steered.clone()).collect())
+            .await;
+    }
+
+    /// Makes the program steer by these tables, one for each entry point of the static file, same index.
+    pub async fn steer(&mut self, tables: Vec<Arc<SteeredTable>>) {
         let Some(active) = &mut self.0 else { return };
-        active.steered = snapshot
-            .entry_points
-            .iter()
-            .map(|table| table.steered.clone())
-            .collect();
+        active.steered = tables;
         active.stale = true;
         active.find_new_servers().await;
         active.refresh().await;

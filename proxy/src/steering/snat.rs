@@ -227,3 +227,42 @@ fn parse_local(local: &str) -> Option<SocketAddr> {
     };
     Some(SocketAddr::new(ip, port))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_is_cut_to_a_power_of_two() {
+        let used = |first, last| SourcePorts::of(first, last).range();
+        assert_eq!(used(16_384, 32_767), 16_384..=32_767);
+        assert_eq!(used(20_000, 20_999), 20_000..=20_511);
+        assert_eq!(used(65_535, 65_535), 65_535..=65_535);
+        assert_eq!(used(32_768, 65_535), 32_768..=65_535);
+    }
+
+    #[test]
+    fn reserved_ports_are_not_ephemeral() {
+        let reserved = parse_ranges("8080,16384-32767,40000-50000\n");
+        let whole = parse_range("32000\t60999\n", char::is_whitespace);
+        let left = reserved
+            .iter()
+            .fold(whole.into_iter().collect(), |left, hole| {
+                without(left, hole)
+            });
+        assert_eq!(left, [32_768..=39_999, 50_001..=60_999]);
+        assert_eq!(parse_ranges("\n"), []);
+        assert_eq!(without(vec![0..=65_535], &(0..=65_535)), []);
+    }
+
+    #[test]
+    fn listeners_are_read_from_both_tables() {
+        let v4 = "  sl  local_address rem_address   st\n   \
+                  0: 0100007F:0016 00000000:0000 0A 0\n   1: 6400000A:C350 0100007F:01BB 01 0\n";
+        let v6 = "   0: 00000000000000000000000001000000:1F90 00000000000000000000000000000000:0000 0A 0\n";
+        let local = |text: &str| text.parse::<SocketAddr>().unwrap();
+        assert_eq!(listeners(v4), [local("127.0.0.1:22")]);
+        assert_eq!(listeners(v6), [local("[::1]:8080")]);
+        assert_eq!(listeners("no table"), []);
+    }
+}

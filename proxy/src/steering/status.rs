@@ -2,6 +2,8 @@
 //! entry points, routers and pools come from the file the running process left in its runtime directory; without it
 //! numbers stand for them.
 
+mod text;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;

@@ -1,0 +1,3 @@
+//! The XDP plane in namespaces: the control half alone, then the whole proxy.
+
+mod plane;
