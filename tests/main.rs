@@ -7,5 +7,6 @@
 mod support;
 
 mod harness;
+mod steering;
 mod routing;
 mod xdp_packets;

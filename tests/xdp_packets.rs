@@ -4,7 +4,7 @@
 mod cost;
 mod flows;
 mod object;
-mod packet;
+pub mod packet;
 mod passed;
 mod plane;
 mod ports;
