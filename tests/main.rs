@@ -7,6 +7,6 @@
 mod support;
 
 mod harness;
-mod steering;
 mod routing;
+mod steering;
 mod xdp_packets;

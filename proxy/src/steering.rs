@@ -14,7 +14,6 @@ pub mod status;
 pub mod tables;
 
 mod checks;
-mod report;
 mod world;
 
 use std::collections::BTreeMap;

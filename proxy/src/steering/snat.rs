@@ -56,7 +56,7 @@ pub struct PortsInUse {
 }
 
 impl PortsInUse {
-    /// Of this network namespace. What cannot be read counts as unused: the check is a help, not a guard.
+    /// Of this thread's network namespace. What cannot be read counts as unused: the check is a help, not a guard.
     pub fn read() -> Self {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let range = read("/proc/sys/net/ipv4/ip_local_port_range");
@@ -68,10 +68,13 @@ impl PortsInUse {
                 .fold(ephemeral.into_iter().collect(), |left, hole| {
                     without(left, hole)
                 }),
-            listeners: [read("/proc/net/tcp"), read("/proc/net/tcp6")]
-                .iter()
-                .flat_map(|table| listeners(table))
-                .collect(),
+            listeners: [
+                read("/proc/thread-self/net/tcp"),
+                read("/proc/thread-self/net/tcp6"),
+            ]
+            .iter()
+            .flat_map(|table| listeners(table))
+            .collect(),
         }
     }
 

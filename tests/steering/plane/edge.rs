@@ -22,12 +22,19 @@ use crate::support::{DEADLINE, require_root};
 use crate::xdp_packets::packet::{ACK, SYN, Segment};
 
 pub fn pool(name: &str, servers: &[(&str, u32)]) -> Arc<Pool> {
-    let servers = servers.iter().map(|(addr, weight)| (addr.parse().unwrap(), *weight));
+    let servers = servers
+        .iter()
+        .map(|(addr, weight)| (addr.parse().unwrap(), *weight));
     Arc::new(Pool::new(name.into(), &PoolTree::Servers(servers.collect())).unwrap())
 }
 
 pub fn rule(router: &str, expr: SourceExpr, pool: &Arc<Pool>) -> SteeredRule {
-    SteeredRule { router: router.into(), priority: 0, expr, pool: pool.clone() }
+    SteeredRule {
+        router: router.into(),
+        priority: 0,
+        expr,
+        pool: pool.clone(),
+    }
 }
 
 pub fn table(rules: Vec<SteeredRule>) -> Arc<SteeredTable> {
@@ -56,23 +63,32 @@ impl Edge {
             return None;
         }
         let switch = Switch::create().expect("a switch");
-        let node = switch.plug("edge", &["10.0.0.100/24", "fd00::100/64"]).expect("the edge node");
+        let node = switch
+            .plug("edge", &["10.0.0.100/24", "fd00::100/64"])
+            .expect("the edge node");
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         Some(Self {
             switch,
             node,
             directory: tempfile::tempdir().expect("a scratch directory"),
-            pins: PathBuf::from(format!("/sys/fs/bpf/weir-test-{}-{number}", std::process::id())),
+            pins: PathBuf::from(format!(
+                "/sys/fs/bpf/weir-test-{}-{number}",
+                std::process::id()
+            )),
             settings: settings.to_owned(),
         })
     }
 
     /// Nodes that answer for these addresses; they go when dropped.
     pub fn servers(&self, addresses: &[&str]) -> Vec<Node> {
-        let ips = addresses.iter().map(|addr| addr.parse::<SocketAddr>().unwrap().ip());
+        let ips = addresses
+            .iter()
+            .map(|addr| addr.parse::<SocketAddr>().unwrap().ip());
         let plug = |(n, ip): (usize, IpAddr)| {
             let length = if ip.is_ipv4() { 24 } else { 64 };
-            self.switch.plug(&format!("server{n}"), &[&format!("{ip}/{length}")]).expect("a server node")
+            self.switch
+                .plug(&format!("server{n}"), &[&format!("{ip}/{length}")])
+                .expect("a server node")
         };
         ips.enumerate().map(plug).collect()
     }
@@ -96,7 +112,10 @@ impl Edge {
     /// Runs a control thread in the edge's namespace.
     pub fn run<T: Send>(&self, work: impl AsyncFnOnce(&Self) -> T + Send) -> T {
         self.within(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
             runtime.block_on(work(self))
         })
     }
@@ -113,7 +132,9 @@ impl Edge {
     }
 
     pub async fn start(&self) -> Plane {
-        let plane = Plane::start(&self.config()).await.expect("the configuration fits");
+        let plane = Plane::start(&self.config())
+            .await
+            .expect("the configuration fits");
         assert!(plane.is_active(), "the kernel takes the program");
         plane
     }
@@ -137,7 +158,11 @@ impl Edge {
 
     /// Whether the kernel runs an XDP program on the edge's device.
     pub fn has_xdp(&self) -> bool {
-        let show = || std::process::Command::new("ip").args(["-o", "link", "show", self.device()]).output();
+        let show = || {
+            std::process::Command::new("ip")
+                .args(["-o", "link", "show", self.device()])
+                .output()
+        };
         let shown = self.within(show).expect("ip link");
         String::from_utf8_lossy(&shown.stdout).contains("prog/xdp")
     }
@@ -151,7 +176,11 @@ impl Edge {
             loader.map_pin_path(name, directory.join(name));
         }
         let mut ebpf = loader.load(object).expect("the object loads");
-        let program: &mut Xdp = ebpf.program_mut(map::program::STEER).unwrap().try_into().unwrap();
+        let program: &mut Xdp = ebpf
+            .program_mut(map::program::STEER)
+            .unwrap()
+            .try_into()
+            .unwrap();
         program.load().expect("the kernel takes the program");
         Program(ebpf)
     }
@@ -180,7 +209,12 @@ impl Program {
     fn send(&self, segment: Segment) -> Option<SocketAddr> {
         const XDP_TX: u32 = 3;
         const XDP_REDIRECT: u32 = 4;
-        let program: &Xdp = self.0.program(map::program::STEER).unwrap().try_into().unwrap();
+        let program: &Xdp = self
+            .0
+            .program(map::program::STEER)
+            .unwrap()
+            .try_into()
+            .unwrap();
         let (frame, mut out) = (segment.frame(), vec![0; 4096]);
         let mut options = TestRunOptions::default();
         options.data_in = Some(&frame);

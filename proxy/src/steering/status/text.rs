@@ -7,7 +7,7 @@ use super::{ServerStatus, Status};
 impl Display for Status {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         if self.interfaces.is_empty() {
-            return writeln!(out, "XDP: not attached; steering happens in user space");
+            return write!(out, "XDP: not attached; steering happens in user space");
         }
         let switch = if self.enabled {
             "on"
@@ -19,7 +19,7 @@ impl Display for Status {
             .iter()
             .map(|interface| format!("{} ({})", interface.name, interface.mode))
             .collect();
-        writeln!(
+        write!(
             out,
             "XDP: attached to {}; steering {switch}",
             attached.join(", ")
@@ -110,13 +110,17 @@ fn section<const N: usize>(
             .unwrap_or(0)
     };
     let widths: [usize; N] = std::array::from_fn(width);
-    writeln!(out, "\n{title}")?;
+    write!(out, "\n\n{title}")?;
     for line in &lines {
         let cells = line
             .iter()
             .zip(widths)
             .map(|(cell, width)| format!("{cell:width$}"));
-        writeln!(out, "  {}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
+        write!(
+            out,
+            "\n  {}",
+            cells.collect::<Vec<_>>().join("  ").trim_end()
+        )?;
     }
     Ok(())
 }
@@ -173,12 +177,11 @@ Pool p@file
 
 Packets
   outcome  count
-  forward  12
-";
+  forward  12";
         assert_eq!(status.to_string(), expected);
         assert_eq!(
             Status::default().to_string(),
-            "XDP: not attached; steering happens in user space\n"
+            "XDP: not attached; steering happens in user space"
         );
     }
 }
