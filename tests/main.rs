@@ -8,5 +8,6 @@ mod support;
 
 mod harness;
 mod routing;
+mod stalls;
 mod steering;
 mod xdp_packets;

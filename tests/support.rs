@@ -37,3 +37,12 @@ pub fn free_port() -> u16 {
 pub fn eventually<T>(what: &str, condition: impl FnMut() -> Option<T>) -> T {
     poll(DEADLINE, condition).unwrap_or_else(|| panic!("not within {DEADLINE:?}: {what}"))
 }
+
+/// As [`eventually`], with a deadline of its own.
+pub fn eventually_within<T>(
+    deadline: std::time::Duration,
+    what: &str,
+    condition: impl FnMut() -> Option<T>,
+) -> T {
+    poll(deadline, condition).unwrap_or_else(|| panic!("not within {deadline:?}: {what}"))
+}

@@ -1,0 +1,122 @@
+//! Clients that stop: in a head, in a TLS handshake, in the middle of reading a response. They cost themselves.
+
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use xtask::backend::Backend;
+
+use crate::support::client::Connection;
+use crate::support::weir::{Setup, Weir};
+use crate::support::{eventually, eventually_within, free_port};
+
+/// Connections of each kind of stalled client.
+const STALLED: usize = 1000;
+/// Clients that ask for much and read nothing.
+const UNREAD: usize = 256;
+/// What each of them asks for.
+const UNREAD_BYTES: u64 = 64 << 20;
+/// Requests measured beside them.
+const REQUESTS: usize = 2000;
+
+fn proxy(backend: &Backend) -> (Weir, SocketAddr) {
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let setup = Setup::new(&format!(
+        "entryPoints:\n  web:\n    address: \"{address}\"\nproviders:\n  file:\n    directory: \"{{dir}}/rules\"\n\
+         runtimeDir: \"{{dir}}/run\"\nworkers: 1\nlog:\n  level: WARN\n"
+    ));
+    let rules = format!(
+        "http:\n  routers:\n    all:\n      rule: PathPrefix(`/`)\n      service: a\n  services:\n    a:\n      \
+         loadBalancer:\n        servers:\n          - url: http://{}\n",
+        backend.address()
+    );
+    (
+        setup.rules("rules.yml", &rules).start().listening(address),
+        address,
+    )
+}
+
+fn backend() -> Backend {
+    Backend::plain("a", SocketAddr::from(([127, 0, 0, 1], 0))).expect("a backend")
+}
+
+fn descriptors(weir: &Weir) -> usize {
+    std::fs::read_dir(format!("/proc/{}/fd", weir.pid()))
+        .expect("our own child")
+        .count()
+}
+
+#[test]
+fn clients_that_stall_in_a_head_or_a_handshake_are_closed_and_their_descriptors_return() {
+    let server = backend();
+    let (weir, address) = proxy(&server);
+    assert_eq!(Connection::open(address).get("a", "/").status, 200);
+    let before = descriptors(&weir);
+    let begun = |bytes: &'static [u8]| {
+        let mut stream = TcpStream::connect(address).expect("connect");
+        stream.write_all(bytes).expect("send");
+        stream
+    };
+    // A ClientHello record of 512 bytes of which five have come.
+    let kinds: [&[u8]; 3] = [
+        b"",
+        b"GET / HTTP/1.1\r\nHo",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03",
+    ];
+    let stalled: Vec<_> = (0..STALLED)
+        .map(|at| begun(kinds[at % kinds.len()]))
+        .collect();
+    eventually("all are accepted", || {
+        (descriptors(&weir) >= STALLED).then_some(())
+    });
+    assert_eq!(
+        Connection::open(address).get("a", "/").status,
+        200,
+        "others are served meanwhile"
+    );
+    let limit = Duration::from_secs(30);
+    eventually_within(limit, "their descriptors return", || {
+        (descriptors(&weir) <= before + 2).then_some(())
+    });
+    drop(stalled);
+}
+
+#[test]
+fn readers_that_never_read_do_not_slow_down_others() {
+    let server = backend();
+    let (weir, address) = proxy(&server);
+    let alone = percentiles(address);
+    let unread: Vec<_> = (0..UNREAD)
+        .map(|_| {
+            let mut reader = Connection::open(address);
+            reader.send(format!(
+                "GET /bytes/{UNREAD_BYTES} HTTP/1.1\r\nHost: a\r\n\r\n"
+            ));
+            reader
+        })
+        .collect();
+    eventually("every request has reached the server", || {
+        (server.requests() >= (REQUESTS + UNREAD) as u64).then_some(())
+    });
+    let beside = percentiles(address);
+    println!(
+        "median and p99 of 1 KiB requests, alone: {alone:?}; beside {UNREAD} readers that never read: {beside:?}"
+    );
+    drop(unread);
+    assert_eq!(Connection::open(address).get("a", "/").status, 200);
+    drop(weir);
+}
+
+/// Median and 99th percentile of the time a keep-alive request takes.
+fn percentiles(address: SocketAddr) -> (Duration, Duration) {
+    let mut connection = Connection::open(address);
+    let mut times: Vec<Duration> = (0..REQUESTS)
+        .map(|_| {
+            let start = Instant::now();
+            assert_eq!(connection.get("a", "/bytes/1024").body.len(), 1024);
+            start.elapsed()
+        })
+        .collect();
+    times.sort_unstable();
+    (times[REQUESTS / 2], times[REQUESTS * 99 / 100])
+}
