@@ -1,10 +1,11 @@
 //! Sockets over the ring, no protocol: listening, connecting, receiving, sending, deadlines.
 //!
 //! Owns the rules by which connections share ring buffers. A connection holds at most a share of the buffers still
-//! free, and at most 256 KiB unread. What waits for longer than 10 ms (a send its peer does not take, bytes nobody
-//! reads) is copied into owned memory and its buffers return; its source is *lean* from then on: it receives 16 KiB at
-//! a time into owned memory, and nothing ahead, until several sends in a row were prompt. A receive that finds no
-//! ring buffer does the same once, so no connection ever waits for another one's buffers.
+//! free, and receives at most 256 KiB ahead (and one burst). What holds ring buffers for longer than 10 ms (a send its
+//! peer does not take, bytes nobody reads) is copied into owned memory and its buffers return. The source of a send
+//! that stalled is *lean* from then on: it receives 16 KiB at a time and nothing ahead, until several sends in a row
+//! were prompt. A connection that may not have a ring buffer receives 16 KiB into owned memory, so none ever waits for
+//! another one's buffers.
 //!
 //! Memory held for readers that stall is bounded: by a share of the ring for each connection when it stalls, and once
 //! a worker has copied out more than its limit, by 16 KiB for each connection (and one burst, no larger than the ring

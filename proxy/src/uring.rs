@@ -20,6 +20,7 @@ mod ring;
 mod slots;
 
 use std::io;
+use std::rc::Rc;
 use std::time::Instant;
 
 use tokio::runtime::{Builder, LocalOptions};
@@ -74,7 +75,9 @@ pub struct Usage {
 /// # Errors
 /// If the ring or the runtime cannot be built; see [`probe`] for a message worth showing.
 pub fn run<F: Future>(config: &Config, main: impl FnOnce() -> F) -> io::Result<F::Output> {
-    let driver = Driver::new(config).map_err(io::Error::other)?;
+    let worker = Worker::start(config)?;
+    // Dropped before `worker`, also when `main` panics: with it go all tasks, and with them their sockets, whose
+    // cancellations the worker submits at its end.
     let runtime = Builder::new_current_thread()
         .enable_all()
         .on_thread_park(|| {
@@ -88,17 +91,31 @@ pub fn run<F: Future>(config: &Config, main: impl FnOnce() -> F) -> io::Result<F
             }
         })
         .build_local(LocalOptions::default())?;
-    driver::set_current(Some(driver.clone()));
-    let output = runtime.block_on(async {
-        tokio::task::spawn_local(driver.clone().submit_forever());
-        tokio::task::spawn_local(driver.clone().watch_forever());
-        main().await
-    });
-    // Dropping the runtime drops every task, and with them the sockets, whose cancellations `end` submits.
-    drop(runtime);
-    driver.end();
-    driver::set_current(None);
-    Ok(output)
+    runtime.block_on(async {
+        let driver = &worker.0;
+        let events = driver.events()?;
+        tokio::task::spawn_local(Rc::clone(driver).submit_forever());
+        tokio::task::spawn_local(Rc::clone(driver).enter_forever(events));
+        Ok(main().await)
+    })
+}
+
+/// This thread as a worker.
+struct Worker(Rc<Driver>);
+
+impl Worker {
+    fn start(config: &Config) -> io::Result<Self> {
+        let driver = Driver::new(config).map_err(io::Error::other)?;
+        driver::set_current(Some(Rc::clone(&driver)));
+        Ok(Self(driver))
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.0.end();
+        driver::set_current(None);
+    }
 }
 
 /// What this thread's worker holds now; `None` if it is not one.

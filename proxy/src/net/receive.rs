@@ -1,7 +1,8 @@
 //! Receiving: what to arm, when to stop, and what to do when nobody reads.
 //!
 //! A receive is armed in one of three ways. *Many*: multishot into ring buffers, ahead of the reader. *One*: a small
-//! piece into a ring buffer. *Owned*: a small piece into memory of its own, only for a reader that waits.
+//! piece into a ring buffer, for a reader that waits. *Owned*: the same into memory of its own, when this connection
+//! may not have a ring buffer. Only the last holds memory while it waits.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -179,15 +180,13 @@ impl Socket {
         if receive.armed.get().is_some() || receive.end.get().is_some() || self.closing.get() {
             return;
         }
-        let lean = receive.lean.get() > 0
-            || receive.starved.get()
-            || receive.account.held() >= self.driver.share();
-        let crowded = self.driver.crowded();
-        if (lean || crowded) && !waiting {
+        let owned = receive.starved.get() || receive.account.held() >= self.driver.share();
+        let small = owned || receive.lean.get() > 0 || self.driver.crowded();
+        if small && !waiting {
             return;
         }
         let owner = self.owner();
-        let token = match (lean, crowded) {
+        let token = match (owned, small) {
             (true, _) => self.driver.receive_owned(owner, self.raw),
             (false, true) => self.driver.receive_one(owner, self.raw),
             (false, false) => self.driver.receive_many(owner, self.raw),
@@ -277,9 +276,15 @@ impl Socket {
         }
     }
 
-    /// Copies out what waits in the queue, and receives no more than is asked for until sends are prompt again.
-    pub(super) fn evict(&self) {
+    /// What was received here is sent to a peer that does not take it: receive no more than is asked for, until sends
+    /// are prompt again.
+    pub(super) fn stall(&self) {
         self.receive.become_lean();
+        self.evict();
+    }
+
+    /// Copies out what waits in the queue; nothing more is received before it has been read.
+    fn evict(&self) {
         self.cancel_receive();
         self.receive
             .queue

@@ -156,7 +156,7 @@ impl Socket {
         self.sending.gather.set(Some(gather));
         if let Some(source) = source {
             if stalled {
-                source.evict();
+                source.stall();
             }
             source
                 .receive

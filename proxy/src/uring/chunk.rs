@@ -229,3 +229,56 @@ impl<C: Into<Chunk>> FromIterator<C> for ChunkQueue {
         queue
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue(pieces: &[&'static str]) -> ChunkQueue {
+        pieces.iter().map(|piece| piece.as_bytes()).collect()
+    }
+
+    fn content(queue: &ChunkQueue) -> String {
+        queue
+            .iter()
+            .map(|chunk| String::from_utf8_lossy(chunk))
+            .collect()
+    }
+
+    #[test]
+    fn counts_bytes_and_keeps_no_empty_chunk() {
+        let mut queue = queue(&["ab", "", "cde"]);
+        assert_eq!((queue.len(), queue.bytes()), (2, 5));
+        queue.push_front(b"x".as_slice());
+        assert_eq!(content(&queue), "xabcde");
+        assert_eq!(queue.pop().as_deref(), Some(b"x".as_slice()));
+        assert_eq!((queue.len(), queue.bytes()), (2, 5));
+        queue.clear();
+        assert!(queue.is_empty() && queue.bytes() == 0 && queue.pop().is_none());
+    }
+
+    #[test]
+    fn advances_across_chunks_and_no_further_than_the_end() {
+        let mut all = queue(&["ab", "cde", "f"]);
+        all.advance(3);
+        assert_eq!(
+            (content(&all), all.len(), all.bytes()),
+            ("def".into(), 2, 3)
+        );
+        all.advance(2);
+        assert_eq!((content(&all), all.len(), all.bytes()), ("f".into(), 1, 1));
+        all.advance(9);
+        assert!(all.is_empty() && all.bytes() == 0);
+    }
+
+    #[test]
+    fn splits_without_copying() {
+        let mut chunk = Chunk::from(b"head body".to_vec());
+        let start = chunk.as_ptr();
+        let head = chunk.split_to(5);
+        chunk.truncate(2);
+        assert_eq!((&*head, &*chunk), (b"head ".as_slice(), b"bo".as_slice()));
+        assert_eq!(head.as_ptr(), start);
+        assert!(!head.into_owned().is_lease());
+    }
+}

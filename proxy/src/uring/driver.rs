@@ -277,12 +277,19 @@ impl Driver {
         .await;
     }
 
-    /// Enters whenever the kernel has completions for a sleeping worker. Polling the ring's own descriptor loses
-    /// wake-ups with DEFER_TASKRUN. The eventfd is not read: epoll reports each signal as a new edge.
-    pub(super) async fn watch_forever(self: Rc<Self>) -> io::Result<()> {
+    /// Tells a sleeping worker that the kernel has completions. Polling the ring's own descriptor loses wake-ups with
+    /// DEFER_TASKRUN. Within a runtime only.
+    pub(super) fn events(&self) -> io::Result<AsyncFd<Rc<OwnedFd>>> {
+        let eventfd = self.ring.eventfd();
         // SAFETY: `AsyncFd` keeps its share of the eventfd, and so the descriptor open, for as long as it lives.
-        let events =
-            unsafe { AsyncFd::register_with_interest(self.ring.eventfd(), Interest::READABLE) }?;
+        Ok(unsafe { AsyncFd::register_with_interest(eventfd, Interest::READABLE) }?)
+    }
+
+    /// Enters at each event. The eventfd is not read: epoll reports each signal as a new edge.
+    pub(super) async fn enter_forever(
+        self: Rc<Self>,
+        events: AsyncFd<Rc<OwnedFd>>,
+    ) -> io::Result<()> {
         loop {
             events.readable().await?.clear_ready();
             self.turn();
@@ -290,7 +297,7 @@ impl Driver {
     }
 
     /// Cancels everything and waits until the kernel has let go. Call it when no task is left.
-    pub(super) fn end(self: Rc<Self>) {
+    pub(super) fn end(self: &Rc<Self>) {
         self.ending.set(true);
         self.cancel_all();
         let deadline = Instant::now() + RING_SHUTDOWN;
@@ -298,7 +305,7 @@ impl Driver {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() || self.ring.enter_and_wait(left).is_err() {
                 // The kernel may still write: what it could write to must never be freed.
-                std::mem::forget(self);
+                std::mem::forget(Rc::clone(self));
                 return;
             }
             self.harvest();

@@ -129,7 +129,10 @@ impl Ring {
     pub(super) fn wants_enter(&self) -> bool {
         // SAFETY: as in `push`.
         let queue = unsafe { self.io.submission_shared() };
-        !queue.is_empty() || queue.taskrun() || queue.cq_overflow()
+        !queue.is_empty()
+            || !self.aside.borrow().is_empty()
+            || queue.taskrun()
+            || queue.cq_overflow()
     }
 
     /// Submits what is queued and lets the kernel produce completions; never waits.
@@ -148,21 +151,21 @@ impl Ring {
         };
         self.buffers.replenish();
         let queued = self.fill();
-        let time = at_most.map(|time| {
-            Timespec::new()
-                .sec(time.as_secs())
-                .nsec(time.subsec_nanos())
-        });
         let flags = EnterFlags::GETEVENTS;
-        // SAFETY: `queued` counts entries of the queue, whose memory `push` vouches for; the argument is what EXT_ARG
-        // announces, or none.
-        let entered = match &time {
-            None => unsafe {
-                submitter.enter::<libc::sigset_t>(queued, completions, flags.bits(), None)
-            },
+        let entered = match at_most {
+            None => {
+                // SAFETY: `queued` counts entries of the queue, whose memory the callers of `push` vouch for.
+                unsafe {
+                    submitter.enter::<libc::sigset_t>(queued, completions, flags.bits(), None)
+                }
+            }
             Some(time) => {
-                let argument = SubmitArgs::new().timespec(time);
+                let time = Timespec::new()
+                    .sec(time.as_secs())
+                    .nsec(time.subsec_nanos());
+                let argument = SubmitArgs::new().timespec(&time);
                 let flags = flags | EnterFlags::EXT_ARG;
+                // SAFETY: as above; `argument` is what EXT_ARG announces and outlives the call.
                 unsafe { submitter.enter(queued, completions, flags.bits(), Some(&argument)) }
             }
         };

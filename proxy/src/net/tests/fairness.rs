@@ -127,3 +127,31 @@ fn a_stream_that_always_has_something_spends_its_budget() {
         assert!(others.get() > 10, "another task ran {} times", others.get());
     });
 }
+
+#[test]
+fn more_operations_than_the_queue_holds_all_end() {
+    worker(|| async {
+        let count = 3 * crate::limits::RING_SUBMISSIONS + 7;
+        let all: Vec<_> = (0..count)
+            .map(|_| tokio::task::spawn_local(nop()))
+            .collect();
+        for one in all {
+            one.await.expect("ended");
+        }
+        assert_eq!(usage().operations, 0);
+    });
+}
+
+#[test]
+fn a_panic_ends_the_worker_and_what_it_had_in_flight() {
+    let ended = std::panic::catch_unwind(|| {
+        worker(|| async {
+            let (stream, _peer) = pair_with_std().await;
+            let _receiving = tokio::task::spawn_local(async move { stream.recv().await.map(drop) });
+            nop().await;
+            assert!(usage().operations > 0);
+            panic!("on purpose");
+        })
+    });
+    assert!(ended.is_err() && uring::usage().is_none());
+}
