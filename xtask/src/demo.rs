@@ -34,14 +34,14 @@ pub fn demo(arguments: &[String]) -> Outcome {
 }
 
 fn perform(keep: bool) -> Outcome {
-    let interrupt = Interrupt::catch()?;
+    let mut interrupt = Interrupt::catch()?;
     let stage = if is_root() {
         Stage::namespaces()?
     } else {
         Stage::loopback()?
     };
     let proxy = Proxy::start(&stage)?;
-    let verdict = show(&stage, &proxy, &interrupt);
+    let verdict = show(&stage, &proxy, &mut interrupt);
     if keep {
         println!("\n{}", stage.instructions(&proxy));
         interrupt.wait();
@@ -49,7 +49,7 @@ fn perform(keep: bool) -> Outcome {
     verdict
 }
 
-fn show(stage: &Stage, proxy: &Proxy, interrupt: &Interrupt) -> Outcome {
+fn show(stage: &Stage, proxy: &Proxy, interrupt: &mut Interrupt) -> Outcome {
     let plane = proxy.steering_plane()?;
     println!("{}\n", stage.describe(&plane));
     println!("{}", Visit::header());

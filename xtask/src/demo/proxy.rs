@@ -1,7 +1,7 @@
 //! The real binary on the stage, and what it says about itself.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -14,6 +14,9 @@ use crate::shell::{Outcome, output, target};
 
 /// How long a start or a stop may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a demo's directory of pinned maps begins with; its process id follows.
+const PINS: &str = "/sys/fs/bpf/weir-demo-";
 
 /// A running weir, stopped in order when dropped.
 pub(super) struct Proxy<'a> {
@@ -102,8 +105,27 @@ impl Drop for Proxy<'_> {
         // namespaces' devices, and these directories by hand.
         let _ = self.daemon.signal(Signal::SIGTERM);
         let _ = self.daemon.wait(PATIENCE);
-        let _ = fs::remove_dir_all(format!("/sys/fs/bpf/weir-demo-{}", std::process::id()));
+        let _ = fs::remove_dir_all(pins());
     }
+}
+
+/// Where this demo's proxy pins its maps and links.
+pub(super) fn pins() -> String {
+    format!("{PINS}{}", std::process::id())
+}
+
+/// Removes the pins of demos that were killed.
+pub(super) fn sweep() -> Outcome {
+    let (directory, prefix) = PINS.rsplit_once('/').expect("an absolute path");
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let owner = name.strip_prefix(prefix);
+        if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn binary() -> PathBuf {

@@ -9,7 +9,7 @@ use xtask::backend::Backend;
 use xtask::lab::{Node, Switch};
 use xtask::netns::{self, Namespace};
 
-use super::proxy::Proxy;
+use super::proxy::{self, Proxy};
 use super::visit::{Expected, Visit};
 use crate::shell::{Failure, Outcome, repository, target};
 
@@ -69,6 +69,7 @@ impl Stage {
     /// Everybody in a namespace of their own. Needs root.
     pub(super) fn namespaces() -> Outcome<Self> {
         netns::sweep()?;
+        proxy::sweep()?;
         let switch = Switch::create()?;
         let edge = plug(&switch, "edge", &[EDGE, SNAT])?;
         edge.steers()?;
@@ -313,7 +314,7 @@ fn busy(address: &str, port: u16, error: &std::io::Error) -> Failure {
 }
 
 fn steered_entry_point(device: &str) -> String {
-    let pins = format!("/sys/fs/bpf/weir-demo-{}", std::process::id());
+    let pins = proxy::pins();
     format!(
         "    address: \":443\"
     steering:
