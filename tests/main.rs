@@ -7,7 +7,9 @@
 mod support;
 
 mod harness;
+mod http1;
 mod routing;
 mod stalls;
 mod steering;
+mod tls;
 mod xdp_packets;

@@ -1,5 +1,5 @@
-//! Chunked bodies: whole and in pieces the payload, the end and the verdict are the same; every step makes progress; and
-//! httparse reads the same chunk sizes.
+//! Chunked bodies: whole and in pieces the payload, the end and the verdict are the same; every step makes progress;
+//! and httparse reads the same chunk sizes.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -41,7 +41,8 @@ pub async fn relay(
 ) -> Result<(), BodyError> {
     let mut reframe = Reframe {
         decoder: BodyDecoder::new(length),
-        chunked: announce == Announce::Chunked,
+        // A response to HEAD may announce chunks of which none comes, not even the last.
+        chunked: announce == Announce::Chunked && length != BodyLength::Empty,
     };
     if let Some(chunk) = first {
         reframe.push(chunk, from, &mut queue)?;
