@@ -100,3 +100,6 @@ impl TcpTable {
         self.routers.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests;

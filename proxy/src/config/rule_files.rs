@@ -168,7 +168,7 @@ fn descend(directory: &Path, depth: usize, files: &mut Vec<PathBuf>, problems: &
         }
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             descend(&path, depth + 1, files, problems);
-        } else if is_rule_file(&path, problems) {
+        } else if is_rule_file(&path, problems) && !is_special(&path) {
             files.push(path);
         }
     }
@@ -195,6 +195,11 @@ fn is_rule_file(path: &Path, problems: &mut Vec<Problem>) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether reading it might never end, as with a pipe.
+fn is_special(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| !metadata.is_file())
 }
 
 fn key_pairs<'c>(

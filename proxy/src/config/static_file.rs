@@ -50,8 +50,6 @@ pub struct EntryPoint {
 /// `entryPoints.X.transport`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// `respondingTimeouts.readTimeout`: to a complete request head, and the longest stall of a body; 0 is none.
-    pub read: Option<Duration>,
     /// `respondingTimeouts.idleTimeout`: how long a keep-alive connection may wait for its next request; 0 is none.
     pub idle: Option<Duration>,
     /// `lifeCycle.graceTimeOut`: how long a stop waits for requests under way.

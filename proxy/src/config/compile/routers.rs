@@ -191,7 +191,7 @@ fn refuse_beside_https(
     let name = &config.entry_points[*index].name;
     let found = format!("tls.passthrough on entry point {name}, which has http routers with tls");
     Err(Problem::error(origin.clone(), found)
-        .remedy("give the router an entry point of its own, or steer: true; Traefik tells them apart by server name, weir not yet"))
+        .remedy("use an entry point of its own, or steer: true; weir tells them not yet apart by server name"))
 }
 
 pub(super) fn full_name<T>(named: &Named<T>) -> Arc<str> {

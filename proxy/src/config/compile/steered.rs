@@ -115,8 +115,9 @@ fn refuse_protected(
 }
 
 fn hides_clients(origin: &Origin) -> Problem {
-    Problem::warning(origin.clone(), "steer: true")
-        .remedy("know that NAT hides the client's address: servers of steered connections see an address of steering.snat")
+    Problem::warning(origin.clone(), "steer: true").remedy(
+        "know that NAT hides the client's address: the servers see one of steering.snat.addresses",
+    )
 }
 
 /// The rule as the packet's source address sees it.

@@ -69,8 +69,8 @@ pub(super) const TRANSPORT: Keys = Keys {
 };
 /// `entryPoints.X.transport.respondingTimeouts`
 pub(super) const RESPONDING_TIMEOUTS: Keys = Keys {
-    known: &["readTimeout", "idleTimeout"],
-    later: &["writeTimeout"],
+    known: &["idleTimeout"],
+    later: &["readTimeout", "writeTimeout"],
 };
 /// `entryPoints.X.transport.lifeCycle`
 pub(super) const LIFE_CYCLE: Keys = Keys {
@@ -302,7 +302,6 @@ fn timeouts(walker: &mut Walker, place: Option<&Place<'_>>) -> Timeouts {
     };
     let or_none = |duration: Duration| (!duration.is_zero()).then_some(duration);
     Timeouts {
-        read: or_none(value(&responding, "readTimeout", 60)),
         idle: or_none(value(&responding, "idleTimeout", 180)),
         grace: value(&life_cycle, "graceTimeOut", 10),
     }

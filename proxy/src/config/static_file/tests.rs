@@ -20,7 +20,6 @@ fn the_least_file_has_defaults() {
         ("web", "[::]:80".parse().unwrap(), false)
     );
     let timeouts = Timeouts {
-        read: Some(Duration::from_secs(60)),
         idle: Some(Duration::from_secs(180)),
         grace: Duration::from_secs(10),
     };
@@ -52,7 +51,7 @@ entryPoints:
     asDefault: true
     steering: {interfaces: [eth0, eth1], mode: Generic}
     transport:
-      respondingTimeouts: {readTimeout: 0, idleTimeout: 1m30s}
+      respondingTimeouts: {idleTimeout: 1m30s}
       lifeCycle: {graceTimeOut: 5}
 providers: {file: {directory: /etc/weir/rules, watch: false}}
 log: {level: debug, format: json, filePath: /var/log/weir.log}
@@ -78,7 +77,6 @@ workers: 2
         ("eth0,eth1".into(), SteeringMode::Generic)
     );
     let timeouts = Timeouts {
-        read: None,
         idle: Some(Duration::from_secs(90)),
         grace: Duration::from_secs(5),
     };
@@ -138,8 +136,8 @@ fn each_refusal_is_one_line_with_place_and_remedy() {
             "weir.yml:4:5: entryPoints.web.http: found the key \"http\"; Traefik has it, weir not yet",
         ),
         (
-            &format!("{web}    transport: {{respondingTimeouts: {{readTimeout: soon}}}}"),
-            "weir.yml:4:51: entryPoints.web.transport.respondingTimeouts.readTimeout: found \"soon\"; allowed a duration such as 300ms, 1m30s, or a number of seconds",
+            &format!("{web}    transport: {{respondingTimeouts: {{idleTimeout: soon}}}}"),
+            "weir.yml:4:51: entryPoints.web.transport.respondingTimeouts.idleTimeout: found \"soon\"; allowed a duration such as 300ms, 1m30s, or a number of seconds",
         ),
         (
             &format!(
