@@ -24,3 +24,6 @@ pub use self::rule_files::Loader;
 pub use self::snapshot::{EntryPointTable, Snapshot};
 pub use self::static_file::StaticConfig;
 pub use self::watch::Watch;
+
+#[cfg(test)]
+mod tests;

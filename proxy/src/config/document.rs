@@ -7,41 +7,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::walker::{Cost, Keys, Place, Spanned, Walker};
+use super::walker::{Cost, Place, Spanned, Walker};
 use super::{Origin, Problem, Severity, yaml};
 use crate::rule::{HttpMatcher, Rule, TcpMatcher};
 
+pub mod keys;
 mod router;
 mod server;
 mod service;
 
 pub use self::server::{Host, ServerDraft};
-
-/// The root of a rule file.
-pub const ROOT: Keys = Keys {
-    known: &["http", "tcp", "tls"],
-    later: &["udp"],
-};
-/// `http`
-pub const HTTP: Keys = Keys {
-    known: &["routers", "services"],
-    later: &["middlewares", "models", "serversTransports"],
-};
-/// `tcp`
-pub const TCP: Keys = Keys {
-    known: &["routers", "services"],
-    later: &["middlewares", "models", "serversTransports"],
-};
-/// `tls`
-pub const TLS: Keys = Keys {
-    known: &["certificates"],
-    later: &["options", "stores"],
-};
-/// `tls.certificates[]`
-pub const CERTIFICATE: Keys = Keys {
-    known: &["certFile", "keyFile"],
-    later: &["stores"],
-};
 
 /// What one rule file says.
 #[derive(Debug, Default)]
@@ -164,22 +139,22 @@ fn template(file: &Arc<Path>, text: &str) -> Option<Problem> {
 }
 
 fn document(walker: &mut Walker, root: &Place<'_>) -> Option<Document> {
-    let fields = walker.fields(root, &ROOT)?;
+    let fields = walker.fields(root, &keys::ROOT)?;
     let mut document = Document::default();
     if let Some(place) = fields.get("http")
-        && let Some(fields) = walker.fields(&place, &HTTP)
+        && let Some(fields) = walker.fields(&place, &keys::HTTP)
     {
         document.http.routers = elements(walker, fields.get("routers"), "router", router::http);
         document.http.services = elements(walker, fields.get("services"), "service", service::http);
     }
     if let Some(place) = fields.get("tcp")
-        && let Some(fields) = walker.fields(&place, &TCP)
+        && let Some(fields) = walker.fields(&place, &keys::TCP)
     {
         document.tcp.routers = elements(walker, fields.get("routers"), "router", router::tcp);
         document.tcp.services = elements(walker, fields.get("services"), "service", service::tcp);
     }
     if let Some(place) = fields.get("tls")
-        && let Some(fields) = walker.fields(&place, &TLS)
+        && let Some(fields) = walker.fields(&place, &keys::TLS)
         && let Some(place) = fields.get("certificates")
     {
         let items = walker.items(&place);
@@ -220,7 +195,7 @@ fn elements<T>(
 }
 
 fn certificate(walker: &mut Walker, place: &Place<'_>) -> Option<CertificateDraft> {
-    let fields = walker.fields(place, &CERTIFICATE)?;
+    let fields = walker.fields(place, &keys::CERTIFICATE)?;
     let cert_place = fields.required(walker, "certFile")?;
     let key_place = fields.required(walker, "keyFile")?;
     let cert_file = cert_place.spanned(walker.string(&cert_place)?);

@@ -12,6 +12,7 @@ use super::walker::{Place, Walker};
 use super::{Origin, Problem, Severity, source, yaml};
 
 mod decode;
+pub mod keys;
 
 /// The static configuration, checked.
 #[derive(Clone, Debug)]

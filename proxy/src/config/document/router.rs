@@ -1,39 +1,9 @@
 //! `http.routers` and `tcp.routers`.
 
-use super::RouterDraft;
+use super::{RouterDraft, keys};
 use crate::config::Problem;
 use crate::config::walker::{Cost, Fields, Keys, Place, Spanned, Walker};
 use crate::rule::{HttpMatcher, Matcher, RuleError, TcpMatcher};
-
-/// `http.routers.X`
-pub(in crate::config) const HTTP_ROUTER: Keys = Keys {
-    known: &["rule", "service", "entryPoints", "priority", "tls"],
-    later: &["middlewares", "observability", "parentRefs", "ruleSyntax"],
-};
-/// `http.routers.X.tls`
-pub(in crate::config) const HTTP_ROUTER_TLS: Keys = Keys {
-    known: &[],
-    later: &["certResolver", "domains", "options"],
-};
-/// `tcp.routers.X`. The last two are known only to be refused where they stand.
-pub(in crate::config) const TCP_ROUTER: Keys = Keys {
-    known: &[
-        "rule",
-        "service",
-        "entryPoints",
-        "priority",
-        "tls",
-        "steer",
-        "middlewares",
-        "proxyProtocol",
-    ],
-    later: &["ruleSyntax"],
-};
-/// `tcp.routers.X.tls`
-pub(in crate::config) const TCP_ROUTER_TLS: Keys = Keys {
-    known: &["passthrough"],
-    later: &["certResolver", "domains", "options"],
-};
 
 /// The largest priority Traefik leaves to users.
 const PRIORITY_MAX: i64 = i64::MAX - 1_000;
@@ -42,17 +12,17 @@ const STEERED: &str = "a steered router sees nothing but the packet's source add
 
 /// A router of `http.routers`.
 pub(super) fn http(walker: &mut Walker, place: &Place<'_>) -> Option<RouterDraft<HttpMatcher>> {
-    let fields = walker.fields(place, &HTTP_ROUTER)?;
+    let fields = walker.fields(place, &keys::HTTP_ROUTER)?;
     let tls = fields
         .get("tls")
-        .is_some_and(|place| switch(walker, &place, &HTTP_ROUTER_TLS).is_some())
+        .is_some_and(|place| switch(walker, &place, &keys::HTTP_ROUTER_TLS).is_some())
         || is_bare(&fields, "tls");
     router(walker, &fields, tls, |error| error)
 }
 
 /// A router of `tcp.routers`.
 pub(super) fn tcp(walker: &mut Walker, place: &Place<'_>) -> Option<RouterDraft<TcpMatcher>> {
-    let fields = walker.fields(place, &TCP_ROUTER)?;
+    let fields = walker.fields(place, &keys::TCP_ROUTER)?;
     let steer_place = fields.get("steer");
     let steered = steer_place
         .as_ref()
@@ -137,7 +107,7 @@ fn passthrough(walker: &mut Walker, fields: &Fields<'_>, steered: bool) -> bool 
     let place = fields.get("tls");
     let inner = place
         .as_ref()
-        .and_then(|place| switch(walker, place, &TCP_ROUTER_TLS));
+        .and_then(|place| switch(walker, place, &keys::TCP_ROUTER_TLS));
     let asked = inner.is_some() || is_bare(fields, "tls");
     let key = inner.flatten().and_then(|fields| fields.get("passthrough"));
     let passed = key

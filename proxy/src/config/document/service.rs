@@ -1,89 +1,41 @@
 //! `http.services` and `tcp.services`.
 
-use super::ServiceDraft;
 use super::server::{self, ServerDraft};
+use super::{ServiceDraft, keys};
 use crate::config::Problem;
 use crate::config::walker::{Cost, Fields, Keys, Place, Spanned, Walker};
 use crate::limits::SERVICE_WEIGHT_MAX;
 
-/// `http.services.X`
-pub(in crate::config) const HTTP_SERVICE: Keys = Keys {
-    known: &["loadBalancer", "weighted"],
-    later: &[
-        "failover",
-        "highestRandomWeight",
-        "middlewares",
-        "mirroring",
-    ],
-};
-/// `http.services.X.loadBalancer`
-pub(in crate::config) const HTTP_LOAD_BALANCER: Keys = Keys {
-    known: &["servers", "passHostHeader"],
-    later: &[
-        "healthCheck",
-        "passiveHealthCheck",
-        "responseForwarding",
-        "serversTransport",
-        "sticky",
-        "strategy",
-    ],
-};
-/// `http.services.X.loadBalancer.servers[]`
-pub(in crate::config) const HTTP_SERVER: Keys = Keys {
-    known: &["url", "weight"],
-    later: &["preservePath"],
-};
-/// `tcp.services.X`
-pub(in crate::config) const TCP_SERVICE: Keys = Keys {
-    known: &["loadBalancer", "weighted"],
-    later: &[],
-};
-/// `tcp.services.X.loadBalancer`
-pub(in crate::config) const TCP_LOAD_BALANCER: Keys = Keys {
-    known: &["servers"],
-    later: &[
-        "healthCheck",
-        "proxyProtocol",
-        "serversTransport",
-        "terminationDelay",
-    ],
-};
-/// `tcp.services.X.loadBalancer.servers[]`
-pub(in crate::config) const TCP_SERVER: Keys = Keys {
-    known: &["address", "weight"],
-    later: &["tls"],
-};
-/// `services.X.weighted`
-pub(in crate::config) const WEIGHTED: Keys = Keys {
-    known: &["services"],
-    later: &["healthCheck", "sticky"],
-};
-/// `services.X.weighted.services[]`
-pub(in crate::config) const WEIGHTED_SERVICE: Keys = Keys {
-    known: &["name", "weight"],
-    later: &[],
-};
-
 /// A service of `http.services`.
 pub(super) fn http(walker: &mut Walker, place: &Place<'_>) -> Option<ServiceDraft> {
-    let fields = walker.fields(place, &HTTP_SERVICE)?;
-    service(walker, &fields, &HTTP_LOAD_BALANCER, |walker, place| {
-        let fields = walker.fields(place, &HTTP_SERVER)?;
-        let url = fields.required(walker, "url");
-        let weight = weight(walker, &fields);
-        server::http(walker, &url?, weight)
-    })
+    let fields = walker.fields(place, &keys::HTTP_SERVICE)?;
+    service(
+        walker,
+        &fields,
+        &keys::HTTP_LOAD_BALANCER,
+        |walker, place| {
+            let fields = walker.fields(place, &keys::HTTP_SERVER)?;
+            let url = fields.required(walker, "url");
+            let weight = weight(walker, &fields);
+            server::http(walker, &url?, weight)
+        },
+    )
 }
 
 /// A service of `tcp.services`.
 pub(super) fn tcp(walker: &mut Walker, place: &Place<'_>) -> Option<ServiceDraft> {
-    let fields = walker.fields(place, &TCP_SERVICE)?;
-    service(walker, &fields, &TCP_LOAD_BALANCER, |walker, place| {
-        let fields = walker.fields(place, &TCP_SERVER)?;
-        let address = fields.required(walker, "address");
-        let weight = weight(walker, &fields);
-        server::tcp(walker, &address?, weight)
-    })
+    let fields = walker.fields(place, &keys::TCP_SERVICE)?;
+    service(
+        walker,
+        &fields,
+        &keys::TCP_LOAD_BALANCER,
+        |walker, place| {
+            let fields = walker.fields(place, &keys::TCP_SERVER)?;
+            let address = fields.required(walker, "address");
+            let weight = weight(walker, &fields);
+            server::tcp(walker, &address?, weight)
+        },
+    )
 }
 
 fn service(
@@ -152,7 +104,7 @@ fn load_balancer(
 }
 
 fn weighted(walker: &mut Walker, place: &Place<'_>) -> Option<ServiceDraft> {
-    let fields = walker.fields(place, &WEIGHTED)?;
+    let fields = walker.fields(place, &keys::WEIGHTED)?;
     let list = fields.required(walker, "services")?;
     let items = walker.items(&list);
     if items.is_empty() {
@@ -167,7 +119,7 @@ fn weighted(walker: &mut Walker, place: &Place<'_>) -> Option<ServiceDraft> {
 }
 
 fn weighted_service(walker: &mut Walker, place: &Place<'_>) -> Option<(Spanned<String>, u32)> {
-    let fields = walker.fields(place, &WEIGHTED_SERVICE)?;
+    let fields = walker.fields(place, &keys::WEIGHTED_SERVICE)?;
     let name_place = fields.required(walker, "name")?;
     let name = name_place.spanned(walker.string(&name_place)?);
     Some((name, weight(walker, &fields)))

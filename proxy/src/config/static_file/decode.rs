@@ -9,131 +9,17 @@ use tracing::level_filters::LevelFilter;
 
 use super::{
     EntryPoint, EntryPointSteering, Log, LogFormat, OnStop, RuleSource, Snat, StaticConfig,
-    SteeringMode, SteeringSettings, Timeouts,
+    SteeringMode, SteeringSettings, Timeouts, keys,
 };
 use crate::config::Problem;
-use crate::config::walker::{Cost, Fields, Keys, Place, Walker};
+use crate::config::walker::{Cost, Fields, Place, Walker};
 use crate::limits::{ENTRY_POINTS_MAX, SNAT_PORTS_DEFAULT, WORKERS_MAX};
-
-/// The root of the document.
-pub(super) const ROOT: Keys = Keys {
-    known: &[
-        "entryPoints",
-        "providers",
-        "log",
-        "steering",
-        "runtimeDir",
-        "workers",
-    ],
-    later: &[
-        "accessLog",
-        "api",
-        "certificatesResolvers",
-        "core",
-        "experimental",
-        "global",
-        "hostResolver",
-        "metrics",
-        "ocsp",
-        "ping",
-        "serversTransport",
-        "spiffe",
-        "tcpServersTransport",
-        "tracing",
-    ],
-};
-/// `entryPoints.X`
-pub(super) const ENTRY_POINT: Keys = Keys {
-    known: &["address", "asDefault", "steering", "transport"],
-    later: &[
-        "allowACMEByPass",
-        "forwardedHeaders",
-        "http",
-        "http2",
-        "http3",
-        "observability",
-        "proxyProtocol",
-        "reusePort",
-        "udp",
-    ],
-};
-/// `entryPoints.X.steering`
-pub(super) const ENTRY_POINT_STEERING: Keys = Keys {
-    known: &["interfaces", "mode"],
-    later: &[],
-};
-/// `entryPoints.X.transport`
-pub(super) const TRANSPORT: Keys = Keys {
-    known: &["respondingTimeouts", "lifeCycle"],
-    later: &["keepAliveMaxRequests", "keepAliveMaxTime"],
-};
-/// `entryPoints.X.transport.respondingTimeouts`
-pub(super) const RESPONDING_TIMEOUTS: Keys = Keys {
-    known: &["idleTimeout"],
-    later: &["readTimeout", "writeTimeout"],
-};
-/// `entryPoints.X.transport.lifeCycle`
-pub(super) const LIFE_CYCLE: Keys = Keys {
-    known: &["graceTimeOut"],
-    later: &["requestAcceptGraceTimeout"],
-};
-/// `providers`
-pub(super) const PROVIDERS: Keys = Keys {
-    known: &["file"],
-    later: &[
-        "consul",
-        "consulCatalog",
-        "docker",
-        "ecs",
-        "etcd",
-        "http",
-        "knative",
-        "kubernetesCRD",
-        "kubernetesGateway",
-        "kubernetesIngress",
-        "nomad",
-        "plugin",
-        "precedence",
-        "providersThrottleDuration",
-        "redis",
-        "rest",
-        "swarm",
-        "zooKeeper",
-    ],
-};
-/// `providers.file`
-pub(super) const FILE: Keys = Keys {
-    known: &["directory", "filename", "watch"],
-    later: &["debugLogGeneratedTemplate"],
-};
-/// `log`
-pub(super) const LOG: Keys = Keys {
-    known: &["level", "format", "filePath"],
-    later: &[
-        "compress",
-        "maxAge",
-        "maxBackups",
-        "maxSize",
-        "noColor",
-        "otlp",
-    ],
-};
-/// `steering`
-pub(super) const STEERING: Keys = Keys {
-    known: &["snat", "onStop", "pinPath", "protectedPorts"],
-    later: &[],
-};
-/// `steering.snat`
-pub(super) const SNAT: Keys = Keys {
-    known: &["addresses", "ports"],
-    later: &[],
-};
 
 const SSH_PORT: u16 = 22;
 
 /// The whole file. `None` only together with a problem.
 pub(super) fn config(walker: &mut Walker, root: &Place<'_>) -> Option<StaticConfig> {
-    let fields = walker.fields(root, &ROOT)?;
+    let fields = walker.fields(root, &keys::ROOT)?;
     let steering = steering(walker, fields.get("steering").as_ref());
     let entry_points = match fields.required(walker, "entryPoints") {
         Some(place) => entry_points(walker, &place),
@@ -199,7 +85,7 @@ fn conflict_key(address: SocketAddr) -> (Option<IpAddr>, u16) {
 }
 
 fn entry_point(walker: &mut Walker, name: &str, place: &Place<'_>) -> Option<EntryPoint> {
-    let fields = walker.fields(place, &ENTRY_POINT)?;
+    let fields = walker.fields(place, &keys::ENTRY_POINT)?;
     let address_place = fields.required(walker, "address")?;
     let address = address(walker, &address_place)?;
     Some(EntryPoint {
@@ -245,7 +131,7 @@ fn address(walker: &mut Walker, place: &Place<'_>) -> Option<SocketAddr> {
 }
 
 fn entry_point_steering(walker: &mut Walker, place: &Place<'_>) -> Option<EntryPointSteering> {
-    let fields = walker.fields(place, &ENTRY_POINT_STEERING)?;
+    let fields = walker.fields(place, &keys::ENTRY_POINT_STEERING)?;
     let modes = [
         ("auto", SteeringMode::Auto),
         ("native", SteeringMode::Native),
@@ -285,15 +171,15 @@ fn is_interface_name(name: &str) -> bool {
 }
 
 fn timeouts(walker: &mut Walker, place: Option<&Place<'_>>) -> Timeouts {
-    let transport = place.and_then(|place| walker.fields(place, &TRANSPORT));
+    let transport = place.and_then(|place| walker.fields(place, &keys::TRANSPORT));
     let child = |key| transport.as_ref().and_then(|fields| fields.get(key));
     let (responding, life_cycle) = (child("respondingTimeouts"), child("lifeCycle"));
     let responding = responding
         .as_ref()
-        .and_then(|place| walker.fields(place, &RESPONDING_TIMEOUTS));
+        .and_then(|place| walker.fields(place, &keys::RESPONDING_TIMEOUTS));
     let life_cycle = life_cycle
         .as_ref()
-        .and_then(|place| walker.fields(place, &LIFE_CYCLE));
+        .and_then(|place| walker.fields(place, &keys::LIFE_CYCLE));
     let mut value = |fields: &Option<Fields<'_>>, key: &'static str, default: u64| {
         let place = fields.as_ref().and_then(|fields| fields.get(key));
         place
@@ -313,10 +199,10 @@ fn providers(walker: &mut Walker, place: Option<&Place<'_>>) -> RuleSource {
         watch: true,
     };
     let file = place
-        .and_then(|place| walker.fields(place, &PROVIDERS))
+        .and_then(|place| walker.fields(place, &keys::PROVIDERS))
         .and_then(|fields| fields.get("file"));
     let Some(place) = file else { return source };
-    let Some(fields) = walker.fields(&place, &FILE) else {
+    let Some(fields) = walker.fields(&place, &keys::FILE) else {
         return source;
     };
     source.watch = fields
@@ -347,7 +233,7 @@ fn log(walker: &mut Walker, place: Option<&Place<'_>>) -> Log {
         format: LogFormat::Common,
         file: None,
     };
-    let Some(fields) = place.and_then(|place| walker.fields(place, &LOG)) else {
+    let Some(fields) = place.and_then(|place| walker.fields(place, &keys::LOG)) else {
         return log;
     };
     let levels = [
@@ -381,7 +267,7 @@ fn log(walker: &mut Walker, place: Option<&Place<'_>>) -> Log {
 
 fn steering(walker: &mut Walker, place: Option<&Place<'_>>) -> Option<SteeringSettings> {
     let fields = place
-        .map(|place| walker.fields(place, &STEERING))
+        .map(|place| walker.fields(place, &keys::STEERING))
         .unwrap_or_default();
     let child = |key| fields.as_ref().and_then(|fields| fields.get(key));
     let policies = [("keep", OnStop::Keep), ("detach", OnStop::Detach)];
@@ -397,7 +283,7 @@ fn steering(walker: &mut Walker, place: Option<&Place<'_>>) -> Option<SteeringSe
 }
 
 fn snat(walker: &mut Walker, place: &Place<'_>) -> Option<Snat> {
-    let fields = walker.fields(place, &SNAT)?;
+    let fields = walker.fields(place, &keys::SNAT)?;
     let addresses = fields
         .get("addresses")
         .map_or_else(Vec::new, |list| snat_addresses(walker, &list));

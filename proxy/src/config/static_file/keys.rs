@@ -1,0 +1,143 @@
+//! Every key of the static file: those that mean something, and those of Traefik that weir has not yet.
+
+use crate::config::walker::Keys;
+
+/// The root of the document.
+pub const ROOT: Keys = Keys {
+    known: &[
+        "entryPoints",
+        "providers",
+        "log",
+        "steering",
+        "runtimeDir",
+        "workers",
+    ],
+    later: &[
+        "accessLog",
+        "api",
+        "certificatesResolvers",
+        "core",
+        "experimental",
+        "global",
+        "hostResolver",
+        "metrics",
+        "ocsp",
+        "ping",
+        "serversTransport",
+        "spiffe",
+        "tcpServersTransport",
+        "tracing",
+    ],
+};
+
+/// `entryPoints.X`
+pub const ENTRY_POINT: Keys = Keys {
+    known: &["address", "asDefault", "steering", "transport"],
+    later: &[
+        "allowACMEByPass",
+        "forwardedHeaders",
+        "http",
+        "http2",
+        "http3",
+        "observability",
+        "proxyProtocol",
+        "reusePort",
+        "udp",
+    ],
+};
+
+/// `entryPoints.X.steering`
+pub const ENTRY_POINT_STEERING: Keys = Keys {
+    known: &["interfaces", "mode"],
+    later: &[],
+};
+
+/// `entryPoints.X.transport`
+pub const TRANSPORT: Keys = Keys {
+    known: &["respondingTimeouts", "lifeCycle"],
+    later: &["keepAliveMaxRequests", "keepAliveMaxTime"],
+};
+
+/// `entryPoints.X.transport.respondingTimeouts`
+pub const RESPONDING_TIMEOUTS: Keys = Keys {
+    known: &["idleTimeout"],
+    later: &["readTimeout", "writeTimeout"],
+};
+
+/// `entryPoints.X.transport.lifeCycle`
+pub const LIFE_CYCLE: Keys = Keys {
+    known: &["graceTimeOut"],
+    later: &["requestAcceptGraceTimeout"],
+};
+
+/// `providers`
+pub const PROVIDERS: Keys = Keys {
+    known: &["file"],
+    later: &[
+        "consul",
+        "consulCatalog",
+        "docker",
+        "ecs",
+        "etcd",
+        "http",
+        "knative",
+        "kubernetesCRD",
+        "kubernetesGateway",
+        "kubernetesIngress",
+        "nomad",
+        "plugin",
+        "precedence",
+        "providersThrottleDuration",
+        "redis",
+        "rest",
+        "swarm",
+        "zooKeeper",
+    ],
+};
+
+/// `providers.file`
+pub const FILE: Keys = Keys {
+    known: &["directory", "filename", "watch"],
+    later: &["debugLogGeneratedTemplate"],
+};
+
+/// `log`
+pub const LOG: Keys = Keys {
+    known: &["level", "format", "filePath"],
+    later: &[
+        "compress",
+        "maxAge",
+        "maxBackups",
+        "maxSize",
+        "noColor",
+        "otlp",
+    ],
+};
+
+/// `steering`
+pub const STEERING: Keys = Keys {
+    known: &["snat", "onStop", "pinPath", "protectedPorts"],
+    later: &[],
+};
+
+/// `steering.snat`
+pub const SNAT: Keys = Keys {
+    known: &["addresses", "ports"],
+    later: &[],
+};
+
+/// All of the above, for the test that holds the documentation to them.
+#[cfg(test)]
+pub const ALL: [&Keys; 11] = [
+    &ROOT,
+    &ENTRY_POINT,
+    &ENTRY_POINT_STEERING,
+    &TRANSPORT,
+    &RESPONDING_TIMEOUTS,
+    &LIFE_CYCLE,
+    &PROVIDERS,
+    &FILE,
+    &LOG,
+    &STEERING,
+    &SNAT,
+];
