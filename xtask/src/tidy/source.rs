@@ -68,7 +68,7 @@ fn whole(file: &Tracked) -> Vec<Problem> {
 
 /// A file of unit tests, which says what it is by its name and quotes whole messages.
 fn is_test(path: &str) -> bool {
-    path.ends_with("/tests.rs")
+    path.ends_with("/tests.rs") || path.contains("/tests/")
 }
 
 /// The line without its string contents and its comment.

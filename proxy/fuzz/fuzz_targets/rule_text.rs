@@ -1,0 +1,34 @@
+//! Rule text: no text panics, errors point into the text, and what parses can be asked about any request.
+#![no_main]
+
+use std::net::IpAddr;
+
+use libfuzzer_sys::fuzz_target;
+use weir::rule::{HttpRule, RequestView, RuleError, TcpRule};
+
+fuzz_target!(|text: &str| {
+    let (rule, rest) = text.split_once('\n').unwrap_or((text, ""));
+    let (host, path) = rest.split_once('\n').unwrap_or((rest, "/"));
+    let clients = [[10, 0, 0, 1].into(), [0x2001, 0xdb8, 0, 0, 0, 0, 0, 1].into()];
+    check(rule, HttpRule::parse(rule), |parsed, client| {
+        let request = RequestView::new(host, path, client);
+        parsed.holds(|matcher| matcher.matches(&request))
+    }, clients);
+    check(rule, TcpRule::parse(rule), |parsed, client| {
+        parsed.holds(|matcher| matcher.matches(client))
+    }, clients);
+});
+
+fn check<R>(
+    text: &str,
+    parsed: Result<R, RuleError>,
+    holds: impl Fn(&R, IpAddr) -> bool,
+    clients: [IpAddr; 2],
+) {
+    match parsed {
+        Ok(rule) => clients.into_iter().for_each(|client| {
+            holds(&rule, client);
+        }),
+        Err(error) => assert!(text.is_char_boundary(error.offset), "{error:?}"),
+    }
+}
