@@ -6,6 +6,7 @@ use super::{Problem, Tracked};
 /// Each module with all it may use, from the lowest up. `main` and `lib` are not in it: they only name the others.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("limits", &[]),
+    ("clock", &[]),
     // The IO column: no protocol.
     ("sys", &["limits"]),
     ("uring", &["limits", "sys"]),
@@ -48,6 +49,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 
 const EXCHANGE: &[&str] = &[
     "limits",
+    "clock",
     "sys",
     "uring",
     "net",
@@ -63,6 +65,7 @@ const EXCHANGE: &[&str] = &[
 ];
 const APP: &[&str] = &[
     "limits",
+    "clock",
     "sys",
     "uring",
     "net",

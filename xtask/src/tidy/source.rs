@@ -4,7 +4,7 @@ use super::{Problem, Tracked};
 
 /// Lines of a file, tests included.
 const MAX_LINES: usize = 600;
-/// Characters of a line; rustfmt keeps code below, this is for comments and, except in tests, strings.
+/// Characters of a comment line; rustfmt sees to the code, and a message is not torn apart for its length.
 const MAX_WIDTH: usize = 120;
 
 /// Marks of unfinished work.
@@ -16,11 +16,14 @@ const UNFINISHED: &[&str] = &[
     concat!("TO", "DO"),
 ];
 
-/// Where `unsafe` may stand: the ring, the door to libc, the packet reads, and the promises about map types.
+/// Where `unsafe` may stand: the ring, the door to libc, the XDP program's reads of packets and maps, and the promises
+/// about map types.
 const UNSAFE_PLACES: &[&str] = &[
     "proxy/src/uring",
     "proxy/src/sys",
     "ebpf/src/packet.rs",
+    "ebpf/src/maps.rs",
+    "ebpf/src/bench.rs",
     "ebpf/common/src/pod.rs",
 ];
 
@@ -31,7 +34,7 @@ pub(super) fn check(file: &Tracked) -> Vec<Problem> {
         .iter()
         .any(|place| file.path.starts_with(place));
     for (number, line) in file.lines() {
-        if line.chars().count() > MAX_WIDTH && !is_test(&file.path) {
+        if line.trim_start().starts_with("//") && line.chars().count() > MAX_WIDTH {
             problems.push(file.problem(number, format!("longer than {MAX_WIDTH} characters")));
         }
         if let Some(mark) = UNFINISHED.iter().find(|mark| line.contains(**mark)) {
@@ -66,7 +69,7 @@ fn whole(file: &Tracked) -> Vec<Problem> {
     problems
 }
 
-/// A file of unit tests, which says what it is by its name and quotes whole messages.
+/// A file of unit tests, which says what it is by its name.
 fn is_test(path: &str) -> bool {
     path.ends_with("/tests.rs") || path.contains("/tests/")
 }
