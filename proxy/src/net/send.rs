@@ -39,6 +39,8 @@ pub(super) struct Sending {
     gather: Cell<Option<Box<Gather>>>,
     /// The first failure; nothing can be sent after it.
     failed: Cell<Option<i32>>,
+    /// The send now going on has stalled: what is still to be gathered leaves the ring buffers too.
+    stalled: Cell<bool>,
     /// Where the bytes came from.
     source: Cell<Option<Rc<Socket>>>,
     waker: Cell<Option<Waker>>,
@@ -70,13 +72,16 @@ impl Socket {
     ) -> Poll<io::Result<()>> {
         let budget = ready!(coop::poll_proceed(cx));
         ready!(self.poll_idle(cx))?;
+        if self.sending.stalled.get() {
+            queue.copy_out_with(|bytes| self.driver.charge(bytes.to_vec()));
+        }
         let mut gather = self.sending.gather.take().unwrap_or_else(Gather::new);
         if gather.chunks.is_empty() {
             gather.fill(queue);
         }
         if gather.chunks.is_empty() {
             self.sending.gather.set(Some(gather));
-            self.sending.source.take();
+            self.sending.stalled.set(false);
             budget.made_progress();
             return Poll::Ready(Ok(()));
         }
@@ -146,6 +151,7 @@ impl Socket {
         let whole = gather.chunks.is_empty();
         let stalled = busy.end == Early::Stalled && !whole;
         if stalled {
+            self.sending.stalled.set(true);
             gather
                 .chunks
                 .copy_out_with(|bytes| self.driver.charge(bytes.to_vec()));

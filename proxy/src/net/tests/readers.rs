@@ -54,6 +54,15 @@ impl Drop for Origin {
     }
 }
 
+/// A stream whose peer reads nothing and whose pipe is full.
+async fn stuffed() -> (Stream, TcpStream) {
+    let (stream, peer) = pair_with_std().await;
+    let piece = vec![0; 1 << 20];
+    let push = || stream.with_socket(|socket| socket.send_with_flags(&piece, libc::MSG_DONTWAIT));
+    while push().is_ok() {}
+    (stream, peer)
+}
+
 /// Connects to `origin` and relays to a reader, which is returned and has not read anything.
 async fn download(origin: SocketAddr) -> TcpStream {
     let source = Stream::connect(origin, None).await.expect("connected");
@@ -123,6 +132,30 @@ fn others_are_served_beside_readers_that_never_read() {
         assert!(usage().copied_bytes <= COPIED_BYTES + ring, "{:?}", usage());
         drop(readers);
         eventually("nothing is left", || usage().copied_bytes == 0).await;
+    });
+}
+
+#[test]
+fn what_one_send_does_not_gather_is_copied_out_with_it() {
+    let config = Config {
+        buffers: 256,
+        buffer_size: 512,
+        ..Config::default()
+    };
+    worker_with(config, || async {
+        let (sink, _reader) = stuffed().await;
+        let (source, feeder) = pair_with_std().await;
+        let mut queue = ChunkQueue::new();
+        while queue.len() < 40 {
+            write_all(&feeder, &[7; 512]);
+            queue.push(source.recv().await.expect("received").expect("not the end"));
+        }
+        assert!(usage().free_buffers <= 216);
+        tokio::task::spawn_local(async move { sink.send(&mut queue, Some(&source)).await });
+        eventually("all are copied out", || {
+            usage().free_buffers == 256 && usage().copied_bytes > 0
+        })
+        .await;
     });
 }
 
