@@ -1,3 +1,4 @@
 //! The XDP plane in namespaces: the control half alone, then the whole proxy.
 
 mod plane;
+mod proxy;

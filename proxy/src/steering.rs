@@ -272,26 +272,24 @@ impl Active {
 
     /// Brings the maps up to what the rules and the network say now.
     async fn refresh(&mut self) {
-        let interfaces = match self.network.interfaces().await {
-            Ok(interfaces) => interfaces,
-            Err(error) => {
-                return tracing::error!(%error, "netlink: the XDP plane keeps what it knows of the network");
-            }
-        };
+        if let Err(error) = self.try_refresh().await {
+            tracing::error!(%error, "netlink: the XDP plane goes by what it knew of the network until the next interval");
+        }
+        self.stale = false;
+    }
+
+    async fn try_refresh(&mut self) -> Result<(), rtnetlink::Error> {
+        let interfaces = self.network.interfaces().await?;
         self.attach_again(&interfaces);
         let indices: Vec<u32> = self
             .attached
             .values()
             .map(|attached| attached.index)
             .collect();
-        let servers = self.servers();
-        if self.sweep_due {
-            self.ways.keep_warm(&self.network).await;
-        }
         let reaches = self
             .ways
-            .find(&self.network, &interfaces, &indices, &servers)
-            .await;
+            .find(&self.network, &interfaces, &indices, &self.servers())
+            .await?;
         let steered = self.steered.clone();
         let entry_points = self.entry_points.clone();
         let wanted = wanted(&entry_points, &steered, &interfaces);
@@ -307,14 +305,17 @@ impl Active {
         {
             tracing::error!(%error, "the entries of unused servers stay in the XDP maps");
         }
-        self.stale = false;
+        Ok(())
     }
 
     /// Gives the neighbours of new servers a moment to answer, so that the first client finds the way known.
     async fn find_new_servers(&mut self) {
         let servers = self.servers();
         let known = async {
-            while !self.ways.all_known(&self.network, &servers).await {
+            while !world::all_known(&self.network, &servers)
+                .await
+                .unwrap_or(true)
+            {
                 self.network.changed().await;
             }
         };

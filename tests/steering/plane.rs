@@ -54,7 +54,7 @@ fn the_program_picks_the_server_user_space_picks() {
     let table = table(rules);
     edge.run(async |edge| {
         let mut plane = edge.start().await;
-        plane.steer(vec![table.clone()]).await;
+        edge.steer(&mut plane, vec![table.clone()]).await;
         let program = edge.program();
         let mut picked: BTreeMap<SocketAddr, u32> = BTreeMap::new();
         for n in 0..400u16 {
@@ -102,8 +102,7 @@ fn status_names_rules_pools_and_servers() {
     ]);
     edge.run(async |edge| {
         let mut plane = edge.start().await;
-        plane
-            .steer(vec![table(vec![rule("office", office, &pool)])])
+        edge.steer(&mut plane, vec![table(vec![rule("office", office, &pool)])])
             .await;
         let status = edge.status();
         assert!(status.enabled);
@@ -151,20 +150,20 @@ fn changed_rules_leave_nothing_behind() {
     edge.run(async |edge| {
         let mut plane = edge.start().await;
         let client = at("192.0.2.1:4000");
-        plane
-            .steer(vec![table(vec![rule("r", prefix("192.0.2.0/24"), &first)])])
-            .await;
+        edge.steer(
+            &mut plane,
+            vec![table(vec![rule("r", prefix("192.0.2.0/24"), &first)])],
+        )
+        .await;
         assert_eq!(
             edge.program().server_of(client, at("10.0.0.100:443")),
             Some(at(SERVERS[0]))
         );
-        plane
-            .steer(vec![table(vec![rule(
-                "r",
-                prefix("192.0.2.0/25"),
-                &second,
-            )])])
-            .await;
+        edge.steer(
+            &mut plane,
+            vec![table(vec![rule("r", prefix("192.0.2.0/25"), &second)])],
+        )
+        .await;
         assert_eq!(prefixes(edge), ["192.0.2.0/25"]);
         let status = edge.status();
         assert_eq!(
@@ -186,7 +185,7 @@ fn changed_rules_leave_nothing_behind() {
                 .server_of(at("192.0.2.1:4001"), at("10.0.0.100:443")),
             Some(at(SERVERS[1]))
         );
-        plane.steer(vec![table(vec![])]).await;
+        edge.steer(&mut plane, vec![table(vec![])]).await;
         assert_eq!((prefixes(edge), listens(edge)), (vec![], vec![]));
     });
 }
@@ -198,9 +197,11 @@ fn the_next_process_takes_over_and_flows_stay() {
     let (pool, other) = (pool("p", &[(SERVERS[0], 1)]), pool("q", &[(SERVERS[1], 1)]));
     edge.run(async |edge| {
         let mut plane = edge.start().await;
-        plane
-            .steer(vec![table(vec![rule("r", prefix("192.0.2.0/24"), &pool)])])
-            .await;
+        edge.steer(
+            &mut plane,
+            vec![table(vec![rule("r", prefix("192.0.2.0/24"), &pool)])],
+        )
+        .await;
         let client = at("192.0.2.1:4000");
         assert_eq!(
             edge.program().server_of(client, at("10.0.0.100:443")),
@@ -216,9 +217,11 @@ fn the_next_process_takes_over_and_flows_stay() {
             ["192.0.2.0/24"],
             "the last rules hold until the new ones come"
         );
-        plane
-            .steer(vec![table(vec![rule("r", prefix("192.0.2.0/24"), &other)])])
-            .await;
+        edge.steer(
+            &mut plane,
+            vec![table(vec![rule("r", prefix("192.0.2.0/24"), &other)])],
+        )
+        .await;
         let status = edge.status();
         assert_eq!(prefixes(edge), ["192.0.2.0/24"]);
         assert!(!status.enabled, "off stays off");
@@ -242,9 +245,11 @@ fn detach_by_hand_works_beside_the_running_process() {
     let pool = pool("p", &[(SERVERS[0], 1)]);
     edge.run(async |edge| {
         let mut plane = edge.start().await;
-        plane
-            .steer(vec![table(vec![rule("r", prefix("192.0.2.0/24"), &pool)])])
-            .await;
+        edge.steer(
+            &mut plane,
+            vec![table(vec![rule("r", prefix("192.0.2.0/24"), &pool)])],
+        )
+        .await;
         assert_eq!(
             edge.program()
                 .server_of(at("192.0.2.1:4000"), at("10.0.0.100:443")),
@@ -282,9 +287,11 @@ fn a_wildcard_follows_the_addresses_of_its_interfaces() {
     let pool = pool("p", &[(SERVERS[0], 1)]);
     edge.run(async |edge| {
         let mut plane = edge.start().await;
-        plane
-            .steer(vec![table(vec![rule("r", SourceExpr::Any, &pool)])])
-            .await;
+        edge.steer(
+            &mut plane,
+            vec![table(vec![rule("r", SourceExpr::Any, &pool)])],
+        )
+        .await;
         let before = listens(edge);
         edge.ip(&["address", "add", "10.0.0.101/24", "dev", edge.device()]);
         edge.follow(&mut plane, "the new address", || {

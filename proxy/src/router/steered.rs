@@ -105,8 +105,8 @@ impl SteeredTable {
         self.rules.get(winner? as usize)
     }
 
-    /// What the XDP program's tries hold: each prefix with its winner, `None` for "not steered" inside a steered prefix.
-    /// Widest prefixes first; no prefix twice.
+    /// What the XDP program's tries hold: each prefix with its winner; `None` is a hole in a steered prefix. Widest
+    /// prefixes first; no prefix twice.
     pub fn entries(&self) -> impl Iterator<Item = (IpNet, Option<&SteeredRule>)> {
         self.winners.iter().map(|(prefix, winner)| {
             (

@@ -93,7 +93,7 @@ pub fn privileged() -> bool {
     held & NET_ADMIN != 0 && (held & SYS_ADMIN != 0 || held & PERFMON_AND_BPF == PERFMON_AND_BPF)
 }
 
-/// Source ports against the host's other users of ports. Entry points count too: one on a loopback address too, for it may move.
+/// Source ports against the host's other users of ports, and against every entry point.
 pub fn source_ports(config: &StaticConfig, at: &Origin) -> Result<(), Vec<Problem>> {
     let ports = SourcePorts::configured(&config.steering);
     if let Some(snat) = &config.steering.snat

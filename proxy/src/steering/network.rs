@@ -34,8 +34,17 @@ pub struct Interface {
 /// Interfaces by name.
 pub type Interfaces = HashMap<String, Interface>;
 
-/// Hardware addresses by interface and neighbour, where the kernel holds them for usable.
-pub type Neighbours = HashMap<(u32, IpAddr), Mac>;
+/// A neighbour whose hardware address the kernel holds for usable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Neighbour {
+    /// Its hardware address.
+    pub mac: Mac,
+    /// Confirmed of late, or entered by hand: there is nothing to ask.
+    pub sure: bool,
+}
+
+/// Neighbours by interface and address.
+pub type Neighbours = HashMap<(u32, IpAddr), Neighbour>;
 
 /// The way to an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -171,7 +180,8 @@ impl Network {
     }
 
     /// Makes the kernel ask for the neighbour's hardware address, as a packet to it would (NTF_USE): resolves an
-    /// unknown one, and confirms a stale one. The answer comes as a change.
+    /// unknown one, and confirms a stale one. The answer comes as a change. Not for one entered by hand: NTF_USE takes
+    /// the kernel's word from it that it is permanent.
     pub async fn resolve(&self, route: Route) {
         let request = self
             .handle
@@ -245,7 +255,7 @@ fn usable_address(message: &AddressMessage) -> Option<(u32, IpAddr)> {
     Some((message.header.index, local.or(address)?))
 }
 
-fn usable_neighbour(message: &NeighbourMessage) -> Option<((u32, IpAddr), Mac)> {
+fn usable_neighbour(message: &NeighbourMessage) -> Option<((u32, IpAddr), Neighbour)> {
     use NeighbourState::{Delay, Permanent, Probe, Reachable, Stale};
     let usable = matches!(
         message.header.state,
@@ -279,5 +289,6 @@ fn usable_neighbour(message: &NeighbourMessage) -> Option<((u32, IpAddr), Mac)> 
             }
             _ => None,
         })?;
-    Some(((message.header.ifindex, address), mac))
+    let sure = matches!(message.header.state, Reachable | Permanent);
+    Some(((message.header.ifindex, address), Neighbour { mac, sure }))
 }

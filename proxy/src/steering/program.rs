@@ -218,7 +218,7 @@ impl Program {
             match self.attach_afresh(interface, mode) {
                 Ok(()) => return Ok(mode),
                 Err(error) => {
-                    tracing::warn!(interface, %mode, reason = %error, "the kernel does not attach the XDP program in this mode");
+                    tracing::warn!(interface, %mode, reason = %error, "the kernel does not attach the XDP program so");
                     last = error;
                 }
             }

@@ -12,7 +12,7 @@ use std::{fmt, fs};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use weir_common::map::{FLAG_STEER_NEW, NO_POOL, POOLS_MAX};
+use weir_common::map::{FLAG_STEER_NEW, NO_POOL, POOLS_MAX, Server, UNREACHABLE};
 use weir_common::ring::RING_SIZE;
 
 use super::maps::{MapFailure, Maps, PoolId, TableId};
@@ -83,9 +83,12 @@ pub struct PoolStatus {
 
 /// One server of a pool. A server in several pools shows the same traffic in each.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ServerStatus {
     /// Its address.
     pub address: SocketAddr,
+    /// How its packets leave.
+    pub next_hop: NextHop,
     /// Its part of the ring, from 0 to 1.
     pub share: f64,
     /// Packets in both directions.
@@ -96,6 +99,38 @@ pub struct ServerStatus {
     pub opened: u64,
     /// Connections now.
     pub connections: u64,
+}
+
+/// How packets to a server leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum NextHop {
+    /// Straight from the program, which has the hardware address.
+    Known,
+    /// By the kernel's FIB, as long as its neighbour has not answered.
+    Unresolved,
+    /// Not by a steered interface: user space connects.
+    UserSpace,
+}
+
+impl NextHop {
+    fn of(server: &Server) -> Self {
+        match server.hop.ifindex {
+            _ if server.family & UNREACHABLE != 0 => Self::UserSpace,
+            0 => Self::Unresolved,
+            _ => Self::Known,
+        }
+    }
+}
+
+impl fmt::Display for NextHop {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.pad(match self {
+            Self::Known => "known",
+            Self::Unresolved => "unresolved",
+            Self::UserSpace => "user space",
+        })
+    }
 }
 
 /// What the numbers in the maps are called: written by the process that fills them.
@@ -332,18 +367,14 @@ fn pool(
 }
 
 struct ServerTable {
-    addresses: BTreeMap<u16, SocketAddr>,
+    entries: BTreeMap<u16, Server>,
     connections: BTreeMap<u16, u64>,
 }
 
 impl ServerTable {
     fn read(maps: &Maps) -> Result<Self, MapFailure> {
-        let entries = maps.servers()?;
-        let addresses = entries
-            .iter()
-            .map(|(index, server)| (*index, server_address(server)));
         Ok(Self {
-            addresses: addresses.collect(),
+            entries: maps.servers()?.into_iter().collect(),
             connections: maps.connections()?,
         })
     }
@@ -354,10 +385,11 @@ impl ServerTable {
         index: u16,
         share: f64,
     ) -> Option<Result<ServerStatus, MapFailure>> {
-        let address = *self.addresses.get(&index)?;
+        let server = self.entries.get(&index)?;
         let connections = self.connections.get(&index).copied().unwrap_or_default();
         Some(maps.server_traffic(index).map(|traffic| ServerStatus {
-            address,
+            address: server_address(server),
+            next_hop: NextHop::of(server),
             share,
             packets: traffic.packets,
             bytes: traffic.bytes,
@@ -372,9 +404,9 @@ impl ServerTable {
         pooled: &BTreeSet<SocketAddr>,
     ) -> Result<Vec<ServerStatus>, MapFailure> {
         let outside = self
-            .addresses
+            .entries
             .iter()
-            .filter(|(_, address)| !pooled.contains(address));
+            .filter(|(_, server)| !pooled.contains(&server_address(server)));
         outside
             .filter_map(|(index, _)| self.status(maps, *index, 0.0))
             .collect()

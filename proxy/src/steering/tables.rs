@@ -186,11 +186,10 @@ impl Tables {
         addr: SocketAddr,
         reaches: &Reaches,
     ) -> Result<(), MapFailure> {
-        let server = server_entry(
-            addr,
-            reaches.get(&addr.ip()).copied().unwrap_or(Reach::UserSpace),
-        );
+        let reach = reaches.get(&addr.ip()).copied().unwrap_or(Reach::UserSpace);
+        let server = server_entry(addr, reach);
         if self.written.get(&index) != Some(&server) {
+            tracing::debug!(server = %addr, ?reach, "the way to this server");
             self.maps.set_server(index, server)?;
             self.written.insert(index, server);
         }

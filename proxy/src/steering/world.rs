@@ -11,68 +11,62 @@ use weir_common::map::Hop;
 use super::network::{Interface, Interfaces, Neighbours, Network, Route};
 use super::tables::{Reach, Reaches};
 
-/// What is known of the ways, over refreshes.
+/// The servers left to user space, over refreshes: each is logged once.
 #[derive(Default)]
 pub struct Ways {
-    routes: HashMap<IpAddr, Option<Route>>,
-    /// Servers that are left to user space: logged once.
     unreachable: HashSet<IpAddr>,
 }
 
 impl Ways {
-    /// The way to each server now. Neighbours nothing is known of are asked; the answer comes as a change.
+    /// The way to each server now, by the interfaces with these indices alone. Neighbours that are not known for sure
+    /// are asked; the answer comes as a change.
     pub async fn find(
         &mut self,
         network: &Network,
         interfaces: &Interfaces,
         attached: &[u32],
         servers: &[SocketAddr],
-    ) -> Reaches {
-        self.routes = routes(network, servers).await;
-        let neighbours = network.neighbours().await.unwrap_or_default();
-        ask(network, self.routes.values().flatten(), &neighbours).await;
+    ) -> Result<Reaches, rtnetlink::Error> {
+        let routes = routes(network, servers).await;
+        let neighbours = network.neighbours().await?;
+        ask(network, &routes, &neighbours).await;
         let by_index: HashMap<u32, (&String, &Interface)> = interfaces
             .iter()
             .map(|(name, interface)| (interface.index, (name, interface)))
             .collect();
         let mut reaches = Reaches::new();
         let mut unreachable = HashSet::new();
-        for (server, route) in &self.routes {
+        for (server, route) in routes {
             let by = route.and_then(|route| by_index.get(&route.interface).copied());
             let reach = match (route, by) {
                 (Some(route), Some((_, interface))) if attached.contains(&route.interface) => {
-                    hop(*route, interface, &neighbours)
+                    hop(route, interface, &neighbours)
                 }
                 _ => Reach::UserSpace,
             };
             if reach == Reach::UserSpace
-                && unreachable.insert(*server)
-                && !self.unreachable.contains(server)
+                && unreachable.insert(server)
+                && !self.unreachable.contains(&server)
             {
-                warn_unreachable(*server, by.map(|(name, _)| name));
+                warn_unreachable(server, by.map(|(name, _)| name));
             }
-            reaches.insert(*server, reach);
+            reaches.insert(server, reach);
         }
         self.unreachable = unreachable;
-        reaches
+        Ok(reaches)
     }
+}
 
-    /// Asks for the neighbours of these servers; whether all are known.
-    pub async fn all_known(&mut self, network: &Network, servers: &[SocketAddr]) -> bool {
-        let routes = routes(network, servers).await;
-        let neighbours = network.neighbours().await.unwrap_or_default();
-        ask(network, routes.values().flatten(), &neighbours).await == 0
-    }
-
-    /// Confirms every neighbour in use.
-    pub async fn keep_warm(&self, network: &Network) {
-        ask(
-            network,
-            self.routes.values().flatten(),
-            &Neighbours::default(),
-        )
-        .await;
-    }
+/// Whether the neighbours of all these servers are known; asks for those that are not.
+pub async fn all_known(
+    network: &Network,
+    servers: &[SocketAddr],
+) -> Result<bool, rtnetlink::Error> {
+    let routes = routes(network, servers).await;
+    let neighbours = network.neighbours().await?;
+    ask(network, &routes, &neighbours).await;
+    let known = |route: &Route| neighbours.contains_key(&(route.interface, route.neighbour));
+    Ok(routes.values().flatten().all(known))
 }
 
 async fn routes(network: &Network, servers: &[SocketAddr]) -> HashMap<IpAddr, Option<Route>> {
@@ -84,16 +78,22 @@ async fn routes(network: &Network, servers: &[SocketAddr]) -> HashMap<IpAddr, Op
     routes
 }
 
-/// Asks for those that `known` lacks; how many.
-async fn ask(network: &Network, routes: impl Iterator<Item = &Route>, known: &Neighbours) -> usize {
-    let unknown: HashSet<Route> = routes
+/// Asks for the neighbours that are unknown, and for those that have not answered of late: none in use gets forgotten.
+async fn ask(network: &Network, routes: &HashMap<IpAddr, Option<Route>>, known: &Neighbours) {
+    let sure = |route: &Route| {
+        known
+            .get(&(route.interface, route.neighbour))
+            .is_some_and(|neighbour| neighbour.sure)
+    };
+    let asked: HashSet<Route> = routes
+        .values()
+        .flatten()
         .copied()
-        .filter(|route| !known.contains_key(&(route.interface, route.neighbour)))
+        .filter(|route| !sure(route))
         .collect();
-    for route in &unknown {
-        network.resolve(*route).await;
+    for route in asked {
+        network.resolve(route).await;
     }
-    unknown.len()
 }
 
 fn hop(route: Route, interface: &Interface, neighbours: &Neighbours) -> Reach {
@@ -101,7 +101,7 @@ fn hop(route: Route, interface: &Interface, neighbours: &Neighbours) -> Reach {
         return Reach::UserSpace;
     };
     let destination = neighbours.get(&(route.interface, route.neighbour));
-    let known = destination.map(|destination| Hop::new(route.interface, *destination, source));
+    let known = destination.map(|destination| Hop::new(route.interface, destination.mac, source));
     Reach::Hop(known.unwrap_or_default())
 }
 

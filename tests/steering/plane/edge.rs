@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use weir::config::StaticConfig;
 use weir::router::steered::{SourceExpr, SteeredRule, SteeredTable};
 use weir::service::pool::{Pool, PoolTree};
-use weir::steering::status::Status;
+use weir::steering::status::{NextHop, Status};
 use weir::steering::{self, Plane};
 use weir_common::map;
 use weir_common::map::SCHEMA;
@@ -152,6 +152,21 @@ impl Edge {
         }
     }
 
+    /// Gives the plane these tables and waits until the program knows the way to every server: IPv6 neighbours answer
+    /// late on an interface that has just come up.
+    pub async fn steer(&self, plane: &mut Plane, tables: Vec<Arc<SteeredTable>>) {
+        plane.steer(tables).await;
+        let all_known = || {
+            let pools = self.status().pools;
+            pools
+                .iter()
+                .flat_map(|pool| &pool.servers)
+                .all(|server| server.next_hop == NextHop::Known)
+        };
+        self.follow(plane, "the way to every server", all_known)
+            .await;
+    }
+
     pub fn status(&self) -> Status {
         steering::status(&self.pins, self.directory.path()).expect("status")
     }
@@ -216,9 +231,11 @@ impl Program {
             .try_into()
             .unwrap();
         let (frame, mut out) = (segment.frame(), vec![0; 4096]);
-        let mut options = TestRunOptions::default();
-        options.data_in = Some(&frame);
-        options.data_out = Some(&mut out);
+        let options = TestRunOptions {
+            data_in: Some(&frame),
+            data_out: Some(&mut out),
+            ..TestRunOptions::default()
+        };
         let result = program.test_run(options).expect("BPF_PROG_TEST_RUN");
         let sent = [XDP_TX, XDP_REDIRECT].contains(&result.return_value);
         sent.then(|| Segment::read(&out[..result.data_size_out as usize], 0).destination)

@@ -70,8 +70,9 @@ impl Display for Status {
     }
 }
 
-const SERVER: [&str; 6] = [
+const SERVER: [&str; 7] = [
     "server",
+    "next hop",
     "share",
     "connections",
     "opened",
@@ -79,9 +80,10 @@ const SERVER: [&str; 6] = [
     "bytes",
 ];
 
-fn server(server: &ServerStatus) -> [String; 6] {
+fn server(server: &ServerStatus) -> [String; 7] {
     [
         server.address.to_string(),
+        server.next_hop.to_string(),
         format!("{:.1} %", server.share * 100.0),
         server.connections.to_string(),
         server.opened.to_string(),
@@ -127,13 +129,14 @@ fn section<const N: usize>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::{InterfaceStatus, PoolStatus, RuleStatus};
+    use super::super::{InterfaceStatus, NextHop, PoolStatus, RuleStatus};
     use super::*;
 
     #[test]
     fn sections_are_aligned_and_empty_ones_left_out() {
         let server = ServerStatus {
             address: "10.0.0.11:443".parse().unwrap(),
+            next_hop: NextHop::Known,
             share: 0.75,
             packets: 12,
             bytes: 3456,
@@ -172,8 +175,8 @@ Rules (the longest prefix decides)
   web          192.0.2.7/32  -            -
 
 Pool p@file
-  server         share   connections  opened  packets  bytes
-  10.0.0.11:443  75.0 %  1            2       12       3456
+  server         next hop  share   connections  opened  packets  bytes
+  10.0.0.11:443  known     75.0 %  1            2       12       3456
 
 Packets
   outcome  count
