@@ -2,7 +2,7 @@
 
 use weir_common::Counter;
 use weir_common::address::{destination_port, ports, source_port};
-use weir_common::flow::{Connection, FORWARD, Flow, FlowKey, RETURN};
+use weir_common::flow::{Clock, Connection, FORWARD, Flow, FlowKey, RETURN};
 use weir_common::map::{Config, Hop, NO_POOL};
 use weir_common::snat::{self, PROBES, Port, Ports};
 use weir_common::{hash, ring, verdict};
@@ -37,13 +37,14 @@ fn try_open<I: Family>(
         destination: I::snat(snat::address_index(hash, count)).ok_or(Counter::PassNoSnat)?,
         ports: ports(server.port, 0),
     };
+    let clock = maps::clock(config);
     let connection = Connection {
         server: index,
         client: *client,
-        now: maps::now(),
+        now: clock.now,
     };
     let candidates = Ports::new(config, hash, source_port(key.ports));
-    claim_port::<I>(&candidates, &mut entry, key, &connection)?;
+    claim_port::<I>(&candidates, &mut entry, key, (&connection, &clock))?;
     if maps::put_flow::<I>(
         key,
         &Flow::new(key, &entry.reversed(), FORWARD, &connection),
@@ -77,9 +78,9 @@ fn claim_port<I: Family>(
     candidates: &Ports,
     entry: &mut FlowKey<I::Address>,
     asking: &FlowKey<I::Address>,
-    connection: &Connection,
+    (connection, clock): (&Connection, &Clock),
 ) -> Result<(), Counter> {
-    let port = find_port::<I>(candidates, entry, asking, connection.now);
+    let port = find_port::<I>(candidates, entry, asking, clock);
     if port != Port::Free {
         take::<I>(entry, port)?;
     }
@@ -96,19 +97,14 @@ fn find_port<I: Family>(
     candidates: &Ports,
     entry: &mut FlowKey<I::Address>,
     asking: &FlowKey<I::Address>,
-    now: u32,
+    clock: &Clock,
 ) -> Port {
     for n in 0..PROBES {
         entry.ports = ports(source_port(entry.ports), candidates.nth(n));
         let Some(found) = maps::flow::<I>(entry) else {
             return Port::Free;
         };
-        let port = snat::occupied(
-            &found.peer(),
-            asking,
-            found.state,
-            now.wrapping_sub(found.last),
-        );
+        let port = snat::occupied(&found.peer(), asking, (found.state, found.last), clock);
         if port != Port::Taken {
             return port;
         }

@@ -6,7 +6,7 @@
 
 use aya_ebpf::EbpfContext;
 use aya_ebpf::bindings::bpf_fib_lookup as FibLookup;
-use aya_ebpf::helpers::{bpf_fib_lookup, bpf_ktime_get_coarse_ns, bpf_redirect};
+use aya_ebpf::helpers::{bpf_fib_lookup, bpf_jiffies64, bpf_redirect};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::lpm_trie::Key;
 use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray};
@@ -14,7 +14,7 @@ use aya_ebpf::programs::XdpContext;
 use weir_common::Counter;
 use weir_common::address::{V4, V6};
 use weir_common::counter::COUNTERS_MAX;
-use weir_common::flow::{Flow, FlowKey, tick};
+use weir_common::flow::{Clock, Flow, FlowKey};
 use weir_common::header::{Ip, Ipv4, Ipv6};
 use weir_common::map::{
     Config, FLOWS_DEFAULT, LISTENERS_MAX, ListenerKey, POOLS_MAX, Pool, RULE_TABLE_BITS, RULES_MAX,
@@ -155,7 +155,7 @@ impl Family for Ipv6 {
 #[inline(always)]
 pub fn config() -> Result<&'static Config, Counter> {
     match CONFIG.get(0) {
-        Some(config) if config.schema == SCHEMA => Ok(config),
+        Some(config) if config.schema == SCHEMA && config.hz != 0 => Ok(config),
         _ => Err(Counter::PassNotConfigured),
     }
 }
@@ -237,11 +237,11 @@ pub fn count_flow(server: u16) {
     }
 }
 
-/// The time in ticks.
+/// The time.
 #[inline(always)]
-pub fn now() -> u32 {
+pub fn clock(config: &Config) -> Clock {
     // SAFETY: no arguments, no preconditions.
-    tick(unsafe { bpf_ktime_get_coarse_ns() })
+    Clock::new(unsafe { bpf_jiffies64() }, config.hz)
 }
 
 /// Asks the kernel for the route of a TCP packet of `length` bytes (0: no check of the MTU) and its next neighbour.

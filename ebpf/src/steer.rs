@@ -42,7 +42,7 @@ fn settle(outcome: Result<u32, Counter>) -> u32 {
 fn steer<I: Family>(ctx: &XdpContext, mut frame: Frame<I>) -> Result<u32, Counter> {
     let config = maps::config()?;
     let key = frame.key();
-    let (flow, new) = match known::<I>(&key, frame.tcp.flags) {
+    let (flow, new) = match known::<I>(config, &key, frame.tcp.flags) {
         Some(flow) => (flow, false),
         None => (open(config, &frame, &key)?, true),
     };
@@ -56,13 +56,14 @@ fn steer<I: Family>(ctx: &XdpContext, mut frame: Frame<I>) -> Result<u32, Counte
 /// The flow a packet belongs to, with its state after this packet.
 #[inline(always)]
 fn known<I: Family>(
+    config: &Config,
     key: &FlowKey<I::Address>,
     tcp_flags: u8,
 ) -> Option<&'static mut Flow<I::Address>> {
     let flow = maps::flow::<I>(key)?;
-    let now = maps::now();
-    match verdict::segment(flow, tcp_flags, now) {
-        Segment::Belongs { state } => flows::note::<I>(key, flow, state, now),
+    let clock = maps::clock(config);
+    match verdict::segment(flow, tcp_flags, &clock) {
+        Segment::Belongs { state } => flows::note::<I>(key, flow, state, clock.now),
         Segment::Retransmitted if flows::has_peer::<I>(key, flow) => {}
         Segment::Retransmitted | Segment::Reopens => {
             // Gone before anything can pass this SYN up: what follows it belongs to user space then.

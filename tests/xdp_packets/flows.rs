@@ -5,7 +5,7 @@ use weir_common::flow::{STATE_CLIENT_FIN, STATE_ESTABLISHED, STATE_RESET, STATE_
 use weir_common::verdict::SILENT;
 
 use super::packet::{ACK, FIN, RST, SYN, Segment};
-use super::plane::Plane;
+use super::plane::{Plane, ticks};
 use super::{EDGE, POOL, SERVER_A, SERVER_B, at, forwarded, passed, steering};
 
 const CLIENT: &str = "192.0.2.5:40000";
@@ -105,7 +105,7 @@ fn a_syn_after_long_silence_chooses_anew() {
     forwarded(&plane, &client(ACK));
     plane.pool(POOL, &[(2, at(SERVER_B))]);
     plane.change_flow(at(CLIENT), at(EDGE), |flow| {
-        flow.last = flow.last.wrapping_sub(SILENT + 1)
+        flow.last = flow.last.wrapping_sub(ticks(SILENT) + 1)
     });
     assert_eq!(forwarded(&plane, &client(SYN)).destination, at(SERVER_B));
 }

@@ -205,13 +205,15 @@ fn without_source_addresses_a_family_is_passed() {
 #[test]
 fn nothing_is_steered_before_it_is_configured() {
     let Some(mut plane) = steering() else { return };
-    for config in [
-        Config::default(),
-        Config {
-            schema: SCHEMA + 1,
-            ..sensible()
-        },
-    ] {
+    let other = Config {
+        schema: SCHEMA + 1,
+        ..sensible()
+    };
+    let no_clock = Config {
+        hz: 0,
+        ..sensible()
+    };
+    for config in [Config::default(), other, no_clock] {
         plane.configure(config);
         passed(&plane, &syn().frame(), Counter::PassNotConfigured);
         passed(&plane, &syn_v6().frame(), Counter::PassNotConfigured);

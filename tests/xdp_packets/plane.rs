@@ -8,7 +8,7 @@ use aya::maps::{Array, HashMap, LpmTrie, MapData, PerCpuArray};
 use aya::programs::Xdp;
 use aya::{Ebpf, EbpfLoader, Pod, TestRun, TestRunOptions};
 use weir_common::address::{FAMILY_V4, FAMILY_V6, Mac, V4, V6, v4, v6};
-use weir_common::flow::{Flow, FlowKey};
+use weir_common::flow::{Clock, Flow, FlowKey};
 use weir_common::map::{self, Config, Hop, ListenerKey, Pool, RuleKey, Server, ServerStats};
 use weir_common::ring::{self, Candidate, RING_SIZE};
 use weir_common::{Counter, address};
@@ -25,6 +25,9 @@ pub const XDP_REDIRECT: u32 = 4;
 pub const IFINDEX: u32 = 1;
 pub const SERVER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 9];
 pub const EDGE_SERVER_SIDE_MAC: [u8; 6] = [2, 0, 0, 0, 0, 8];
+
+/// Timer interrupts per second: not this kernel's, but enough to compute with.
+pub const HZ: u32 = 250;
 
 /// Flow entries per family: enough for the largest test, quick to allocate.
 const FLOWS: u32 = 65536;
@@ -305,8 +308,13 @@ pub fn sensible() -> Config {
         snat_v6: 2,
         port_base: 16384,
         port_mask: 0x3fff,
-        _pad: 0,
+        hz: HZ,
     }
+}
+
+/// Seconds in the ticks of [`sensible`].
+pub fn ticks(seconds: u32) -> u32 {
+    Clock::new(0, HZ).ticks(seconds)
 }
 
 fn key(source: SocketAddr, destination: SocketAddr) -> FlowKey<V4> {

@@ -56,7 +56,7 @@ pub struct Flow<A> {
     pub direction: u8,
     /// `STATE_*`, the same in both directions.
     pub state: u8,
-    /// [`tick`] of the last packet of this direction, or of the last change of state.
+    /// Tick of the last packet of this direction, or of the last change of state; see [`Clock`].
     pub last: u32,
     /// The client's next hop, as its SYN showed it; only the return direction uses it.
     pub client: Hop,
@@ -105,7 +105,7 @@ pub struct Connection {
     pub server: u16,
     /// The client's next hop.
     pub client: Hop,
-    /// The time, a [`tick`].
+    /// The tick it opens in.
     pub now: u32,
 }
 
@@ -123,18 +123,38 @@ pub const STATE_SERVER_FIN: u8 = 4;
 /// Either side has sent a RST.
 pub const STATE_RESET: u8 = 8;
 
-/// Nanoseconds of one tick: 2^26, about 67 ms. A flow is written at most once per tick to keep its time.
-pub const TICK_SHIFT: u32 = 26;
-
-/// `nanoseconds` of CLOCK_MONOTONIC in ticks; wraps after nine years, so compare by `wrapping_sub`.
-#[inline(always)]
-pub const fn tick(nanoseconds: u64) -> u32 {
-    (nanoseconds >> TICK_SHIFT) as u32
+/// The time, in ticks of 64 timer interrupts (64 ms at 1000 Hz): a flow is written at most once per tick to keep its
+/// time. Timer interrupts, because the program reads their number at no cost, any clock at half the cost of a packet.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    /// Ticks since some time before.
+    pub now: u32,
+    hz: u32,
 }
 
-/// Seconds in ticks, rounded up.
-pub const fn ticks(seconds: u32) -> u32 {
-    ((seconds as u64 * 1_000_000_000) >> TICK_SHIFT) as u32 + 1
+impl Clock {
+    const INTERRUPTS_SHIFT: u32 = 6;
+
+    /// From the kernel's number of timer interrupts, and how many there are in a second.
+    #[inline(always)]
+    pub const fn new(interrupts: u64, hz: u32) -> Self {
+        Self {
+            now: (interrupts >> Self::INTERRUPTS_SHIFT) as u32,
+            hz,
+        }
+    }
+
+    /// Whether more than `seconds` have passed since the tick `then`. Wrong only after years of silence.
+    #[inline(always)]
+    pub const fn passed(&self, then: u32, seconds: u32) -> bool {
+        self.now.wrapping_sub(then) > self.ticks(seconds)
+    }
+
+    /// The most ticks that may lie between two moments `seconds` apart.
+    #[inline(always)]
+    pub const fn ticks(&self, seconds: u32) -> u32 {
+        (seconds.wrapping_mul(self.hz) >> Self::INTERRUPTS_SHIFT) + 1
+    }
 }
 
 /// Whether `state` says that the connection is over: reset, or a FIN from both sides.
@@ -150,3 +170,24 @@ const _: () = {
     assert!(size_of::<Flow<V4>>() == 40);
     assert!(size_of::<Flow<V6>>() == 64);
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_passes_alike_at_every_frequency() {
+        for hz in [100, 250, 300, 1000] {
+            for start in [0, 1, 63, u64::from(u32::MAX) * 64 + 17] {
+                let then = Clock::new(start, hz).now;
+                let after = |seconds: u64| Clock::new(start + seconds * u64::from(hz), hz);
+                assert!(!after(60).passed(then, 60), "{hz} Hz");
+                assert!(after(62).passed(then, 60), "{hz} Hz");
+                assert!(
+                    !after(3600).passed(then, 3600) && after(3602).passed(then, 3600),
+                    "{hz} Hz"
+                );
+            }
+        }
+    }
+}

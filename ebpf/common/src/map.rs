@@ -105,8 +105,9 @@ pub struct Config {
     pub port_base: u16,
     /// Number of source ports less one, the number being a power of two. `port_base + port_mask` fits 16 bits.
     pub port_mask: u16,
-    /// Always zero.
-    pub _pad: u32,
+    /// Timer interrupts per second of this kernel, which the program's clock counts; 0 passes everything. User space
+    /// knows it as the resolution of CLOCK_MONOTONIC_COARSE.
+    pub hz: u32,
 }
 
 /// A steered address and port.

@@ -6,18 +6,18 @@
 //! entry, which fails if there is one, is the allocation.
 
 use crate::address::Address;
-use crate::flow::{FlowKey, STATE_ESTABLISHED, closed, ticks};
+use crate::flow::{Clock, FlowKey, STATE_ESTABLISHED, closed};
 use crate::hash::{mix, scale};
 use crate::map::Config;
 
 /// Ports tried for one SYN. At two thirds of all ports taken, one SYN in 400,000 finds none within so many.
 pub const PROBES: u32 = 32;
-/// How long the port of a closed connection stays taken, in ticks: a minute and what ticks lose.
-pub const TIME_WAIT: u32 = ticks(61);
-/// How long a port may wait for the client's answer to the server's SYN before another may take it, in ticks (5 s).
-pub const HALF_OPEN: u32 = ticks(5);
-/// How long a connection may be silent before another may take its port, in ticks (an hour).
-pub const SILENT: u32 = ticks(3600);
+/// How long the port of a closed connection stays taken, in seconds.
+pub const TIME_WAIT: u32 = 60;
+/// How long a port may wait for the client's answer to the server's SYN before another may take it, in seconds.
+pub const HALF_OPEN: u32 = 5;
+/// How long a connection may be silent before another may take its port, in seconds.
+pub const SILENT: u32 = 3600;
 
 /// The source ports for one client port, in the order they are tried.
 #[derive(Clone, Copy, Debug)]
@@ -73,26 +73,26 @@ pub enum Port {
     Taken,
 }
 
-/// Who has the port of a return entry. `owner` and `asking` are the keys of the client's packets: of the entry found and of the SYN; `age` is the entry's.
+/// Who has the port of a return entry, of which `owner` is the key of its client's packets; `asking` is that of the SYN.
 #[inline(always)]
-pub fn occupied<A: Address>(owner: &FlowKey<A>, asking: &FlowKey<A>, state: u8, age: u32) -> Port {
+pub fn occupied<A: Address>(
+    owner: &FlowKey<A>,
+    asking: &FlowKey<A>,
+    (state, last): (u8, u32),
+    clock: &Clock,
+) -> Port {
     if owner.same(asking) {
         return Port::Ours;
     }
-    if closed(state) {
-        return if age > TIME_WAIT {
-            Port::Expired
-        } else {
-            Port::Taken
-        };
-    }
-    let patience = if state & STATE_ESTABLISHED == 0 {
-        HALF_OPEN
+    let (patience, over) = if closed(state) {
+        (TIME_WAIT, Port::Expired)
+    } else if state & STATE_ESTABLISHED == 0 {
+        (HALF_OPEN, Port::Abandoned)
     } else {
-        SILENT
+        (SILENT, Port::Abandoned)
     };
-    if age > patience {
-        Port::Abandoned
+    if clock.passed(last, patience) {
+        over
     } else {
         Port::Taken
     }
@@ -112,7 +112,7 @@ mod tests {
         snat_v6: 1,
         port_base: 16384,
         port_mask: 0x3fff,
-        _pad: 0,
+        hz: 100,
     };
 
     fn key(ports: u32) -> FlowKey<u32> {
@@ -155,7 +155,7 @@ mod tests {
         let cases = [
             (key(1), STATE_ESTABLISHED, 0, Port::Ours),
             (key(2), STATE_ESTABLISHED, SILENT, Port::Taken),
-            (key(2), STATE_ESTABLISHED, SILENT + 1, Port::Abandoned),
+            (key(2), STATE_ESTABLISHED, SILENT + 2, Port::Abandoned),
             (
                 key(2),
                 STATE_ESTABLISHED | STATE_CLIENT_FIN,
@@ -163,14 +163,16 @@ mod tests {
                 Port::Taken,
             ),
             (key(2), fins, TIME_WAIT, Port::Taken),
-            (key(2), fins, TIME_WAIT + 1, Port::Expired),
-            (key(2), STATE_RESET, TIME_WAIT + 1, Port::Expired),
+            (key(2), fins, TIME_WAIT + 2, Port::Expired),
+            (key(2), STATE_RESET, TIME_WAIT + 2, Port::Expired),
             (key(2), 0, HALF_OPEN, Port::Taken),
-            (key(2), 0, HALF_OPEN + 1, Port::Abandoned),
+            (key(2), 0, HALF_OPEN + 2, Port::Abandoned),
         ];
         for (owner, state, age, expected) in cases {
+            // At 64 Hz a tick is a second.
+            let clock = Clock::new(64 * u64::from(1000 + age), 64);
             assert_eq!(
-                occupied(&owner, &key(1), state, age),
+                occupied(&owner, &key(1), (state, 1000), &clock),
                 expected,
                 "{state} {age}"
             );

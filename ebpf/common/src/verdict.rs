@@ -4,7 +4,7 @@ use crate::Counter;
 use crate::address::Address;
 use crate::checksum;
 use crate::flow::{
-    FORWARD, Flow, STATE_CLIENT_FIN, STATE_ESTABLISHED, STATE_RESET, STATE_SERVER_FIN, ticks,
+    Clock, FORWARD, Flow, STATE_CLIENT_FIN, STATE_ESTABLISHED, STATE_RESET, STATE_SERVER_FIN,
 };
 use crate::header::{
     Ip, Tcp,
@@ -12,8 +12,8 @@ use crate::header::{
 };
 use crate::map::{Config, FLAG_STEER_NEW, Server};
 
-/// A flow silent for so long (300 s) gives way to a new SYN of the same client port: its client is gone.
-pub const SILENT: u32 = ticks(300);
+/// A flow silent for so many seconds gives way to a new SYN of the same client port: its client is gone.
+pub const SILENT: u32 = 300;
 
 /// Whether a segment asks for a new connection.
 #[inline(always)]
@@ -35,12 +35,12 @@ pub enum Segment {
     Reopens,
 }
 
-/// `now` is a [`crate::flow::tick`].
+/// Judges a segment by the flow whose key it has.
 #[inline(always)]
-pub fn segment<A>(flow: &Flow<A>, tcp_flags: u8, now: u32) -> Segment {
+pub fn segment<A>(flow: &Flow<A>, tcp_flags: u8, clock: &Clock) -> Segment {
     if flow.direction == FORWARD && opens(tcp_flags) {
         const ENDING: u8 = STATE_CLIENT_FIN | STATE_SERVER_FIN | STATE_RESET;
-        if flow.state & ENDING != 0 || now.wrapping_sub(flow.last) > SILENT {
+        if flow.state & ENDING != 0 || clock.passed(flow.last, SILENT) {
             return Segment::Reopens;
         }
         if flow.state & STATE_ESTABLISHED == 0 {
@@ -107,6 +107,11 @@ mod tests {
     use crate::flow::RETURN;
     use crate::map::Hop;
 
+    /// At 64 Hz a tick is a second.
+    fn at(second: u32) -> Clock {
+        Clock::new(64 * u64::from(second), 64)
+    }
+
     fn flow(direction: u8, state: u8) -> Flow<u32> {
         Flow {
             source: 1,
@@ -145,7 +150,7 @@ mod tests {
             ),
         ];
         for (direction, before, tcp_flags, state) in cases {
-            let got = segment(&flow(direction, before), tcp_flags, 1000);
+            let got = segment(&flow(direction, before), tcp_flags, &at(1000));
             assert_eq!(
                 got,
                 Segment::Belongs { state },
@@ -157,15 +162,15 @@ mod tests {
     #[test]
     fn a_syn_is_a_retransmission_or_a_new_connection() {
         assert_eq!(
-            segment(&flow(FORWARD, 0), SYN, 1000),
+            segment(&flow(FORWARD, 0), SYN, &at(1000)),
             Segment::Retransmitted
         );
         assert_eq!(
-            segment(&flow(FORWARD, 0), SYN, 1000 + SILENT),
+            segment(&flow(FORWARD, 0), SYN, &at(1001 + SILENT)),
             Segment::Retransmitted
         );
         assert_eq!(
-            segment(&flow(FORWARD, 0), SYN, 1001 + SILENT),
+            segment(&flow(FORWARD, 0), SYN, &at(1002 + SILENT)),
             Segment::Reopens
         );
         for state in [
@@ -173,14 +178,20 @@ mod tests {
             STATE_SERVER_FIN | STATE_ESTABLISHED,
             STATE_RESET,
         ] {
-            assert_eq!(segment(&flow(FORWARD, state), SYN, 1000), Segment::Reopens);
+            assert_eq!(
+                segment(&flow(FORWARD, state), SYN, &at(1000)),
+                Segment::Reopens
+            );
         }
         let live = Segment::Belongs {
             state: STATE_ESTABLISHED,
         };
-        assert_eq!(segment(&flow(FORWARD, STATE_ESTABLISHED), SYN, 1000), live);
         assert_eq!(
-            segment(&flow(RETURN, 0), SYN, 1000),
+            segment(&flow(FORWARD, STATE_ESTABLISHED), SYN, &at(1000)),
+            live
+        );
+        assert_eq!(
+            segment(&flow(RETURN, 0), SYN, &at(1000)),
             Segment::Belongs { state: 0 }
         );
     }

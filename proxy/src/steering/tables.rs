@@ -10,6 +10,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use nix::sys::time::TimeValLike;
+use nix::time::{ClockId, clock_getres};
 use weir_common::Address;
 use weir_common::address::{self, FAMILY_V4, FAMILY_V6};
 use weir_common::map::{
@@ -134,7 +136,7 @@ impl Tables {
             snat_v6: (v6.len() as u32).min(SNAT_MAX),
             port_base: ports.base,
             port_mask: ports.mask,
-            ..Config::default()
+            hz: timer_frequency(),
         };
         if config != held {
             self.maps.set_config(config)
@@ -394,6 +396,14 @@ impl Tables {
             pools: pools.collect(),
         }
     }
+}
+
+/// Timer interrupts per second of this kernel: its coarse clocks advance by one of them (clock_getres(2)). 0, with which
+/// the program steers nothing, where the kernel does not say.
+fn timer_frequency() -> u32 {
+    let resolution = clock_getres(ClockId::CLOCK_MONOTONIC_COARSE);
+    let nanoseconds = resolution.map_or(0, |resolution| resolution.num_nanoseconds());
+    u32::try_from(1_000_000_000_i64.checked_div(nanoseconds).unwrap_or(0)).unwrap_or(0)
 }
 
 fn left_to_user_space(what: &str, error: &dyn std::fmt::Display) {
