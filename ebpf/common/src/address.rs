@@ -22,8 +22,8 @@ pub trait Address: Copy + PartialEq + 'static {
     fn words(self) -> [u32; 4];
     /// The inverse of [`Address::words`].
     fn from_words(words: [u32; 4]) -> Self;
-    /// Equality by words: `==` of arrays becomes a call of `bcmp`, a byte loop on the eBPF side.
-    fn same(self, other: Self) -> bool;
+    /// 0 if both are equal. (On the eBPF side `==` of arrays becomes a call of `bcmp`, a byte loop.)
+    fn difference(self, other: Self) -> u32;
 }
 
 impl Address for V4 {
@@ -40,8 +40,8 @@ impl Address for V4 {
     }
 
     #[inline(always)]
-    fn same(self, other: Self) -> bool {
-        self == other
+    fn difference(self, other: Self) -> u32 {
+        self ^ other
     }
 }
 
@@ -59,9 +59,9 @@ impl Address for V6 {
     }
 
     #[inline(always)]
-    fn same(self, [e, f, g, h]: Self) -> bool {
+    fn difference(self, [e, f, g, h]: Self) -> u32 {
         let [a, b, c, d] = self;
-        (a ^ e) | (b ^ f) | (c ^ g) | (d ^ h) == 0
+        (a ^ e) | (b ^ f) | (c ^ g) | (d ^ h)
     }
 }
 

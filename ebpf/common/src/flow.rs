@@ -17,12 +17,12 @@ pub struct FlowKey<A> {
 }
 
 impl<A: Address> FlowKey<A> {
-    /// Equality, see [`Address::same`].
+    /// Equality in one comparison, see [`Address::difference`].
     #[inline(always)]
     pub fn same(&self, other: &Self) -> bool {
-        self.ports == other.ports
-            && self.source.same(other.source)
-            && self.destination.same(other.destination)
+        let ends =
+            self.source.difference(other.source) | self.destination.difference(other.destination);
+        ends | (self.ports ^ other.ports) == 0
     }
 
     /// The key of packets back: both ends swapped.
