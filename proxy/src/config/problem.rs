@@ -33,42 +33,42 @@ pub struct Problem {
     /// Where.
     pub origin: Origin,
     /// The path in the document, such as `http.routers.a.rule`; empty for the document itself.
-    pub path: String,
+    pub path: Box<str>,
     /// What was found.
-    pub found: String,
+    pub found: Box<str>,
     /// What is allowed there; empty where nothing is.
-    pub allowed: String,
+    pub allowed: Box<str>,
     /// What to do.
-    pub remedy: String,
+    pub remedy: Box<str>,
     /// What is left out because of it, such as `the file` or `router a`; empty where nothing is.
-    pub lost: String,
+    pub lost: Box<str>,
 }
 
 impl Problem {
     /// Something that is left out because of what was found.
-    pub fn error(origin: Origin, found: impl Into<String>) -> Self {
+    pub fn error(origin: Origin, found: impl Into<Box<str>>) -> Self {
         Self::new(Severity::Error, origin, found.into())
     }
 
     /// Something that works, but probably not as meant.
-    pub fn warning(origin: Origin, found: impl Into<String>) -> Self {
+    pub fn warning(origin: Origin, found: impl Into<Box<str>>) -> Self {
         Self::new(Severity::Warning, origin, found.into())
     }
 
-    fn new(severity: Severity, origin: Origin, found: String) -> Self {
+    fn new(severity: Severity, origin: Origin, found: Box<str>) -> Self {
         Self {
             severity,
             origin,
-            path: String::new(),
+            path: Box::default(),
             found,
-            allowed: String::new(),
-            remedy: String::new(),
-            lost: String::new(),
+            allowed: Box::default(),
+            remedy: Box::default(),
+            lost: Box::default(),
         }
     }
 
     /// At this path in the document.
-    pub fn at(self, path: impl Into<String>) -> Self {
+    pub fn at(self, path: impl Into<Box<str>>) -> Self {
         Self {
             path: path.into(),
             ..self
@@ -76,7 +76,7 @@ impl Problem {
     }
 
     /// What may stand there.
-    pub fn allowed(self, allowed: impl Into<String>) -> Self {
+    pub fn allowed(self, allowed: impl Into<Box<str>>) -> Self {
         Self {
             allowed: allowed.into(),
             ..self
@@ -84,7 +84,7 @@ impl Problem {
     }
 
     /// What to do.
-    pub fn remedy(self, remedy: impl Into<String>) -> Self {
+    pub fn remedy(self, remedy: impl Into<Box<str>>) -> Self {
         Self {
             remedy: remedy.into(),
             ..self
@@ -92,7 +92,7 @@ impl Problem {
     }
 
     /// What is left out because of it.
-    pub fn lost(self, lost: impl Into<String>) -> Self {
+    pub fn lost(self, lost: impl Into<Box<str>>) -> Self {
         Self {
             lost: lost.into(),
             ..self

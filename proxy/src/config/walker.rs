@@ -148,7 +148,8 @@ impl Walker {
                 "{}; {} more errors in this file",
                 last.remedy,
                 errors - FILE_PROBLEMS_MAX
-            );
+            )
+            .into();
         }
         problems
     }
@@ -174,7 +175,7 @@ impl Walker {
                 && problem.severity == Severity::Error
                 && problem.lost.is_empty()
             {
-                problem.lost = lost.to_owned();
+                problem.lost = lost.into();
             }
         }
         decoded.filter(|_| errors == self.source_errors + self.element_errors)

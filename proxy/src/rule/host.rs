@@ -34,7 +34,7 @@ impl HostPattern {
         if name.contains('*') {
             return wrong("* alone or as the whole first label", "write *.a.example");
         }
-        if name.contains(|c: char| matches!(c, '{' | '}')) {
+        if name.contains(['{', '}']) {
             return wrong(
                 "a host name",
                 "placeholders are Traefik v2; write HostRegexp",

@@ -43,7 +43,8 @@ pub(super) fn compile(
             tcp_services.find(&draft.service)?,
         );
         if let Some(origin) = &draft.steer {
-            let steered = pools.router(context, origin, named, draft, &indices, service)?;
+            steered::refuse_protected(config, origin, &indices)?;
+            let steered = pools.router(context, origin, named, draft, service)?;
             indices
                 .iter()
                 .for_each(|index| routers[*index].steered.push(steered.clone()));

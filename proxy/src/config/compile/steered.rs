@@ -28,17 +28,15 @@ pub(super) struct Pools {
 }
 
 impl Pools {
-    /// The rule of a router with `steer: true` (written at `origin`) on these entry points.
+    /// The rule of a router with `steer: true` (written at `origin`).
     pub(super) fn router(
         &mut self,
         context: &mut Context<'_>,
         origin: &Origin,
         named: &Named<RouterDraft<TcpMatcher>>,
         draft: &RouterDraft<TcpMatcher>,
-        indices: &[usize],
         service: &Service,
     ) -> Result<Steered, Problem> {
-        refuse_protected(context.config, origin, indices)?;
         let pool = self.pool(origin, service)?;
         if !std::mem::replace(&mut self.warned, true) {
             context
@@ -92,7 +90,7 @@ pub(super) fn table(
 }
 
 /// A steered rule must not be able to lock the administrator out.
-fn refuse_protected(
+pub(super) fn refuse_protected(
     config: &StaticConfig,
     origin: &Origin,
     indices: &[usize],
