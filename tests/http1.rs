@@ -28,9 +28,11 @@ fn before(origin: &Origin) -> (Weir, SocketAddr) {
     )
 }
 
-/// The only request that the origin has got.
+/// The only request that the origin has got; it may answer before it has written down what it got.
 fn only(origin: &Origin) -> Recorded {
-    let requests = origin.requests();
+    let requests = eventually("a request at the origin", || {
+        Some(origin.requests()).filter(|requests| !requests.is_empty())
+    });
     assert_eq!(requests.len(), 1, "{requests:?}");
     requests.into_iter().next().expect("one")
 }

@@ -107,6 +107,26 @@ fn readers_that_never_read_do_not_slow_down_others() {
     drop(weir);
 }
 
+#[test]
+fn a_body_that_takes_longer_than_a_head_may_is_no_stall() {
+    let server = backend();
+    let (_weir, address) = proxy(&server);
+    let mut slow = Connection::open(address);
+    slow.send("POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 13\r\n\r\n");
+    // Longer than the ten seconds a head may take.
+    for piece in "hello, weirs!".as_bytes().chunks(1) {
+        slow.send(piece);
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    let response = slow.response();
+    assert_eq!(response.status, 200);
+    assert!(
+        response.text().contains("\"length\":13"),
+        "{}",
+        response.text()
+    );
+}
+
 /// Median and 99th percentile of the time a keep-alive request takes.
 fn percentiles(address: SocketAddr) -> (Duration, Duration) {
     let mut connection = Connection::open(address);

@@ -158,6 +158,13 @@ pub const LINGER: Duration = Duration::from_secs(2);
 /// How much is read then.
 pub const LINGER_BYTES: usize = 256 << 10;
 
+/// TCP keep-alive: silence before the first probe.
+pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+/// TCP keep-alive: between probes.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// TCP keep-alive: unanswered probes after which the connection has failed.
+pub const KEEPALIVE_PROBES: u32 = 6;
+
 // Servers.
 
 /// To a connection with one address of a server: Traefik's default of `forwardingTimeouts.dialTimeout`.

@@ -26,6 +26,16 @@ pub use stream::Stream;
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::limits;
+
+/// Probes on connections on which nothing moves: a peer that vanished without a word ends them, tunnels above all.
+fn keepalive() -> socket2::TcpKeepalive {
+    socket2::TcpKeepalive::new()
+        .with_time(limits::KEEPALIVE_IDLE)
+        .with_interval(limits::KEEPALIVE_INTERVAL)
+        .with_retries(limits::KEEPALIVE_PROBES)
+}
+
 /// An IPv4 address mapped into IPv6 as IPv4: rules, hashes and logs know one form of an address.
 fn canonical(address: SocketAddr) -> SocketAddr {
     match address.ip().to_canonical() {

@@ -7,18 +7,20 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use crate::net::Stream;
 use crate::tls::Session;
-use crate::uring::{Chunk, ChunkQueue};
+use crate::uring::{self, Chunk, ChunkQueue};
 
 /// One side of a relay. Receiving and sending may run at the same time, each from one task.
 pub struct Transport {
     stream: Stream,
     tls: Option<Tls>,
+    /// How long one wait may take; see [`Transport::set_stall`].
+    stall: Cell<Option<Duration>>,
 }
 
 struct Tls {
@@ -32,7 +34,11 @@ struct Tls {
 impl Transport {
     /// Bytes as they come.
     pub fn plain(stream: Stream) -> Self {
-        Self { stream, tls: None }
+        Self {
+            stream,
+            tls: None,
+            stall: Cell::new(None),
+        }
     }
 
     /// Answers the TLS handshake of a client. Whoever calls sets the stream's deadline.
@@ -48,7 +54,7 @@ impl Transport {
             waiting: RefCell::default(),
             closed: Cell::new(false),
         };
-        let mut transport = Self { stream, tls: None };
+        let mut transport = Self::plain(stream);
         while tls.session.borrow().is_handshaking() {
             if !transport.receive_tls(&tls).await? {
                 return Err(io::ErrorKind::UnexpectedEof.into());
@@ -63,6 +69,7 @@ impl Transport {
     /// # Errors
     /// As [`Stream::recv`]; `InvalidData` where the peer broke TLS, `UnexpectedEof` where it left without close_notify.
     pub async fn recv(&self) -> io::Result<Option<Chunk>> {
+        self.restart_stall();
         let Some(tls) = &self.tls else {
             return self.stream.recv().await;
         };
@@ -97,6 +104,7 @@ impl Transport {
     /// # Errors
     /// As [`Stream::send`].
     pub async fn send(&self, queue: &mut ChunkQueue, source: Option<&Self>) -> io::Result<()> {
+        self.restart_stall();
         let source = source.map(|transport| &transport.stream);
         let Some(tls) = &self.tls else {
             return self.stream.send(queue, source).await;
@@ -126,7 +134,21 @@ impl Transport {
 
     /// From when on waiting fails with `TimedOut`; see [`Stream::set_deadline`].
     pub fn set_deadline(&self, deadline: Option<Instant>) {
+        self.stall.set(None);
         self.stream.set_deadline(deadline);
+    }
+
+    /// From now on each receive and each send gives both directions this much time: it ends a connection on which
+    /// nothing moves, however long the whole takes.
+    pub fn set_stall(&self, stall: Duration) {
+        self.stall.set(Some(stall));
+        self.restart_stall();
+    }
+
+    fn restart_stall(&self) {
+        if let Some(stall) = self.stall.get() {
+            self.stream.set_deadline(Some(uring::now() + stall));
+        }
     }
 
     /// Whether an idle connection must not be used again; see [`Stream::is_spent`].

@@ -54,10 +54,20 @@ pub struct Asked {
     pub version: Version,
     /// The client would send another request on this connection.
     pub keep_alive: bool,
+    /// Nothing follows its head.
+    pub bodyless: bool,
     /// The request has gone out to its end.
     pub sent: Cell<bool>,
     /// The client has got the first byte of a final response.
     pub started: Cell<bool>,
+}
+
+impl Asked {
+    /// Whether a server that answers can have got all of it: one without a body it has read, whatever the completion
+    /// of the send says later.
+    pub fn is_sent(&self) -> bool {
+        self.bodyless || self.sent.get()
+    }
 }
 
 impl Default for Scratch {
@@ -97,11 +107,21 @@ pub async fn serve(
     facts: Request,
     rest: Option<Chunk>,
 ) -> Next {
+    // Without a body it is the next request, which waits in memory of its own.
+    let rest = match rest {
+        Some(next) if facts.body.is_empty() => {
+            client.transport.unread(next);
+            None
+        }
+        rest => rest,
+    };
+    client.transport.set_stall(limits::BODY_STALL);
     let head = &scratch.request;
     let asked = Asked {
         method: head.method.clone(),
         version: head.version,
         keep_alive: facts.keep_alive,
+        bodyless: facts.body.is_empty(),
         sent: Cell::new(false),
         started: Cell::new(false),
     };
@@ -154,24 +174,23 @@ async fn forward(
     asked: &Asked,
 ) -> Result<Next, Failed> {
     let head = encode(scratch, facts, picked);
-    let repeatable = facts.body.is_empty() && is_idempotent(&asked.method);
+    let repeatable = asked.bodyless && is_idempotent(&asked.method);
     if let Some(server) = client.worker.pool.take(picked.server.id) {
-        let sent = (!repeatable).then(|| rest.take()).flatten();
-        match attempt(client, &server, scratch, facts, (head.clone(), sent), asked).await {
+        let outgoing = (head.clone(), rest.take());
+        match attempt(client, &server, scratch, facts, outgoing, asked).await {
             Err(Failed::Server(NoHead::Ended | NoHead::Failed(_)))
                 if repeatable && !asked.started.get() => {}
-            outcome => return settle(client, picked, server, rest, outcome),
+            outcome => return settle(client, picked, server, outcome),
         }
     }
     // What the client has sent already is copied: no ring buffer is kept while connecting.
-    rest = rest.map(Chunk::into_owned);
+    let rest = rest.map(Chunk::into_owned);
     let stream = upstream::connect(picked.server)
         .await
         .map_err(Failed::Connect)?;
     let server = Transport::plain(stream);
-    let sent = (!repeatable).then(|| rest.take()).flatten();
-    let outcome = attempt(client, &server, scratch, facts, (head, sent), asked).await;
-    settle(client, picked, server, rest, outcome)
+    let outcome = attempt(client, &server, scratch, facts, (head, rest), asked).await;
+    settle(client, picked, server, outcome)
 }
 
 fn encode(scratch: &Scratch, facts: Request, picked: &Picked<'_>) -> Chunk {
@@ -238,15 +257,11 @@ fn settle(
     client: &Client<'_>,
     picked: &Picked<'_>,
     server: Transport,
-    rest: Option<Chunk>,
     outcome: Result<Delivered, Failed>,
 ) -> Result<Next, Failed> {
     let delivered = outcome?;
     if delivered.server_persists {
         client.worker.pool.put(picked.server.id, server);
-    }
-    if let Some(rest) = rest {
-        client.transport.unread(rest);
     }
     Ok(if delivered.client_persists {
         Next::Request

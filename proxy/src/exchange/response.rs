@@ -10,7 +10,7 @@ use crate::http::Version;
 use crate::http1::{self, Announce, ConnectionField, Response};
 use crate::limits;
 use crate::transport::Transport;
-use crate::uring::{self, Chunk, ChunkQueue};
+use crate::uring::{Chunk, ChunkQueue};
 
 /// A response that the client has got to its end.
 #[derive(Clone, Copy, Debug)]
@@ -103,14 +103,11 @@ async fn finish(
     let announce = facts.announce.for_client(asked.version);
     let ends_with_connection = announce == Announce::Nothing && !facts.body.is_empty();
     let persists = asked.keep_alive
-        && asked.sent.get()
+        && asked.is_sent()
         && !ends_with_connection
         && !client.worker.is_stopping();
     let queue = encode(scratch, announce, connection_field(persists, asked.version));
     asked.started.set(true);
-    client
-        .transport
-        .set_deadline(Some(uring::now() + limits::BODY_STALL));
     body::relay(server, client.transport, facts.body, announce, queue, rest)
         .await
         .map_err(Failed::Deliver)?;

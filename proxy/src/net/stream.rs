@@ -10,8 +10,8 @@ use std::time::Instant;
 
 use socket2::{Domain, Protocol, SockRef, Type};
 
-use super::canonical;
 use super::socket::Socket;
+use super::{canonical, keepalive};
 use crate::uring::{self, Chunk, ChunkQueue};
 
 /// A TCP connection (or any connected stream socket). All methods take `&self`: receiving and sending run at the same
@@ -43,7 +43,7 @@ impl Stream {
         })
     }
 
-    /// Connects with TCP_NODELAY set.
+    /// Connects with TCP_NODELAY and keep-alive probes set.
     ///
     /// # Errors
     /// What connect(2) says; `TimedOut` at the deadline. The deadline is forgotten once connected.
@@ -54,6 +54,7 @@ impl Stream {
             Some(Protocol::TCP),
         )?;
         socket.set_tcp_nodelay(true)?;
+        socket.set_tcp_keepalive(&keepalive())?;
         let stream = Self::new(socket.into(), address)?;
         stream.set_deadline(deadline);
         stream.socket.connect(address.into());
