@@ -60,7 +60,7 @@ pub const POOL_SERVERS_MAX: usize = 256;
 /// ephemeral ports (32768-60999), as many as allow 270 new connections a second to one server from one address.
 pub const SNAT_PORTS_DEFAULT: std::ops::RangeInclusive<u16> = 16_384..=32_767;
 /// Network events within this time are answered together: a router daemon may send thousands.
-pub const NETWORK_QUIET: Duration = Duration::from_millis(50);
+pub const NETWORK_QUIET: Duration = Duration::from_millis(100);
 /// How long new rules wait for the hardware addresses of new servers, which answer within milliseconds or not at all.
 pub const NEIGHBOUR_WAIT: Duration = Duration::from_millis(300);
 /// How often the XDP plane looks at everything again: neighbours kept warm, unused server indices freed, a detach by

@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use weir::config::static_file::SteeringMode;
 use weir::router::steered::SourceExpr;
+use weir::steering::status::NextHop;
 use weir::steering::{self, Plane};
 use weir_common::Counter;
 
@@ -341,6 +342,59 @@ fn a_server_behind_another_interface_is_left_to_user_space() {
             None
         );
         assert_eq!(edge.status().counters[Counter::PassOtherFamily.name()], 1);
+    });
+}
+
+#[test]
+fn a_start_without_the_nic_leaves_new_connections_to_user_space() {
+    let Some(edge) = Edge::new("") else { return };
+    let _servers = edge.servers(&SERVERS[..1]);
+    let pool = pool("p", &[(SERVERS[0], 1)]);
+    edge.run(async |edge| {
+        let (client, entry) = (at("192.0.2.1:4000"), at("10.0.0.100:443"));
+        let mut plane = edge.start().await;
+        edge.steer(
+            &mut plane,
+            vec![table(vec![rule("r", SourceExpr::Any, &pool)])],
+        )
+        .await;
+        assert_eq!(
+            edge.program().server_of(client, entry),
+            Some(at(SERVERS[0]))
+        );
+        drop(plane);
+        let mut config = edge.config();
+        config.entry_points[0].steering.as_mut().unwrap().mode = SteeringMode::Off;
+        assert!(!Plane::start(&config).await.unwrap().is_active());
+        assert_eq!((listens(edge), prefixes(edge)), (vec![], vec![]));
+        assert_eq!(
+            edge.program().packet_of(client, entry),
+            Some(at(SERVERS[0])),
+            "the flow goes on"
+        );
+        assert_eq!(edge.program().server_of(at("192.0.2.1:4001"), entry), None);
+        assert_eq!(edge.status().retired[0].next_hop, NextHop::Known);
+    });
+}
+
+#[test]
+fn an_interface_no_longer_named_is_detached() {
+    let Some(edge) = Edge::new("") else { return };
+    edge.ip(&["link", "add", "bridge0", "type", "bridge"]);
+    edge.run(async |edge| {
+        drop(edge.start().await);
+        let mut config = edge.config();
+        config.entry_points[0].steering.as_mut().unwrap().interfaces = vec!["bridge0".into()];
+        assert!(Plane::start(&config).await.unwrap().is_active());
+        assert!(!edge.has_xdp());
+        let attached = edge.status().interfaces;
+        assert_eq!(
+            attached
+                .iter()
+                .map(|interface| &*interface.name)
+                .collect::<Vec<_>>(),
+            ["bridge0"]
+        );
     });
 }
 

@@ -118,3 +118,17 @@ pub fn source_ports(config: &StaticConfig, at: &Origin) -> Result<(), Vec<Proble
         Err(problems)
     }
 }
+
+/// Warns of configured source addresses that no interface has: servers would answer to nobody. They may come later, as
+/// an address that moves between hosts does.
+pub fn source_addresses(config: &StaticConfig, held: &Interfaces) {
+    let configured = config.steering.snat.iter().flat_map(|snat| &snat.addresses);
+    for address in configured {
+        if !held
+            .values()
+            .any(|interface| interface.addresses.contains(address))
+        {
+            tracing::warn!(%address, "steering.snat.addresses: no interface of this host has this address now");
+        }
+    }
+}

@@ -109,6 +109,18 @@ impl Pins {
         Ok(())
     }
 
+    /// Detaches the program from every other interface; says from which.
+    pub fn detach_all_but(&self, interfaces: &[&str]) -> io::Result<Vec<String>> {
+        let mut detached = Vec::new();
+        for (interface, mode) in self.attached()? {
+            if !interfaces.contains(&&*interface) {
+                fs::remove_file(self.link(&interface, mode)).or_else(not_found_is_fine)?;
+                detached.push(interface);
+            }
+        }
+        Ok(detached)
+    }
+
     fn create(&self) -> io::Result<()> {
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o700);

@@ -109,6 +109,12 @@ impl Tables {
         })
     }
 
+    /// `weir steer off` holds: new connections go to user space.
+    pub fn is_switched_off(&self) -> Result<bool, MapFailure> {
+        let config = self.maps.config()?;
+        Ok(config.schema == SCHEMA && config.flags & FLAG_STEER_NEW == 0)
+    }
+
     /// Settings of the program. A switch turned off by hand stays off over restarts.
     pub fn configure(
         &mut self,
@@ -117,8 +123,8 @@ impl Tables {
         generic: bool,
     ) -> Result<(), MapFailure> {
         let held = self.maps.config()?;
-        let steer_new = if held.schema == SCHEMA {
-            held.flags & FLAG_STEER_NEW
+        let steer_new = if self.is_switched_off()? {
+            0
         } else {
             FLAG_STEER_NEW
         };
@@ -149,7 +155,9 @@ impl Tables {
     /// space.
     pub fn fill(&mut self, wanted: &[Wanted<'_>], reaches: &Reaches) {
         for (addr, index) in self.servers.all() {
-            if let Err(error) = self.point_server(index, addr, reaches) {
+            if let Some(reach) = reaches.get(&addr.ip())
+                && let Err(error) = self.point_server(index, addr, *reach)
+            {
                 left_to_user_space(&addr.to_string(), &error);
             }
         }
@@ -186,9 +194,8 @@ impl Tables {
         &mut self,
         index: u16,
         addr: SocketAddr,
-        reaches: &Reaches,
+        reach: Reach,
     ) -> Result<(), MapFailure> {
-        let reach = reaches.get(&addr.ip()).copied().unwrap_or(Reach::UserSpace);
         let server = server_entry(addr, reach);
         if self.written.get(&index) != Some(&server) {
             tracing::debug!(server = %addr, ?reach, "the way to this server");
@@ -260,7 +267,11 @@ impl Tables {
             if new {
                 self.maps.clear_server_traffic(index)?;
             }
-            self.point_server(index, server.addr, reaches)?;
+            let reach = reaches
+                .get(&server.addr.ip())
+                .copied()
+                .unwrap_or(Reach::UserSpace);
+            self.point_server(index, server.addr, reach)?;
             indices.push(index);
         }
         Ok(Some(indices))
