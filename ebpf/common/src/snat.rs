@@ -74,7 +74,8 @@ pub enum Port {
     Taken,
 }
 
-/// Who has the port of a return entry, of which `owner` is the key of its client's packets; `asking` is that of the SYN.
+/// Who has the port of a return entry, of which `owner` is the key of its client's packets; `asking` is that of the
+/// SYN.
 #[inline(always)]
 pub fn occupied<A: Address>(
     owner: &FlowKey<A>,

@@ -94,8 +94,8 @@ impl Stream {
     /// Dropping the future cancels the send; how much has gone is unknown then, so later sends fail with `BrokenPipe`.
     ///
     /// # Errors
-    /// `BrokenPipe`, `ConnectionReset` as sendmsg(2) says, `TimedOut` past the stream's deadline; all of them are final.
-    /// The queue's content is unspecified then.
+    /// `BrokenPipe`, `ConnectionReset` as sendmsg(2) says, `TimedOut` past the stream's deadline; all are final. The
+    /// queue's content is unspecified then.
     pub async fn send(&self, queue: &mut ChunkQueue, source: Option<&Stream>) -> io::Result<()> {
         let unfinished = Unfinished(&self.socket);
         let sent = poll_fn(|cx| self.poll_send(cx, queue, source)).await;

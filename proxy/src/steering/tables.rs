@@ -409,8 +409,8 @@ impl Tables {
     }
 }
 
-/// Timer interrupts per second of this kernel: its coarse clocks advance by one of them (clock_getres(2)). 0, with which
-/// the program steers nothing, where the kernel does not say.
+/// Timer interrupts per second of this kernel: its coarse clocks advance by one of them (clock_getres(2)). 0, with
+/// which the program steers nothing, where the kernel does not say.
 fn timer_frequency() -> u32 {
     let resolution = clock_getres(ClockId::CLOCK_MONOTONIC_COARSE);
     let nanoseconds = resolution.map_or(0, |resolution| resolution.num_nanoseconds());
