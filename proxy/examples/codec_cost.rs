@@ -35,8 +35,8 @@ const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\n\
     Accept-Ranges: bytes\r\n\r\n";
 
 /// Unless another number is given as the argument: valgrind needs far fewer.
-const ROUNDS: u32 = 200_000;
-const REPEATS: usize = 25;
+const ROUNDS: u32 = 10_000;
+const REPEATS: usize = 500;
 
 fn main() {
     let mut out = Vec::with_capacity(4096);

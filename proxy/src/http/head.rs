@@ -121,12 +121,13 @@ impl ResponseHead {
 
 /// The host part of a valid authority, without a trailing dot.
 fn host_of(authority: &str) -> &str {
-    let host = match authority.rfind(']') {
-        Some(end) => &authority[..=end],
-        None => authority
-            .split_once(':')
-            .map_or(authority, |(host, _)| host),
+    let end = match authority.starts_with('[') {
+        true => authority
+            .rfind(']')
+            .map_or(authority.len(), |bracket| bracket + 1),
+        false => memchr::memchr(b':', authority.as_bytes()).unwrap_or(authority.len()),
     };
+    let host = &authority[..end];
     host.strip_suffix('.').unwrap_or(host)
 }
 

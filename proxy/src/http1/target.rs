@@ -87,7 +87,7 @@ pub(super) fn parse_authority(text: &[u8]) -> Option<&str> {
             (address.parse::<Ipv6Addr>().is_ok(), port)
         }
         None => {
-            let end = text.find(':').unwrap_or(text.len());
+            let end = memchr::memchr(b':', text.as_bytes()).unwrap_or(text.len());
             (is_reg_name(&text.as_bytes()[..end]), &text[end..])
         }
     };
@@ -163,11 +163,21 @@ fn apply_absolute(head: &mut RequestHead, target: &str) -> Result<(), Reason> {
 fn is_reg_name(host: &[u8]) -> bool {
     !host.is_empty()
         && host != b"."
+        && host.iter().all(|byte| REG_NAME_CHARS[usize::from(*byte)])
         && escapes_are_whole(host)
-        && host
-            .iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(byte))
 }
+
+/// `unreserved`, `sub-delims` and the `%` of `pct-encoded` (RFC 3986 section 3.2.2).
+const REG_NAME_CHARS: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = b'!';
+    while byte <= b'~' {
+        table[byte as usize] = byte.is_ascii_alphanumeric()
+            || matches!(byte, b'!' | b'$'..=b'.' | b';' | b'=' | b'_' | b'~');
+        byte += 1;
+    }
+    table
+};
 
 fn is_port(port: &str) -> bool {
     match port.strip_prefix(':') {
