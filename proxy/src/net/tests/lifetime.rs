@@ -67,7 +67,7 @@ fn send_past_the_deadline_fails_for_good() {
     worker(|| async {
         let (stream, peer) = pair_with_std().await;
         stream.set_deadline(Some(Instant::now() + Duration::from_millis(20)));
-        let mut queue = ChunkQueue::from_iter([pattern(64 << 20)]);
+        let mut queue = ChunkQueue::from_iter([vec![7; 64 << 20]]);
         let error = stream
             .send(&mut queue, None)
             .await
@@ -140,7 +140,7 @@ fn dropping_a_send_in_the_middle_returns_its_leases() {
         let (sink, peer) = pair_with_std().await;
         // Nobody reads the sink: fill it up to the brim first.
         sink.set_deadline(Some(Instant::now() + Duration::from_millis(50)));
-        sink.send(&mut ChunkQueue::from_iter([pattern(64 << 20)]), None)
+        sink.send(&mut ChunkQueue::from_iter([vec![7; 64 << 20]]), None)
             .await
             .expect_err("full");
         drop(sink);
@@ -250,7 +250,7 @@ fn a_worker_ends_with_everything_in_flight() {
             let (stream, peer) = pair_with_std().await;
             peers.push(peer);
             tokio::task::spawn_local(async move {
-                let mut queue = ChunkQueue::from_iter([pattern(64 << 20)]);
+                let mut queue = ChunkQueue::from_iter([vec![7; 64 << 20]]);
                 let (_, received) = tokio::join!(stream.send(&mut queue, None), stream.recv());
                 received
             });
@@ -268,4 +268,22 @@ fn a_worker_ends_with_everything_in_flight() {
         let _ = { &peer }.read_to_end(&mut rest);
         assert!(closed(&peer));
     }
+}
+
+#[test]
+fn a_thousand_clients_that_say_nothing_are_let_go() {
+    worker(|| async {
+        let (listener, address) = listener();
+        let mut clients = Vec::new();
+        for _ in 0..1000 {
+            clients.push(TcpStream::connect(address).expect("connected"));
+            let stream = listener.accept().await.expect("accepted");
+            stream.set_deadline(Some(Instant::now() + Duration::from_millis(200)));
+            tokio::task::spawn_local(async move { stream.recv().await.map(drop) });
+        }
+        eventually("all receives are cancelled", || usage().operations == 1).await;
+        for client in &clients {
+            eventually("its descriptor is closed", || closed(client)).await;
+        }
+    });
 }

@@ -11,8 +11,8 @@ use crate::limits::{COPIED_BYTES, LEAN_RECEIVE_BYTES};
 const READERS: usize = 256;
 const BODY: usize = 64 << 20;
 
-/// A server with a worker of its own, as a worker must not share its thread with one: sends `BODY` bytes to whoever
-/// connects, until told to stop.
+/// A server with a worker of its own, as a worker must not share its thread with one: sends `body` to whoever connects,
+/// until told to stop.
 struct Origin {
     address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
@@ -20,12 +20,12 @@ struct Origin {
 }
 
 impl Origin {
-    fn start() -> Self {
+    fn start(body: Vec<u8>) -> Self {
         let (tell, told) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::spawn(move || {
             worker(|| async {
-                let body = Bytes::from(pattern(BODY));
+                let body = Bytes::from(body);
                 let (listener, address) = listener();
                 tell.send(address).expect("asked for");
                 tokio::task::spawn_local(async move {
@@ -116,7 +116,7 @@ fn show(what: &str, times: &[Duration]) {
 
 #[test]
 fn others_are_served_beside_readers_that_never_read() {
-    let origin = Origin::start();
+    let origin = Origin::start(vec![7; BODY]);
     worker_with(Config::default(), || async {
         show("alone", &round_trips(2000).await);
         let mut readers = Vec::new();
@@ -161,7 +161,7 @@ fn what_one_send_does_not_gather_is_copied_out_with_it() {
 
 #[test]
 fn memory_for_stalled_readers_is_bounded() {
-    let origin = Origin::start();
+    let origin = Origin::start(vec![7; BODY]);
     let config = Config {
         copied_limit: 1 << 20,
         ..Config::default()
@@ -189,12 +189,12 @@ fn memory_for_stalled_readers_is_bounded() {
 
 #[test]
 fn a_reader_that_wakes_up_gets_everything() {
-    let origin = Origin::start();
+    let origin = Origin::start(pattern(BODY / 4));
     worker_with(Config::default(), || async {
         let reader = download(origin.address).await;
         eventually("it has stalled", || usage().copied_bytes > 0).await;
         let read = read_beside(&reader).await;
-        assert!(read == pattern(BODY));
+        assert!(read == pattern(BODY / 4));
         eventually("all is back", || {
             usage().copied_bytes == 0 && usage().free_buffers == 256
         })
@@ -204,7 +204,7 @@ fn a_reader_that_wakes_up_gets_everything() {
 
 #[test]
 fn slow_readers_get_everything() {
-    let origin = Origin::start();
+    let origin = Origin::start(pattern(BODY / 4));
     worker(|| async {
         let reader = download(origin.address).await;
         let reading = std::thread::spawn(move || {
@@ -220,7 +220,7 @@ fn slow_readers_get_everything() {
                 }
             }
         });
-        assert!(joined(reading).await == pattern(BODY));
+        assert!(joined(reading).await == pattern(BODY / 4));
     });
 }
 
