@@ -1,6 +1,5 @@
 //! What every end-to-end test shares: the binary under test, scratch directories, free ports, waiting with a deadline.
 //! Network namespaces and the small origin server are `xtask::netns` and `xtask::backend`, shared with the demo.
-#![expect(dead_code, reason = "each feature module uses its part")]
 
 pub mod client;
 pub mod weir;

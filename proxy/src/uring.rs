@@ -73,7 +73,7 @@ pub struct Usage {
 /// tasks, cancels every operation and closes every socket.
 ///
 /// # Errors
-/// If the ring or the runtime cannot be built; see [`probe`] for a message worth showing.
+/// If the ring or the runtime cannot be built; see [`probe()`] for a message worth showing.
 pub fn run<F: Future>(config: &Config, main: impl FnOnce() -> F) -> io::Result<F::Output> {
     let worker = Worker::start(config)?;
     // Dropped before `worker`, also when `main` panics: with it go all tasks, and with them their sockets, whose

@@ -101,10 +101,12 @@ impl Plane {
     /// Runs a frame several times, each time as the last run left it: the last answer, the frame, the time of one run.
     pub fn repeat(&self, frame: &[u8], times: u32) -> (u32, Vec<u8>, Duration) {
         let mut out = vec![0; FRAME_MAX];
-        let mut options = TestRunOptions::default();
-        options.data_in = Some(frame);
-        options.data_out = Some(&mut out);
-        options.repeat = times;
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            data_out: Some(&mut out),
+            repeat: times,
+            ..TestRunOptions::default()
+        };
         let result = self.xdp().test_run(options).expect("BPF_PROG_TEST_RUN");
         out.truncate(result.data_size_out as usize);
         (result.return_value, out, result.duration)
