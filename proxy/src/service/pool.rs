@@ -116,7 +116,7 @@ impl Pool {
 pub const CLIENT_SEED: u64 = 0x77_65_69_72;
 
 /// The largest total of all shares of a pool: far finer than a ring slot.
-const SHARES_TOTAL_MAX: u64 = 1 << 24;
+pub const SHARES_TOTAL_MAX: u64 = 1 << 24;
 
 fn ring_of(servers: &[PoolServer]) -> Option<Box<[u16; RING_SIZE]>> {
     let numbered = (0u16..).zip(servers);
