@@ -19,21 +19,21 @@ static BENCH: Array<Bench> = Array::with_max_entries(1, 0);
 
 /// Rebuilds the packet, then steers it.
 #[xdp(frags)]
-pub fn bench_steer(ctx: XdpContext) -> u32 {
-    rebuild(&ctx);
-    weir_ebpf::run(&ctx)
+pub fn bench_steer(mut ctx: XdpContext) -> u32 {
+    rebuild(&mut ctx);
+    weir_ebpf::run(&mut ctx)
 }
 
 /// Rebuilds the packet.
 #[xdp(frags)]
-pub fn bench_rebuild(ctx: XdpContext) -> u32 {
-    rebuild(&ctx);
+pub fn bench_rebuild(mut ctx: XdpContext) -> u32 {
+    rebuild(&mut ctx);
     XDP_TX
 }
 
 #[expect(unsafe_code, reason = "the one map value that is counted up here")]
 #[inline(always)]
-fn rebuild(ctx: &XdpContext) {
+fn rebuild(ctx: &mut XdpContext) {
     let Some(bench) = BENCH.get_ptr_mut(0) else {
         return;
     };

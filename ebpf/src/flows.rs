@@ -7,7 +7,9 @@ use weir_common::map::{Config, Hop, NO_POOL};
 use weir_common::snat::{self, PROBES, Port, Ports};
 use weir_common::{hash, ring, verdict};
 
+use crate::hop;
 use crate::maps::{self, Family};
+use crate::packet::Frame;
 
 /// Opens a flow for a SYN from `client`: `FlowNew`, or the reason to pass the packet. A function of its own in the
 /// object: the way of established packets stays short, and the stack within the kernel's 512 bytes.
@@ -150,18 +152,24 @@ pub fn has_peer<I: Family>(key: &FlowKey<I::Address>, flow: &Flow<I::Address>) -
     maps::flow::<I>(&flow.peer()).is_some_and(|peer| peer.peer().same(key))
 }
 
-/// Notes the time and, in both directions, a change of state.
+/// Notes the time and, in both directions, a change of state. Once per tick also whether the client is still reached by
+/// the same hop: a router may have taken over from another.
 #[inline(always)]
 pub fn note<I: Family>(
+    frame: &Frame<I>,
     key: &FlowKey<I::Address>,
     flow: &mut Flow<I::Address>,
-    state: u8,
-    now: u32,
+    (state, now): (u8, u32),
 ) {
+    let mut news = flow.state != state;
     if flow.last != now {
         flow.last = now;
+        if flow.direction == FORWARD && !flow.client.same(&hop::back(frame)) {
+            flow.client = hop::back(frame);
+            news = true;
+        }
     }
-    if flow.state == state {
+    if !news {
         return;
     }
     flow.state |= state;
@@ -170,5 +178,6 @@ pub fn note<I: Family>(
     {
         peer.state |= state;
         peer.last = now;
+        peer.client = flow.client;
     }
 }

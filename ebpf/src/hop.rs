@@ -1,7 +1,6 @@
 //! Where a frame goes next: what user space has learnt of a server's neighbour, else the kernel's FIB.
 
 use aya_ebpf::bindings::{BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_SUCCESS};
-use aya_ebpf::programs::XdpContext;
 use weir_common::Counter;
 use weir_common::address::Mac;
 use weir_common::flow::Flow;
@@ -14,8 +13,8 @@ use crate::packet::Frame;
 /// The hop towards the server of a flow; the error is the reason to drop a packet of `length` bytes.
 #[inline(always)]
 pub fn towards<I: Family>(
-    ctx: &XdpContext,
     config: &Config,
+    frame: &Frame<I>,
     flow: &Flow<I::Address>,
     length: u32,
 ) -> Result<Hop, Counter> {
@@ -29,7 +28,7 @@ pub fn towards<I: Family>(
     } else {
         0
     };
-    match ask::<I>(ctx, flow, length, &mut hop) {
+    match ask::<I>(frame, flow, length, &mut hop) {
         BPF_FIB_LKUP_RET_SUCCESS => Ok(hop),
         BPF_FIB_LKUP_RET_FRAG_NEEDED => Err(Counter::DropTooBig),
         _ => Err(Counter::DropNoHop),
@@ -38,8 +37,8 @@ pub fn towards<I: Family>(
 
 /// Asks the FIB; see [`maps::fib`]. A function of its own in the object, for the stack's sake.
 #[inline(never)]
-fn ask<I: Family>(ctx: &XdpContext, flow: &Flow<I::Address>, length: u32, hop: &mut Hop) -> u32 {
-    let (result, found) = maps::fib::<I>(ctx, flow.source, flow.destination, length as u16);
+fn ask<I: Family>(frame: &Frame<I>, flow: &Flow<I::Address>, length: u32, hop: &mut Hop) -> u32 {
+    let (result, found) = maps::fib::<I>(frame, flow, length as u16);
     *hop = Hop::new(found.ifindex, Mac(found.dmac), Mac(found.smac));
     result
 }

@@ -6,8 +6,8 @@ use aya_ebpf::{macros::xdp, programs::XdpContext};
 
 /// Entry point. `frags`: frames larger than a page (MTU 9000, generic mode) arrive too, headers in the first part.
 #[xdp(frags)]
-pub fn weir(ctx: XdpContext) -> u32 {
-    weir_ebpf::run(&ctx)
+pub fn weir(mut ctx: XdpContext) -> u32 {
+    weir_ebpf::run(&mut ctx)
 }
 
 #[expect(

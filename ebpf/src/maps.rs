@@ -4,13 +4,11 @@
     reason = "map values are lent where the kernel keeps them, helpers are C functions"
 )]
 
-use aya_ebpf::EbpfContext;
 use aya_ebpf::bindings::bpf_fib_lookup as FibLookup;
 use aya_ebpf::helpers::{bpf_fib_lookup, bpf_jiffies64, bpf_redirect};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::lpm_trie::Key;
 use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray};
-use aya_ebpf::programs::XdpContext;
 use weir_common::Counter;
 use weir_common::address::{V4, V6};
 use weir_common::counter::COUNTERS_MAX;
@@ -20,6 +18,8 @@ use weir_common::map::{
     Config, FLOWS_DEFAULT, LISTENERS_MAX, ListenerKey, POOLS_MAX, Pool, RULE_TABLE_BITS, RULES_MAX,
     Ring, RuleKey, SCHEMA, SERVERS_MAX, SNAT_MAX, Server, ServerStats, ring_index,
 };
+
+use crate::packet::Frame;
 
 #[map]
 static CONFIG: Array<Config> = Array::with_max_entries(1, 0);
@@ -244,25 +244,19 @@ pub fn clock(config: &Config) -> Clock {
     Clock::new(unsafe { bpf_jiffies64() }, config.hz)
 }
 
-/// Asks the kernel for the route of a TCP packet of `length` bytes (0: no check of the MTU) and its next neighbour.
-/// `BPF_FIB_LKUP_RET_*`, or a negative errno as u32.
+/// Asks the kernel for the route of a packet as its flow rewrites it, `length` bytes long (0: whatever the MTU), and the
+/// next neighbour there. `BPF_FIB_LKUP_RET_*`, or a negative errno as u32.
 #[inline(always)]
-pub fn fib<I: Family>(
-    ctx: &XdpContext,
-    source: I::Address,
-    destination: I::Address,
-    length: u16,
-) -> (u32, FibLookup) {
+pub fn fib<I: Family>(frame: &Frame<I>, flow: &Flow<I::Address>, length: u16) -> (u32, FibLookup) {
     // SAFETY: a C struct and unions of integers, for which zero is valid.
     let mut lookup: FibLookup = unsafe { core::mem::zeroed() };
-    // SAFETY: the kernel hands the program a valid context.
-    lookup.ifindex = unsafe { (*ctx.ctx).ingress_ifindex };
+    lookup.ifindex = frame.ifindex;
     lookup.l4_protocol = PROTOCOL_TCP;
     lookup.__bindgen_anon_1.tot_len = length;
-    I::fill(&mut lookup, source, destination);
+    I::fill(&mut lookup, flow.source, flow.destination);
+    let size = size_of::<FibLookup>() as i32;
     // SAFETY: context and struct are valid for the call, and the size is the struct's.
-    let result =
-        unsafe { bpf_fib_lookup(ctx.as_ptr(), &mut lookup, size_of::<FibLookup>() as i32, 0) };
+    let result = unsafe { bpf_fib_lookup(frame.context().cast(), &mut lookup, size, 0) };
     (result as u32, lookup)
 }
 

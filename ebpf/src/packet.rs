@@ -2,6 +2,7 @@
 //! the kernel's verifier demands as well.
 #![expect(unsafe_code, reason = "headers are lent where they lie in the frame")]
 
+use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::programs::XdpContext;
 use weir_common::Counter;
 use weir_common::flow::FlowKey;
@@ -13,7 +14,7 @@ use weir_common::header::{
 /// A header: packed, integers only, every bit pattern valid.
 ///
 /// # Safety
-/// The type has alignment 1, no padding and no invalid bit patterns.
+/// The type has alignment 2 at most, as frames and offsets of headers in them have, no padding and no invalid patterns.
 unsafe trait Header {}
 
 // SAFETY: packed structs of integers.
@@ -39,12 +40,12 @@ pub enum Network {
 #[inline(always)]
 pub fn network(ctx: &XdpContext) -> Result<Network, Counter> {
     let mut offset = size_of::<Ethernet>();
-    let mut ethertype = header::<Ethernet>(ctx, 0)?.ethertype;
+    let mut ethertype = read::<Ethernet>(ctx, 0)?.ethertype;
     if ethertype == ETHERTYPE_VLAN.to_be() || ethertype == ETHERTYPE_SERVICE_VLAN.to_be() {
-        ethertype = header::<VlanTag>(ctx, offset)?.ethertype;
+        ethertype = read::<VlanTag>(ctx, offset)?.ethertype;
         offset += size_of::<VlanTag>();
         if ethertype == ETHERTYPE_VLAN.to_be() {
-            ethertype = header::<VlanTag>(ctx, offset)?.ethertype;
+            ethertype = read::<VlanTag>(ctx, offset)?.ethertype;
             offset += size_of::<VlanTag>();
         }
     }
@@ -67,20 +68,24 @@ pub struct Frame<'a, I> {
     pub tcp: &'a mut Tcp,
     /// Device the frame came in by.
     pub ifindex: u32,
+    context: *mut xdp_md,
 }
 
 impl<'a, I: Ip> Frame<'a, I> {
     /// The headers of a frame whose IP header lies at `offset`, or the reason to pass it.
     #[inline(always)]
     #[expect(private_bounds, reason = "only this module says what is a header")]
-    pub fn new(ctx: &'a XdpContext, offset: usize) -> Result<Self, Counter>
+    pub fn new(ctx: &'a mut XdpContext, offset: usize) -> Result<Self, Counter>
     where
         I: Header,
     {
-        let ip = header::<I>(ctx, offset)?;
-        ip.check()?;
-        let tcp = header::<Tcp>(ctx, offset + size_of::<I>())?;
+        read::<I>(ctx, offset)?.check()?;
         let ethernet = header::<Ethernet>(ctx, 0)?;
+        let ip = header::<I>(ctx, offset)?;
+        let tcp = header::<Tcp>(ctx, offset + size_of::<I>())?;
+        // SAFETY: within the frame by `header`; one after the other, as `offset` is behind the Ethernet header; the
+        // frame is this program's alone while it runs, and `ctx` is borrowed for as long as the headers are.
+        let (ethernet, ip, tcp) = unsafe { (&mut *ethernet, &mut *ip, &mut *tcp) };
         // SAFETY: the kernel hands the program a valid context.
         let ifindex = unsafe { (*ctx.ctx).ingress_ifindex };
         Ok(Self {
@@ -88,6 +93,7 @@ impl<'a, I: Ip> Frame<'a, I> {
             ip,
             tcp,
             ifindex,
+            context: ctx.ctx,
         })
     }
 
@@ -100,16 +106,27 @@ impl<'a, I: Ip> Frame<'a, I> {
             ports: self.tcp.ports,
         }
     }
+
+    /// The kernel's context, for helpers that want it: valid as long as the frame is.
+    #[inline(always)]
+    pub fn context(&self) -> *mut xdp_md {
+        self.context
+    }
 }
 
-/// Lends a header; callers take each of them once, and headers do not overlap.
 #[inline(always)]
-fn header<T: Header>(ctx: &XdpContext, offset: usize) -> Result<&mut T, Counter> {
+fn read<T: Header>(ctx: &XdpContext, offset: usize) -> Result<&T, Counter> {
+    // SAFETY: within the frame by `header`; `Header` asks for an even address, no pattern; nobody writes to the frame
+    // while `ctx` is borrowed.
+    header::<T>(ctx, offset).map(|header| unsafe { &*header })
+}
+
+/// Where a header lies, if it lies within the frame.
+#[inline(always)]
+fn header<T: Header>(ctx: &XdpContext, offset: usize) -> Result<*mut T, Counter> {
     let start = ctx.data() + offset;
     if start + size_of::<T>() > ctx.data_end() {
         return Err(Counter::PassTruncated);
     }
-    // SAFETY: within the frame by the check above; `Header` asks for neither alignment nor a pattern; the frame is this
-    // program's alone while it runs.
-    Ok(unsafe { &mut *(start as *mut T) })
+    Ok(start as *mut T)
 }

@@ -15,14 +15,10 @@ use crate::packet::{self, Frame, Network};
 
 /// What becomes of a frame: an `XDP_*` action.
 #[inline(always)]
-pub fn run(ctx: &XdpContext) -> u32 {
+pub fn run(ctx: &mut XdpContext) -> u32 {
     let outcome = match packet::network(ctx) {
-        Ok(Network::Ipv4(offset)) => {
-            Frame::<Ipv4>::new(ctx, offset).and_then(|frame| steer(ctx, frame))
-        }
-        Ok(Network::Ipv6(offset)) => {
-            Frame::<Ipv6>::new(ctx, offset).and_then(|frame| steer(ctx, frame))
-        }
+        Ok(Network::Ipv4(offset)) => Frame::<Ipv4>::new(ctx, offset).and_then(steer),
+        Ok(Network::Ipv6(offset)) => Frame::<Ipv6>::new(ctx, offset).and_then(steer),
         Err(reason) => Err(reason),
     };
     settle(outcome)
@@ -39,14 +35,14 @@ fn settle(outcome: Result<u32, Counter>) -> u32 {
 
 /// Finds the flow of a packet or opens one, then forwards by it.
 #[inline(always)]
-fn steer<I: Family>(ctx: &XdpContext, mut frame: Frame<I>) -> Result<u32, Counter> {
+fn steer<I: Family>(mut frame: Frame<I>) -> Result<u32, Counter> {
     let config = maps::config()?;
     let key = frame.key();
-    let (flow, new) = match known::<I>(config, &key, frame.tcp.flags) {
+    let (flow, new) = match known(config, &frame, &key) {
         Some(flow) => (flow, false),
         None => (open(config, &frame, &key)?, true),
     };
-    let outcome = follow(ctx, config, &mut frame, flow);
+    let outcome = follow(config, &mut frame, flow);
     if new {
         return opened::<I>(&key, flow, outcome);
     }
@@ -57,13 +53,13 @@ fn steer<I: Family>(ctx: &XdpContext, mut frame: Frame<I>) -> Result<u32, Counte
 #[inline(always)]
 fn known<I: Family>(
     config: &Config,
+    frame: &Frame<I>,
     key: &FlowKey<I::Address>,
-    tcp_flags: u8,
 ) -> Option<&'static mut Flow<I::Address>> {
     let flow = maps::flow::<I>(key)?;
     let clock = maps::clock(config);
-    match verdict::segment(flow, tcp_flags, &clock) {
-        Segment::Belongs { state } => flows::note::<I>(key, flow, state, clock.now),
+    match verdict::segment(flow, frame.tcp.flags, &clock) {
+        Segment::Belongs { state } => flows::note(frame, key, flow, (state, clock.now)),
         Segment::Retransmitted if flows::has_peer::<I>(key, flow) => {}
         Segment::Retransmitted | Segment::Reopens => {
             // Gone before anything can pass this SYN up: what follows it belongs to user space then.
@@ -106,17 +102,13 @@ fn opened<I: Family>(
 /// Forwards a packet of a flow.
 #[inline(always)]
 fn follow<I: Family>(
-    ctx: &XdpContext,
     config: &Config,
     frame: &mut Frame<I>,
     flow: &Flow<I::Address>,
 ) -> Result<u32, Counter> {
     let length = frame.ip.packet_length();
     let (hop, counter) = if flow.direction == FORWARD {
-        (
-            hop::towards::<I>(ctx, config, flow, length)?,
-            Counter::Forward,
-        )
+        (hop::towards(config, frame, flow, length)?, Counter::Forward)
     } else {
         (flow.client, Counter::Return)
     };

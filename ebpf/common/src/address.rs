@@ -144,6 +144,13 @@ impl Macs {
         ])
     }
 
+    /// 0 if both are equal, see [`Address::difference`].
+    #[inline(always)]
+    pub const fn difference(self, other: Self) -> u32 {
+        let ([a, b, c], [d, e, f]) = (self.0, other.0);
+        (a ^ d) | (b ^ e) | (c ^ f)
+    }
+
     /// The way back: each in the other's place.
     #[inline(always)]
     pub const fn reversed(self) -> Self {

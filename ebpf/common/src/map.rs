@@ -206,6 +206,12 @@ impl Hop {
             macs: Macs::new(destination, source),
         }
     }
+
+    /// Equality in one comparison.
+    #[inline(always)]
+    pub const fn same(&self, other: &Self) -> bool {
+        (self.ifindex ^ other.ifindex) | self.macs.difference(other.macs) == 0
+    }
 }
 
 /// In [`Server::family`]: packets to this server leave by an interface without the program, or there is no way to it.
