@@ -3,6 +3,7 @@
 
 mod cost;
 mod flows;
+mod hops;
 mod object;
 pub mod packet;
 mod passed;
