@@ -416,6 +416,11 @@ fn native_falls_back_to_generic_where_the_driver_cannot() {
                 .expect("no fault of the configuration");
             assert_eq!(plane.is_active(), attached.is_some());
             assert_eq!(
+                edge.pins().exists(),
+                attached.is_some(),
+                "a refusal leaves nothing behind"
+            );
+            assert_eq!(
                 edge.status()
                     .interfaces
                     .first()

@@ -341,8 +341,10 @@ fn detach_others(pins: &Pins, attached: &BTreeMap<String, Attached>) {
 /// The program of an earlier process may still be attached where this one cannot or must not use it: leaves new
 /// connections to user space, lest they go by rules that nobody updates. Steered connections go on.
 pub fn retire_leftovers(pins: &Pins) {
-    if !pins.attached().is_ok_and(|attached| !attached.is_empty()) {
-        return;
+    match pins.attached() {
+        Ok(attached) if !attached.is_empty() => {}
+        // Maps without a program are of no use to anybody.
+        _ => return drop(pins.remove()),
     }
     match Maps::open(&pins.maps()).and_then(Tables::adopt) {
         Ok(mut tables) => {

@@ -100,13 +100,35 @@ impl Pins {
         Ok(attached)
     }
 
-    /// Detaches the program from every interface and removes all that is pinned, of every schema.
+    /// Detaches the program from every interface and removes all that is pinned, of every schema. Touches nothing that
+    /// weir does not make, and nothing outside a bpffs: the path comes from a configuration.
     pub fn remove(&self) -> io::Result<()> {
-        // Links first: no packet meets a program whose maps are going.
-        for path in [self.links(), self.root.clone()] {
-            remove_directory(&path)?;
+        if !self.on_bpffs() {
+            return Ok(());
         }
-        Ok(())
+        // Links first: no packet meets a program whose maps are going.
+        remove_directory(&self.links())?;
+        self.versions()?
+            .iter()
+            .try_for_each(|maps| remove_directory(maps))?;
+        match fs::remove_dir(&self.root) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+            removed => removed.or_else(not_found_is_fine),
+        }
+    }
+
+    /// The maps of every schema.
+    fn versions(&self) -> io::Result<Vec<PathBuf>> {
+        let is_version = |path: &PathBuf| {
+            let name = path
+                .file_name()
+                .and_then(|name| name.to_str()?.strip_prefix('v'));
+            name.is_some_and(|schema| schema.parse::<u32>().is_ok())
+        };
+        Ok(read_directory(&self.root)?
+            .into_iter()
+            .filter(is_version)
+            .collect())
     }
 
     /// Detaches the program from every other interface; says from which.
@@ -132,14 +154,13 @@ impl Pins {
 
     /// Removes the maps of other schemas, which nobody uses after a take-over.
     pub fn remove_other_schemas(&self) -> io::Result<()> {
-        let keep = [self.maps(), self.links()];
-        for entry in read_directory(&self.root)?
-            .iter()
-            .filter(|entry| !keep.contains(entry))
-        {
-            remove_directory(entry)?;
-        }
-        Ok(())
+        let other = self
+            .versions()?
+            .into_iter()
+            .filter(|maps| *maps != self.maps());
+        other
+            .into_iter()
+            .try_for_each(|maps| remove_directory(&maps))
     }
 
     /// Whether the place is on a bpffs, or would be once it is made.
@@ -328,5 +349,29 @@ fn errno(error: &ProgramError) -> Option<Errno> {
     match error {
         ProgramError::SyscallError(error) => error.io_error.raw_os_error().map(Errno::from_raw),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pin_path_outside_a_bpffs_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("links/native/eth0");
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, "not a pin").unwrap();
+        let pins = Pins::below(directory.path());
+        assert!(!pins.on_bpffs());
+        pins.remove().unwrap();
+        assert!(file.exists());
+    }
+
+    #[test]
+    fn an_interface_with_a_dot_has_a_pin_without_one() {
+        let pins = Pins::below(Path::new("/sys/fs/bpf/weir"));
+        let pin = pins.link("eth0.100", AttachMode::Generic);
+        assert_eq!(pin, Path::new("/sys/fs/bpf/weir/links/generic/eth0:100"));
     }
 }
