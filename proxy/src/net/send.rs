@@ -46,6 +46,12 @@ pub(super) struct Sending {
     waker: Cell<Option<Waker>>,
 }
 
+impl Sending {
+    fn fail(&self, code: i32) {
+        self.failed.set(self.failed.get().or(Some(code)));
+    }
+}
+
 impl Socket {
     pub(super) fn connect(self: &Rc<Self>, address: SockAddr) {
         let token = self.driver.connect(self.owner(), self.raw, address);
@@ -86,7 +92,7 @@ impl Socket {
             return Poll::Ready(Ok(()));
         }
         if self.expired() {
-            self.sending.failed.set(Some(libc::ETIMEDOUT));
+            self.sending.fail(libc::ETIMEDOUT);
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         self.sending.source.set(source.cloned());
@@ -132,7 +138,7 @@ impl Socket {
         match (outcome, done.gather) {
             (Ok(sent), Some(gather)) => self.advance(busy, sent, gather, source),
             (Ok(_), None) => {}
-            (Err(code), _) => sending.failed.set(Some(code)),
+            (Err(code), _) => sending.fail(code),
         }
         if let Some(waker) = sending.waker.take() {
             waker.wake();
@@ -157,7 +163,7 @@ impl Socket {
                 .copy_out_with(|bytes| self.driver.charge(bytes.to_vec()));
         }
         if busy.end == Early::Cut && !whole {
-            self.sending.failed.set(Some(libc::ETIMEDOUT));
+            self.sending.fail(libc::ETIMEDOUT);
         }
         self.sending.gather.set(Some(gather));
         if let Some(source) = source {
@@ -179,14 +185,14 @@ impl Socket {
     pub(super) fn abandon_send(&self) {
         if self.sending.busy.get().is_some() {
             self.cut_send();
-            self.sending.failed.set(Some(libc::EPIPE));
+            self.sending.fail(libc::EPIPE);
         } else if self
             .sending
             .gather
             .take()
             .is_some_and(|gather| !gather.chunks.is_empty())
         {
-            self.sending.failed.set(Some(libc::EPIPE));
+            self.sending.fail(libc::EPIPE);
         }
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::socket::Socket;
 use crate::limits::{DEADLINE_TICK, STALL_TICK};
+use crate::uring;
 
 /// The sweeps of one worker.
 pub(super) struct Sweep {
@@ -86,6 +87,9 @@ impl Ticker {
             })
             .await;
             tokio::time::sleep(self.period).await;
+            if let Some(driver) = uring::current() {
+                driver.woke();
+            }
             let mut looked_at = self.listed.take();
             looked_at.retain(self.check);
             self.listed.borrow_mut().append(&mut looked_at);

@@ -195,8 +195,8 @@ impl Driver {
         }
     }
 
-    /// Time has passed since the last turn: the worker slept.
-    pub(super) fn woke(&self) {
+    /// Time has passed since the last turn: the worker slept, or was busy without the ring.
+    pub(crate) fn woke(&self) {
         self.now.set(None);
     }
 
@@ -210,25 +210,19 @@ impl Driver {
             return self.cancel(target);
         }
         let terminal = !cqueue::more(entry.flags());
-        let (owner, kind, payload) = {
-            let mut slots = self.slots.borrow_mut();
-            if terminal {
-                let Some(InFlight {
-                    owner,
-                    kind,
-                    payload,
-                }) = slots.remove(token)
-                else {
-                    return;
-                };
-                (owner, kind, payload)
-            } else {
-                let Some(operation) = slots.get(token) else {
-                    return;
-                };
-                (Rc::clone(&operation.owner), operation.kind, Payload::None)
-            }
+        let Some(operation) = self.slots.borrow_mut().completed(token, terminal) else {
+            return;
         };
+        let owner = Rc::clone(&operation.owner);
+        owner.complete(self.completion(entry, operation, terminal));
+    }
+
+    fn completion(&self, entry: &cqueue::Entry, operation: InFlight, terminal: bool) -> Completion {
+        let InFlight {
+            owner,
+            kind,
+            payload,
+        } = operation;
         let result = match entry.result() {
             code @ 0.. => Ok(code.unsigned_abs()),
             code => Err(io::Error::from_raw_os_error(-code)),
@@ -249,7 +243,7 @@ impl Driver {
             }
             Payload::None | Payload::Address(_) => (None, None),
         };
-        owner.complete(Completion {
+        Completion {
             kind,
             result,
             lease,
@@ -257,7 +251,7 @@ impl Driver {
             accepted,
             gather,
             terminal,
-        });
+        }
     }
 
     /// The ring task: enters whenever something has been pushed.

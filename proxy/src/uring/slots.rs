@@ -75,7 +75,7 @@ pub(super) struct Slots {
 }
 
 impl Slots {
-    /// Keeps an operation until [`remove`](Self::remove).
+    /// Keeps an operation until its terminal completion.
     pub(super) fn insert(&mut self, operation: InFlight) -> Token {
         let index = self
             .vacant
@@ -100,12 +100,21 @@ impl Slots {
             .filter(|_| slot.generation == token.generation())
     }
 
-    /// Ends an operation: its terminal completion has come.
-    pub(super) fn remove(&mut self, token: Token) -> Option<InFlight> {
+    /// The operation a completion belongs to. The terminal completion takes it out, with its memory; others leave it,
+    /// and do not get to see the memory.
+    pub(super) fn completed(&mut self, token: Token, terminal: bool) -> Option<InFlight> {
         let slot = self
             .slots
             .get_mut(token.index())
             .filter(|slot| slot.generation == token.generation())?;
+        if !terminal {
+            let InFlight { owner, kind, .. } = slot.operation.as_ref()?;
+            return Some(InFlight {
+                owner: Rc::clone(owner),
+                kind: *kind,
+                payload: Payload::None,
+            });
+        }
         let operation = slot.operation.take()?;
         // The last generation is that of `Token::NOBODY`.
         slot.generation = (slot.generation + 1) % u32::MAX;
@@ -142,10 +151,10 @@ mod tests {
     fn a_late_completion_does_not_meet_the_slots_next_tenant() {
         let mut slots = Slots::default();
         let first = slots.insert(operation());
-        assert!(slots.remove(first).is_some());
+        assert!(slots.completed(first, true).is_some());
         let second = slots.insert(operation());
         assert_eq!(first.index(), second.index());
-        assert!(slots.get(first).is_none() && slots.remove(first).is_none());
+        assert!(slots.get(first).is_none() && slots.completed(first, true).is_none());
         assert!(slots.get(second).is_some());
         assert_eq!(slots.len(), 1);
     }
@@ -157,7 +166,7 @@ mod tests {
         slots.slots[0].generation = u32::MAX - 1;
         assert!(
             slots
-                .remove(Token::new(token.index(), u32::MAX - 1))
+                .completed(Token::new(token.index(), u32::MAX - 1), true)
                 .is_some()
         );
         assert_eq!(slots.insert(operation()).generation(), 0);
