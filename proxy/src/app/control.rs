@@ -20,6 +20,7 @@ pub struct Control {
     runtime: Runtime,
     config: Arc<StaticConfig>,
     plane: Plane,
+    watch: Option<Watch>,
     rules: Rules,
     status: StatusFile,
 }
@@ -39,11 +40,14 @@ impl Control {
         let plane = runtime
             .block_on(Plane::start(config))
             .map_err(super::lines)?;
+        // Before the first load, so that no change falls between the two.
+        let watch = watch(config);
         let rules = Rules::load(config).map_err(|error| vec![error])?;
         Ok(Self {
             runtime,
             config: Arc::clone(config),
             plane,
+            watch,
             rules,
             status,
         })
@@ -63,6 +67,7 @@ impl Control {
             runtime,
             config,
             mut plane,
+            watch,
             mut rules,
             status,
         } = self;
@@ -73,7 +78,7 @@ impl Control {
             workers: &workers,
             status: &status,
         };
-        let ended = runtime.block_on(supervision.wait());
+        let ended = runtime.block_on(supervision.wait(watch));
         workers.stop(grace(&config) + limits::STOP_EXTRA);
         plane.stop();
         status.remove();
@@ -91,13 +96,12 @@ struct Supervision<'a> {
 }
 
 impl Supervision<'_> {
-    async fn wait(&mut self) -> Result<(), String> {
+    async fn wait(&mut self, mut watch: Option<Watch>) -> Result<(), String> {
         let (mut term, mut int) = (
             listen(SignalKind::terminate())?,
             listen(SignalKind::interrupt())?,
         );
         let mut hup = listen(SignalKind::hangup())?;
-        let mut watch = watch(self.config);
         let mut every = tokio::time::interval(limits::HOUSEKEEPING);
         let first = self.rules.published().load_full();
         self.apply(&first).await;
