@@ -6,6 +6,7 @@
 
 mod support;
 
+mod configuration;
 mod harness;
 mod http1;
 mod routing;
