@@ -244,8 +244,8 @@ pub fn clock(config: &Config) -> Clock {
     Clock::new(unsafe { bpf_jiffies64() }, config.hz)
 }
 
-/// Asks the kernel for the route of a packet as its flow rewrites it, `length` bytes long (0: whatever the MTU), and the
-/// next neighbour there. `BPF_FIB_LKUP_RET_*`, or a negative errno as u32.
+/// Asks the kernel for the route of a packet as its flow rewrites it, `length` bytes long (0: whatever the MTU), and
+/// the next neighbour there. `BPF_FIB_LKUP_RET_*`, or a negative errno as u32.
 #[inline(always)]
 pub fn fib<I: Family>(frame: &Frame<I>, flow: &Flow<I::Address>, length: u16) -> (u32, FibLookup) {
     // SAFETY: a C struct and unions of integers, for which zero is valid.
