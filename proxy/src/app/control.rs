@@ -20,9 +20,17 @@ pub struct Control {
     runtime: Runtime,
     config: Arc<StaticConfig>,
     plane: Plane,
+    signals: Signals,
     watch: Option<Watch>,
     rules: Rules,
     status: StatusFile,
+}
+
+/// What tells weir to stop, or to read its rules again.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Control {
@@ -37,6 +45,11 @@ impl Control {
             .on_thread_start(sys::lower_priority)
             .build()
             .map_err(|error| vec![format!("the control thread cannot start: {error}")])?;
+        // Before anything serves: a signal that nobody has asked for yet ends the process with its work undone.
+        let signals = {
+            let _inside = runtime.enter();
+            Signals::listen().map_err(|line| vec![line])?
+        };
         let plane = runtime
             .block_on(Plane::start(config))
             .map_err(super::lines)?;
@@ -47,6 +60,7 @@ impl Control {
             runtime,
             config: Arc::clone(config),
             plane,
+            signals,
             watch,
             rules,
             status,
@@ -61,12 +75,13 @@ impl Control {
     /// Runs until a signal says stop, then ends everything in order.
     ///
     /// # Errors
-    /// One line if signals cannot be received or a worker ended by itself.
+    /// One line if a worker ended by itself.
     pub fn run(self, workers: Workers) -> Result<(), Vec<String>> {
         let Self {
             runtime,
             config,
             mut plane,
+            signals,
             watch,
             mut rules,
             status,
@@ -78,7 +93,7 @@ impl Control {
             workers: &workers,
             status: &status,
         };
-        let ended = runtime.block_on(supervision.wait(watch));
+        let ended = runtime.block_on(supervision.wait(signals, watch));
         workers.stop(grace(&config) + limits::STOP_EXTRA);
         plane.stop();
         status.remove();
@@ -96,21 +111,16 @@ struct Supervision<'a> {
 }
 
 impl Supervision<'_> {
-    async fn wait(&mut self, mut watch: Option<Watch>) -> Result<(), String> {
-        let (mut term, mut int) = (
-            listen(SignalKind::terminate())?,
-            listen(SignalKind::interrupt())?,
-        );
-        let mut hup = listen(SignalKind::hangup())?;
+    async fn wait(&mut self, mut signals: Signals, mut watch: Option<Watch>) -> Result<(), String> {
         let mut every = tokio::time::interval(limits::HOUSEKEEPING);
         let first = self.rules.published().load_full();
         self.apply(&first).await;
         drop(first);
         loop {
             tokio::select! {
-                _ = term.recv() => break self.stopping("SIGTERM"),
-                _ = int.recv() => break self.stopping("SIGINT"),
-                _ = hup.recv() => self.rules.reload(),
+                _ = signals.terminate.recv() => break self.stopping("SIGTERM"),
+                _ = signals.interrupt.recv() => break self.stopping("SIGINT"),
+                _ = signals.hangup.recv() => self.rules.reload(),
                 () = changed(&mut watch) => self.rules.reload(),
                 snapshot = self.rules.reloaded() => self.apply(&snapshot).await,
                 () = self.plane.follow() => {}
@@ -139,8 +149,17 @@ impl Supervision<'_> {
     }
 }
 
-fn listen(kind: SignalKind) -> Result<Signal, String> {
-    signal(kind).map_err(|error| format!("signals cannot be received: {error}"))
+impl Signals {
+    /// Catches them from now on. Only inside a runtime.
+    fn listen() -> Result<Self, String> {
+        let listen =
+            |kind| signal(kind).map_err(|error| format!("signals cannot be received: {error}"));
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
 }
 
 fn grace(config: &StaticConfig) -> Duration {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use xtask::daemon::{Daemon, within};
+use xtask::daemon::{Daemon, poll, within};
 
 use super::stage::Stage;
 use crate::shell::{Outcome, output, target};
@@ -46,11 +46,22 @@ impl<'a> Proxy<'a> {
                 .listening(address, PATIENCE)
                 .map_err(|error| format!("weir does not serve: {error}"))?;
         }
-        Ok(Self {
+        let proxy = Self {
             daemon,
             stage,
             config,
-        })
+        };
+        poll(PATIENCE, || proxy.is_filled().then_some(()))
+            .ok_or("XDP is attached, but has got no rules")?;
+        Ok(proxy)
+    }
+
+    /// Whether XDP, if attached, has its rules: user space serves a moment before.
+    fn is_filled(&self) -> bool {
+        let some =
+            |status: &Value, list| status[list].as_array().is_some_and(|list| !list.is_empty());
+        self.status()
+            .is_ok_and(|status| some(&status, "listeners") || !some(&status, "interfaces"))
     }
 
     /// How connections are steered: `XDP (native)`, `XDP (generic)` or `user space`.
