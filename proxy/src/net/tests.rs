@@ -26,7 +26,15 @@ fn worker<F: Future>(main: impl FnOnce() -> F) -> F::Output {
 }
 
 fn worker_with<F: Future>(config: Config, main: impl FnOnce() -> F) -> F::Output {
+    raise_descriptor_limit();
     uring::run(&config, main).expect("a worker")
+}
+
+/// A shell's usual 1024 descriptors do not do for a thousand connections with both ends here.
+fn raise_descriptor_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("asked");
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).expect("raised as far as allowed");
 }
 
 fn listener() -> (Listener, SocketAddr) {

@@ -143,6 +143,11 @@ mod tests {
     }
 
     #[test]
+    fn this_machine_can_run_the_driver() {
+        probe().expect("the tests need io_uring");
+    }
+
+    #[test]
     fn reads_kernel_releases() {
         assert_eq!(version("6.18.44-fc-v657"), Some((6, 18)));
         assert_eq!(version("6.1"), Some((6, 1)));
