@@ -32,7 +32,9 @@ impl Watch {
     /// # Errors
     /// The kernel's: no such path, no inotify watches left (`fs.inotify.max_user_watches`).
     pub fn new(path: &Path) -> io::Result<Self> {
-        let path = path.canonicalize()?;
+        // Not resolved further: a link that is pointed elsewhere is a change too.
+        let path = std::path::absolute(path)?;
+        path.metadata()?;
         let (directory, file) = match path.parent() {
             Some(parent) if path.is_file() => (parent.to_path_buf(), Some(path)),
             _ => (path, None),
@@ -90,9 +92,16 @@ impl Watch {
     }
 }
 
-/// Whether the event may have changed what the rules say. An overflow of the kernel's queue is an event without paths.
+/// Whether the event may have changed what the rules say. An overflow of the kernel's queue is an event without paths;
+/// a mounted volume (Kubernetes) changes all its files by one link whose name begins with two dots.
 fn concerns(event: &notify::Event, file: Option<&PathBuf>) -> bool {
-    let about = |file: &PathBuf| event.paths.is_empty() || event.paths.contains(file);
+    let is_link = |path: &PathBuf| {
+        let name = path.file_name();
+        name.is_some_and(|name| name.as_encoded_bytes().starts_with(b".."))
+    };
+    let about = |file: &PathBuf| {
+        event.paths.is_empty() || event.paths.iter().any(|path| path == file || is_link(path))
+    };
     !matches!(event.kind, EventKind::Access(_)) && file.is_none_or(about)
 }
 

@@ -65,6 +65,7 @@ fn reading_and_other_files_are_no_change() {
     assert!(concerns(&event(create, "/rules/a.yml"), Some(&file)));
     assert!(!concerns(&event(create, "/rules/b.yml"), Some(&file)));
     assert!(concerns(&event(create, "/rules/b.yml"), None));
+    assert!(concerns(&event(create, "/rules/..data"), Some(&file)));
     assert!(!concerns(
         &event(EventKind::Access(AccessKind::Any), "/rules/a.yml"),
         None
