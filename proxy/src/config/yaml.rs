@@ -132,38 +132,42 @@ impl Reader<'_> {
                     content,
                 })
             }
-            Event::SequenceEnd | Event::MappingEnd => {
-                let Some(open) = self.stack.pop() else {
-                    return Ok(());
-                };
-                let value = match open.content {
-                    Content::List(items) => Value::List(items),
-                    Content::Map {
-                        entries, merges, ..
-                    } => Value::Map(self.merge(entries, merges)?),
-                };
-                self.close(
-                    Node {
-                        origin: open.origin,
-                        value,
-                    },
-                    open.anchor,
-                    false,
-                )
-            }
-            Event::Alias(anchor) => {
-                let Some(node) = self.anchors.get(&anchor).cloned() else {
-                    return Err(Problem::error(origin, "an alias of what contains it")
-                        .remedy("write the content out"));
-                };
-                self.count(node.size(), &origin)?;
-                self.close(node, 0, false)
-            }
+            Event::SequenceEnd | Event::MappingEnd => self.end(),
+            Event::Alias(anchor) => self.alias(anchor, origin),
             Event::Nothing
             | Event::StreamStart
             | Event::StreamEnd
             | Event::DocumentStart(_)
             | Event::DocumentEnd => Ok(()),
+        }
+    }
+
+    fn end(&mut self) -> Result<(), Problem> {
+        let Some(open) = self.stack.pop() else {
+            return Ok(());
+        };
+        let value = match open.content {
+            Content::List(items) => Value::List(items),
+            Content::Map {
+                entries, merges, ..
+            } => Value::Map(self.merge(entries, merges)?),
+        };
+        self.close(
+            Node {
+                origin: open.origin,
+                value,
+            },
+            open.anchor,
+            false,
+        )
+    }
+
+    fn alias(&mut self, anchor: usize, origin: Origin) -> Result<(), Problem> {
+        self.count(self.anchors.get(&anchor).map_or(0, Node::size), &origin)?;
+        match self.anchors.get(&anchor).cloned() {
+            Some(node) => self.close(node, 0, false),
+            None => Err(Problem::error(origin, "an alias of what contains it")
+                .remedy("write the content out")),
         }
     }
 

@@ -103,7 +103,7 @@ workers: 2
 }
 
 #[test]
-fn each_refusal_is_one_line_with_place_and_remedy() {
+fn refusals_of_entry_points() {
     let web = "entryPoints:\n  web:\n    address: :80\n";
     let cases = [
         ("", "weir.yml:1:1: found no entryPoints; add entryPoints"),
@@ -157,6 +157,16 @@ fn each_refusal_is_one_line_with_place_and_remedy() {
             ),
             "weir.yml:4:42: entryPoints.web.steering.mode: found \"fast\"; allowed auto, native, generic, off",
         ),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(parse(text).expect_err(text), [expected], "{text}");
+    }
+}
+
+#[test]
+fn refusals_beside_entry_points() {
+    let web = "entryPoints:\n  web:\n    address: :80\n";
+    let cases = [
         (
             &format!("{web}steering: {{snat: {{addresses: [10.0.0.0/40]}}}}"),
             "weir.yml:4:31: steering.snat.addresses: found \"10.0.0.0/40\"; allowed addresses of this machine, each once, such as 192.0.2.1 or 2001:db8::1",
