@@ -1,9 +1,12 @@
-//! The documentation names every key, and no other.
+//! The documentation names every key and no other, and its examples work.
 
 use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
 
-use super::{document, static_file};
+use super::{Problem, StaticConfig, document, static_file};
 
+const README: &str = include_str!("../../../README.md");
 const DOCUMENT: &str = include_str!("../../../docs/CONFIGURATION.md");
 
 /// The keys that begin the rows of tables whose first column is `key`.
@@ -54,5 +57,39 @@ fn every_key_is_documented_and_every_documented_key_is_known() {
     assert_eq!(expected, found);
     for key in elsewhere {
         assert!(DOCUMENT.contains(key), "{key}");
+    }
+}
+
+/// The blocks of YAML in a text.
+fn examples(text: &'static str) -> impl Iterator<Item = &'static str> {
+    let blocks = text.split("```yaml\n").skip(1);
+    blocks.map(|rest| rest.split("```").next().unwrap_or_default())
+}
+
+/// The problems of an example, which is a static file (or a part of one) or a rule file, by its first key.
+fn problems(example: &str) -> Vec<Problem> {
+    let path = Path::new("example.yml");
+    let first = example.split(':').next().unwrap_or_default();
+    if !static_file::keys::ROOT.known.contains(&first) {
+        return document::decode(&Arc::from(path), example).1;
+    }
+    let entry_points = if first == "entryPoints" {
+        ""
+    } else {
+        "entryPoints: {web: {address: ':80'}}\n"
+    };
+    match StaticConfig::parse(path, &format!("{entry_points}{example}")) {
+        Ok((_, warnings)) => warnings,
+        Err(problems) => problems,
+    }
+}
+
+#[test]
+fn every_example_works() {
+    let all: Vec<&str> = examples(DOCUMENT).chain(examples(README)).collect();
+    assert!(all.len() >= 10, "{}", all.len());
+    for example in all {
+        let lines: Vec<String> = problems(example).iter().map(Problem::to_string).collect();
+        assert_eq!(lines, Vec::<String>::new(), "{example}");
     }
 }
