@@ -101,10 +101,13 @@ impl Session {
         let mut progress = Progress::default();
         let mut plaintext = Vec::new();
         while !ciphertext.is_empty() && !progress.closed {
-            self.count_handshake(ciphertext.len())?;
+            let handshaking = self.connection.is_handshaking();
             let read = self.connection.read_tls(&mut ciphertext);
             let read = read.map_err(|error| Error::General(error.to_string()))?;
             let state = self.connection.process_new_packets()?;
+            if handshaking {
+                self.count_handshake(read)?;
+            }
             if state.plaintext_bytes_to_read() > 0 {
                 // Most of what follows in this input is plaintext too; one allocation then serves all of it.
                 plaintext.reserve(state.plaintext_bytes_to_read() + ciphertext.len());
@@ -116,13 +119,14 @@ impl Session {
         Ok(progress)
     }
 
-    /// A handshake fits in a few records; whoever sends more wants something else.
+    /// A handshake fits in a few records; whoever sends more wants something else. What follows the end of one may be
+    /// as long as it likes.
     fn count_handshake(&mut self, bytes: usize) -> Result<(), Error> {
-        if self.connection.is_handshaking() {
-            self.handshake_bytes = self.handshake_bytes.saturating_add(bytes);
-            if self.handshake_bytes > limits::TLS_HANDSHAKE_BYTES_MAX {
-                return Err(Error::PeerSentOversizedRecord);
-            }
+        self.handshake_bytes = self.handshake_bytes.saturating_add(bytes);
+        if self.connection.is_handshaking()
+            && self.handshake_bytes > limits::TLS_HANDSHAKE_BYTES_MAX
+        {
+            return Err(Error::PeerSentOversizedRecord);
         }
         Ok(())
     }

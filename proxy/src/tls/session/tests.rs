@@ -122,6 +122,26 @@ fn data_both_ways_in_any_pieces() {
 }
 
 #[test]
+fn data_right_behind_the_handshake_does_not_count_as_one() {
+    let (mut session, mut client) = (session(), client(true, &[&TLS13], &[]));
+    let mut answer = Vec::new();
+    session
+        .feed(&sent(&mut client), &mut answer)
+        .expect("a ClientHello");
+    deliver(&mut client, &answer).expect("the server's flight");
+    let upload = vec![7; 2 * limits::TLS_HANDSHAKE_BYTES_MAX];
+    let mut flight = sent(&mut client);
+    assert!(session.is_handshaking() && !flight.is_empty(), "Finished");
+    let mut at = 0;
+    while at < upload.len() {
+        at += client.writer().write(&upload[at..]).expect("a client");
+        flight.extend(sent(&mut client));
+    }
+    let progress = session.feed(&flight, &mut answer).expect("all at once");
+    assert!(progress.plaintext == upload);
+}
+
+#[test]
 fn a_key_update_is_answered_with_what_is_sent_next() {
     let (mut session, mut client) = (session(), client(true, &[&TLS13], &[]));
     handshake(&mut session, &mut client, 4096).expect("a handshake");
