@@ -132,6 +132,27 @@ impl Transport {
         self.stream.shutdown_write()
     }
 
+    /// Ends the connection cleanly, before it is dropped: says with TLS that nothing follows (`close_notify`, RFC 8446
+    /// section 6.1), without which the peer must take the end for a truncation. Waits until the deadline at most. That
+    /// it fails is of no interest: the peer is gone then.
+    pub async fn close(&self) {
+        if let Some(tls) = &self.tls {
+            let mut wire = Vec::new();
+            tls.session.borrow_mut().close_notify(&mut wire);
+            let _ = self.send_wire(wire, None).await;
+        }
+    }
+
+    /// Makes dropping the connection a reset; see [`Stream::abort`].
+    pub fn abort(&self) {
+        self.stream.abort();
+    }
+
+    /// Resolves when the connection has failed, without taking bytes; see [`Stream::ended`].
+    pub async fn ended(&self) {
+        self.stream.ended().await;
+    }
+
     /// From when on waiting fails with `TimedOut`; see [`Stream::set_deadline`].
     pub fn set_deadline(&self, deadline: Option<Instant>) {
         self.stall.set(None);

@@ -38,6 +38,8 @@ pub(super) struct Receive {
     end: Cell<Option<End>>,
     armed: Cell<Option<Armed>>,
     waker: Cell<Option<Waker>>,
+    /// Whom a failure wakes, whether or not it receives.
+    watcher: Cell<Option<Waker>>,
     /// No ring buffer was free: the next receive is an owned one.
     starved: Cell<bool>,
     /// Prompt sends still needed before receiving ahead again; zero: not lean.
@@ -56,6 +58,7 @@ impl Receive {
             end: Cell::new(None),
             armed: Cell::new(None),
             waker: Cell::new(None),
+            watcher: Cell::new(None),
             starved: Cell::new(false),
             lean: Cell::new(0),
             penance: Cell::new(PROMPT_SENDS),
@@ -75,11 +78,19 @@ impl Receive {
         self.waker.take();
     }
 
+    /// Nobody waits for a failure any more.
+    pub(super) fn unwatch(&self) {
+        self.watcher.take();
+    }
+
+    /// Whether anybody waits for bytes or a failure.
     fn waiting(&self) -> bool {
-        let waker = self.waker.take();
-        let waiting = waker.is_some();
-        self.waker.set(waker);
-        waiting
+        [&self.waker, &self.watcher].into_iter().any(|cell| {
+            let waker = cell.take();
+            let waiting = waker.is_some();
+            cell.set(waker);
+            waiting
+        })
     }
 
     /// A send of what was received here was prompt, or not.
@@ -121,6 +132,18 @@ impl Socket {
         }
         self.receive.waker.set(Some(cx.waker().clone()));
         self.arm(true);
+        Poll::Pending
+    }
+
+    /// Waits for a failure; receives ahead for that, but no more than an idle connection does.
+    pub(super) fn poll_ended(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if matches!(self.receive.end.get(), Some(End::Failed(_))) {
+            return Poll::Ready(());
+        }
+        self.receive.watcher.set(Some(cx.waker().clone()));
+        if self.receive.queue.borrow().is_empty() {
+            self.arm(true);
+        }
         Poll::Pending
     }
 
@@ -223,9 +246,14 @@ impl Socket {
             Err(error) => match error.raw_os_error() {
                 Some(libc::ENOBUFS) => receive.starved.set(!self.driver.has_buffers()),
                 Some(libc::ECANCELED | libc::EINTR | libc::EAGAIN) => {}
-                code => receive
-                    .end
-                    .set(Some(End::Failed(code.unwrap_or(libc::EIO)))),
+                code => {
+                    receive
+                        .end
+                        .set(Some(End::Failed(code.unwrap_or(libc::EIO))));
+                    if let Some(watcher) = receive.watcher.take() {
+                        watcher.wake();
+                    }
+                }
             },
         }
         let empty = receive.queue.borrow().is_empty();

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, SockRef, Type};
 
@@ -122,6 +122,22 @@ impl Stream {
         self.with_socket(|socket| socket.shutdown(std::net::Shutdown::Write))
     }
 
+    /// Resolves when the connection has failed while nobody may be receiving: reset by the peer, or its keep-alive
+    /// probes unanswered. Not when the peer has merely finished sending, which says nothing of whether it still reads,
+    /// nor past the deadline. Takes no bytes: what arrives waits for [`recv`](Self::recv), and once some do nothing is
+    /// noticed before they are read. Cancel-safe; one task at a time.
+    pub async fn ended(&self) {
+        let _watching = Watching(&self.socket);
+        poll_fn(|cx| self.socket.poll_ended(cx)).await;
+    }
+
+    /// Makes the descriptor's close a reset (SO_LINGER of zero, socket(7)): the peer must not take what it has for all
+    /// there is. What is not sent yet is lost. Takes effect when the stream is dropped.
+    pub fn abort(&self) {
+        // Refused only where the connection is gone already.
+        let _ = self.with_socket(|socket| socket.set_linger(Some(Duration::ZERO)));
+    }
+
     /// From when on a waiting `recv` or `send` fails with `TimedOut` and is cancelled (checked every 100 ms, so it
     /// may come that much late). `None`: never. Costs no timer. After `TimedOut` a later deadline makes the stream
     /// usable again, except that a send cut short cannot be resumed.
@@ -173,6 +189,15 @@ impl AsRawFd for Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         self.socket.close();
+    }
+}
+
+/// Somebody waits for the connection's failure.
+struct Watching<'a>(&'a Socket);
+
+impl Drop for Watching<'_> {
+    fn drop(&mut self) {
+        self.0.receive.unwatch();
     }
 }
 

@@ -287,3 +287,45 @@ fn a_thousand_clients_that_say_nothing_are_let_go() {
         }
     });
 }
+
+#[test]
+fn a_reset_is_noticed_by_whoever_does_not_receive() {
+    worker(|| async {
+        let (stream, peer) = pair_with_std().await;
+        write_all(&peer, b"ahead");
+        let chunk = stream.recv().await.expect("received");
+        assert_eq!(chunk.as_deref(), Some(b"ahead".as_slice()));
+        let soon = Duration::from_millis(50);
+        let ended = tokio::time::timeout(soon, stream.ended()).await;
+        assert!(ended.is_err(), "nothing has happened");
+        socket2::SockRef::from(&peer)
+            .set_linger(Some(Duration::ZERO))
+            .expect("set");
+        let ((), ()) = tokio::join!(stream.ended(), async { drop(peer) });
+        assert!(stream.recv().await.is_err());
+    });
+}
+
+#[test]
+fn a_half_close_is_no_end() {
+    worker(|| async {
+        let (stream, peer) = pair_with_std().await;
+        peer.shutdown(std::net::Shutdown::Write).expect("shut down");
+        assert!(stream.recv().await.expect("the end").is_none());
+        let soon = Duration::from_millis(50);
+        let ended = tokio::time::timeout(soon, stream.ended()).await;
+        assert!(ended.is_err());
+    });
+}
+
+#[test]
+fn an_aborted_connection_is_reset() {
+    worker(|| async {
+        let (stream, mut peer) = pair_with_std().await;
+        stream.abort();
+        drop(stream);
+        let read = joined(std::thread::spawn(move || peer.read(&mut [0]))).await;
+        let error = read.expect_err("no clean end");
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    });
+}
