@@ -257,3 +257,64 @@ fn bytes_of_a_tcp_router_pass_untouched_and_a_half_close_is_kept() {
     );
     assert_eq!(connection.rest(), b"");
 }
+
+#[test]
+fn a_stop_answers_what_was_accepted_last_and_refuses_what_comes_after() {
+    let a = backend("a");
+    let rules = http(
+        &[router("all", "PathPrefix(`/`)", "a")],
+        &[service("a", &[(&a, 1)])],
+    );
+    let (weir, address) = proxy(&rules);
+    let mut slow = Connection::open(address);
+    slow.send("GET /slow/1500 HTTP/1.1\r\nHost: a\r\n\r\n");
+    eventually("the request has reached the server", || {
+        (a.requests() > 0).then_some(())
+    });
+    let mut last: Vec<_> = (0..100).map(|_| Connection::open(address)).collect();
+    last.iter_mut()
+        .for_each(|connection| connection.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+    weir.signal(Signal::SIGTERM);
+    for connection in &mut last {
+        assert_eq!(connection.response().status, 200);
+    }
+    eventually("new connections are refused at once", || {
+        std::net::TcpStream::connect(address).err()
+    });
+    assert_eq!(slow.response().status, 200);
+    assert!(weir.wait().0.success());
+}
+
+#[test]
+fn a_client_that_leaves_takes_its_connection_to_a_silent_server_with_it() {
+    let a = backend("a");
+    let rules = http(
+        &[router("all", "PathPrefix(`/`)", "a")],
+        &[service("a", &[(&a, 1)])],
+    );
+    let (_weir, address) = proxy(&rules);
+    let mut leaving = Connection::open(address);
+    leaving.send("GET /slow/60000 HTTP/1.1\r\nHost: a\r\n\r\n");
+    eventually("the request has reached the server", || {
+        (a.requests() > 0).then_some(())
+    });
+    // An abort, as when a browser's tab is closed while data is under way.
+    socket2::SockRef::from(leaving.socket())
+        .set_linger(Some(std::time::Duration::ZERO))
+        .expect("linger");
+    drop(leaving);
+    eventually("the server's connection is closed", || {
+        (closing(a.address()) > 0).then_some(())
+    });
+}
+
+/// Connections to this port whose peer has closed and that the server still holds (CLOSE_WAIT, state 08).
+fn closing(server: SocketAddr) -> usize {
+    let port = format!(":{:04X} ", server.port());
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("the kernel's table");
+    table
+        .lines()
+        .filter_map(|line| line.split_once(&port))
+        .filter(|(_, rest)| rest.split(' ').nth(1) == Some("08"))
+        .count()
+}

@@ -169,6 +169,14 @@ pub const KEEPALIVE_PROBES: u32 = 6;
 
 /// To a connection with one address of a server: Traefik's default of `forwardingTimeouts.dialTimeout`.
 pub const UPSTREAM_CONNECT: Duration = Duration::from_secs(30);
+/// Idle connections kept on one worker.
+pub const UPSTREAM_IDLE_PER_WORKER: usize = 1024;
+/// For how long a connection may have been idle to carry a request that cannot be repeated.
+pub const UPSTREAM_IDLE_UNREPEATABLE: Duration = Duration::from_secs(3);
+/// Interim responses (1xx) to one request.
+pub const INTERIM_RESPONSES_MAX: usize = 64;
+/// How long a client that has ended its side waits for a response: it may have gone for good.
+pub const HALF_CLOSED: Duration = Duration::from_secs(30);
 /// Idle connections kept for one server on one worker.
 pub const UPSTREAM_IDLE_PER_SERVER: usize = 64;
 /// How long a connection is kept idle: Traefik's default of `forwardingTimeouts.idleConnTimeout`.

@@ -4,11 +4,11 @@
 //! connection is idle here or in the hands of one request, never both; one that the peer closed, or said something
 //! unasked on, is not handed out; a server has at most [`limits::UPSTREAM_IDLE_PER_SERVER`] idle ones on a worker.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::limits;
 use crate::net::Stream;
@@ -20,6 +20,8 @@ use crate::uring;
 #[derive(Default)]
 pub struct Pool {
     idle: RefCell<HashMap<ServerId, Vec<Idle>>>,
+    /// How many there are in all.
+    total: Cell<usize>,
 }
 
 struct Idle {
@@ -28,25 +30,36 @@ struct Idle {
 }
 
 impl Pool {
-    /// The connection that became idle last and can still be used.
-    pub fn take(&self, server: ServerId) -> Option<Transport> {
+    /// The connection that became idle last and can still be used; none that has been idle for longer than `at_most`,
+    /// for a request that cannot be repeated if the server closes the connection at that very moment.
+    pub fn take(&self, server: ServerId, at_most: Duration) -> Option<Transport> {
         let mut idle = self.idle.borrow_mut();
         let connections = idle.get_mut(&server)?;
-        while let Some(candidate) = connections.pop() {
+        let oldest = uring::now().checked_sub(at_most);
+        let connection = loop {
+            let candidate =
+                connections.pop_if(|idle| oldest.is_none_or(|oldest| idle.since >= oldest))?;
+            self.total.set(self.total.get() - 1);
             if !candidate.transport.is_spent() {
-                return Some(candidate.transport);
+                break candidate.transport;
             }
-        }
-        None
+        };
+        Some(connection)
     }
 
-    /// Keeps a connection on which the last exchange has ended cleanly; the one idle for longest makes room.
+    /// Keeps a connection on which the last exchange has ended cleanly; the server's one idle for longest makes room. With
+    /// [`limits::UPSTREAM_IDLE_PER_WORKER`] in all it is closed instead.
     pub fn put(&self, server: ServerId, transport: Transport) {
+        if self.total.get() >= limits::UPSTREAM_IDLE_PER_WORKER {
+            return;
+        }
         transport.set_deadline(None);
         let mut idle = self.idle.borrow_mut();
         let connections = idle.entry(server).or_default();
         if connections.len() >= limits::UPSTREAM_IDLE_PER_SERVER {
             connections.remove(0);
+        } else {
+            self.total.set(self.total.get() + 1);
         }
         connections.push(Idle {
             transport,
@@ -64,6 +77,8 @@ impl Pool {
             });
             !connections.is_empty()
         });
+        let total = self.idle.borrow().values().map(Vec::len).sum();
+        self.total.set(total);
     }
 }
 
@@ -78,11 +93,14 @@ pub async fn connect(server: &Server) -> io::Result<Stream> {
 /// Connects to the first of these addresses that answers.
 ///
 /// # Errors
-/// What the last address said; `TimedOut` after [`limits::UPSTREAM_CONNECT`] for each.
+/// What the last address said; `TimedOut` after [`limits::UPSTREAM_CONNECT`], of which each address gets its part.
 pub async fn connect_to(addresses: &[SocketAddr]) -> io::Result<Stream> {
+    let end = uring::now() + limits::UPSTREAM_CONNECT;
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    for address in addresses {
-        match Stream::connect(*address, Some(uring::now() + limits::UPSTREAM_CONNECT)).await {
+    for (left, address) in (1..=addresses.len() as u32).rev().zip(addresses) {
+        let now = uring::now();
+        let deadline = now + end.saturating_duration_since(now) / left;
+        match Stream::connect(*address, Some(deadline)).await {
             Ok(stream) => return Ok(stream),
             Err(error) => last = error,
         }

@@ -160,7 +160,12 @@ async fn serve(assignment: Assignment, started: mpsc::Sender<Result<(), String>>
             Err(error) => warn!("connections not yet accepted are lost: {error}"),
         }
     }
-    accepting.iter().for_each(tokio::task::JoinHandle::abort);
+    // The sockets close before the wait: nobody is to complete a handshake that no one will answer.
+    for task in accepting {
+        task.abort();
+        let _ = task.await;
+    }
+    drop(listeners);
     worker.finish().await;
     housekeeping.abort();
 }
@@ -201,7 +206,7 @@ async fn accept(
 }
 
 fn take(worker: &Rc<Worker>, stream: Stream, entry_point: usize) {
-    tokio::task::spawn_local(exchange::serve(Rc::clone(worker), stream, entry_point));
+    tokio::task::spawn_local(exchange::serve(worker, stream, entry_point));
 }
 
 async fn keep_house(worker: Rc<Worker>) {

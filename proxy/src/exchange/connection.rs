@@ -12,9 +12,10 @@ use crate::http1::ConnectionField;
 use crate::limits;
 use crate::uring::{self, Chunk};
 
-/// Serves requests until the connection ends. The deadline to the first byte is the caller's.
+/// Serves requests until the connection ends. A browser opens TLS connections ahead of its requests: the first request
+/// may be as late as any other.
 pub async fn serve(client: &Client<'_>) -> io::Result<()> {
-    let mut first = client.transport.recv().await?;
+    let mut first = idle(client).await?;
     while let Some(chunk) = first {
         let mut scratch = client.worker.scratch();
         let next = one(client, &mut scratch, chunk).await;

@@ -23,7 +23,7 @@ const CLAIMED: [Name<'static>; 12] = [
 ];
 
 /// Replaces what the client claims by what is so.
-pub fn set(head: &mut RequestHead, client: SocketAddr, tls: bool, local_port: u16, hostname: &str) {
+pub fn set(head: &mut RequestHead, client: SocketAddr, tls: bool, hostname: &str) {
     strip(&mut head.headers);
     let mut text = String::with_capacity(64);
     let _ = write!(text, "{}", client.ip());
@@ -31,7 +31,7 @@ pub fn set(head: &mut RequestHead, client: SocketAddr, tls: bool, local_port: u1
     head.headers.append(name::X_REAL_IP, text.as_bytes());
     text.clear();
     text.push_str(head.authority());
-    let port = port_of(&text).unwrap_or(local_port);
+    let port = port_of(&text).unwrap_or(if tls { 443 } else { 80 });
     head.headers.append(name::X_FORWARDED_HOST, text.as_bytes());
     text.clear();
     let _ = write!(text, "{port}");
@@ -88,7 +88,6 @@ mod tests {
             &mut head,
             "192.0.2.7:40000".parse().expect("an address"),
             tls,
-            443,
             "edge",
         );
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

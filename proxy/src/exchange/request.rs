@@ -140,14 +140,10 @@ pub async fn serve(
     let Some(picked) = client.worker.pick(&router.service) else {
         return refuse(client, &asked, facts, rest, Status::SERVICE_UNAVAILABLE).await;
     };
-    let port = client.worker.config.entry_points[client.entry_point]
-        .address
-        .port();
     forwarded::set(
         &mut scratch.request,
         client.transport.peer_addr(),
         client.transport.is_tls(),
-        port,
         &client.worker.hostname,
     );
     match forward(client, &picked, scratch, facts, rest, &asked).await {
@@ -175,7 +171,12 @@ async fn forward(
 ) -> Result<Next, Failed> {
     let head = encode(scratch, facts, picked);
     let repeatable = asked.bodyless && is_idempotent(&asked.method);
-    if let Some(server) = client.worker.pool.take(picked.server.id) {
+    let idle_at_most = if repeatable {
+        limits::UPSTREAM_IDLE_TIME
+    } else {
+        limits::UPSTREAM_IDLE_UNREPEATABLE
+    };
+    if let Some(server) = client.worker.pool.take(picked.server.id, idle_at_most) {
         let outgoing = (head.clone(), rest.take());
         match attempt(client, &server, scratch, facts, outgoing, asked).await {
             Err(Failed::Server(NoHead::Ended | NoHead::Failed(_)))
@@ -234,6 +235,7 @@ async fn attempt(
         rest
     ));
     let mut deliver = pin!(response::deliver(client, server, scratch, asked));
+    let mut gone = pin!(gone(client.transport));
     let mut sending = true;
     loop {
         tokio::select! {
@@ -248,6 +250,24 @@ async fn attempt(
                 }
             }
             delivered = &mut deliver => return delivered,
+            () = &mut gone, if !sending && !asked.started.get() => return Err(Failed::Gone),
+        }
+    }
+}
+
+/// Resolves when the client has gone: its connection failed, or it ended its side a while ago. A client that asks for
+/// more while it waits is there.
+async fn gone(client: &Transport) {
+    loop {
+        match client.recv().await {
+            Ok(Some(next)) => {
+                client.unread(next);
+                return std::future::pending().await;
+            }
+            Ok(None) => return tokio::time::sleep(limits::HALF_CLOSED).await,
+            // A client may wait for longer than it may stall.
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
+            Err(_) => return,
         }
     }
 }
@@ -318,11 +338,11 @@ impl Failed {
             Self::Client(BodyError::Receive(error)) if timed_out(error) => {
                 Some(Status::REQUEST_TIMEOUT)
             }
-            Self::Client(_) | Self::Deliver(_) => None,
+            Self::Client(_) | Self::Deliver(_) | Self::Gone => None,
             Self::Connect(error) | Self::Server(NoHead::Failed(error)) if timed_out(error) => {
                 Some(Status::GATEWAY_TIMEOUT)
             }
-            Self::Connect(_) | Self::Server(_) => Some(Status::BAD_GATEWAY),
+            Self::Connect(_) | Self::Server(_) | Self::NoEnd => Some(Status::BAD_GATEWAY),
         }
     }
 }

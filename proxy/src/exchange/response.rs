@@ -30,6 +30,10 @@ pub enum Failed {
     Connect(std::io::Error),
     /// The server sent no acceptable head.
     Server(NoHead),
+    /// The server sent one interim response after another.
+    NoEnd,
+    /// The client has gone while its response was waited for.
+    Gone,
     /// The response broke off on its way.
     Deliver(BodyError),
 }
@@ -40,6 +44,8 @@ impl fmt::Display for Failed {
             Self::Client(error) => write!(out, "the client's body: {error}"),
             Self::Connect(error) => write!(out, "no connection to the server: {error}"),
             Self::Server(error) => write!(out, "no response from the server: {error}"),
+            Self::NoEnd => out.write_str("interim responses without end"),
+            Self::Gone => out.write_str("the client left before the response"),
             Self::Deliver(error) => write!(out, "the response broke off: {error}"),
         }
     }
@@ -53,7 +59,7 @@ pub async fn deliver(
     asked: &Asked,
 ) -> Result<Delivered, Failed> {
     let mut first = None;
-    loop {
+    for _ in 0..=limits::INTERIM_RESPONSES_MAX {
         let (facts, rest) = read(server, scratch, asked, first.take())
             .await
             .map_err(Failed::Server)?;
@@ -70,6 +76,7 @@ pub async fn deliver(
         }
         first = rest.map(Chunk::into_owned);
     }
+    Err(Failed::NoEnd)
 }
 
 async fn read(

@@ -158,8 +158,12 @@ impl Worker {
 
     /// Resolves when there are fewer than `max` connections.
     pub async fn room(&self, max: usize) {
-        while self.connections.get() >= max {
-            self.freed.notified().await;
+        loop {
+            let freed = self.freed.notified();
+            if self.connections.get() < max {
+                return;
+            }
+            freed.await;
         }
     }
 
@@ -194,12 +198,7 @@ impl Worker {
             .iter()
             .map(|entry_point| entry_point.timeouts.grace);
         let grace = times.max().unwrap_or_default();
-        let ended = async {
-            while self.connections.get() > 0 {
-                self.freed.notified().await;
-            }
-        };
-        if tokio::time::timeout(grace, ended).await.is_err() {
+        if tokio::time::timeout(grace, self.room(1)).await.is_err() {
             tracing::warn!(
                 connections = self.connections.get(),
                 "still open after {grace:?}: cut"
@@ -228,9 +227,17 @@ impl OwnRouters {
     }
 }
 
+impl Counted {
+    /// The worker it counts on.
+    pub fn worker(&self) -> &Worker {
+        &self.0
+    }
+}
+
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.connections.set(self.0.connections.get() - 1);
-        self.0.freed.notify_one();
+        // All of them: each entry point waits on its own, and not each has a client.
+        self.0.freed.notify_waiters();
     }
 }
