@@ -64,7 +64,8 @@ enum Section {
 }
 
 impl Tally {
-    /// Takes the next line and gives it back if it is for the reader: failures are, the rest is counted.
+    /// Takes the next line and gives it back if it is for the reader: failures and measured costs are, the rest is
+    /// counted.
     fn read<'a>(&mut self, line: &'a str) -> Option<&'a str> {
         if let Some(counts) = line.strip_prefix("test result: ") {
             self.section = Section::Progress;
@@ -82,7 +83,7 @@ impl Tally {
                 if let Some(reason) = line.strip_prefix("skipped: ") {
                     *self.skipped.entry(reason.to_owned()).or_default() += 1;
                 }
-                None
+                line.starts_with("cost: ").then_some(line)
             }
             // `test name has been running for over 60 seconds` and `test name ... FAILED` are news.
             Section::Progress => line.contains("has been running").then_some(line),
@@ -152,6 +153,9 @@ successes:
 ---- a stdout ----
 skipped: needs root (network namespaces)
 
+---- c stdout ----
+cost: established v4: 30 ns
+
 successes:
     a
     c
@@ -176,9 +180,10 @@ test result: FAILED. 2 passed; 1 failed; 1 ignored; 0 measured; 0 filtered out; 
     }
 
     #[test]
-    fn only_failures_are_shown() {
+    fn only_failures_and_costs_are_shown() {
         let (_, shown) = tally(OUTPUT);
         assert!(shown.contains(&"---- b stdout ----"), "{shown:?}");
+        assert_eq!(shown[0], "cost: established v4: 30 ns");
         assert!(
             !shown.iter().any(|line| line.contains("---- a")),
             "{shown:?}"
