@@ -54,6 +54,18 @@ impl Node {
         }
     }
 
+    /// How many collections lie inside each other, itself included: 0 for a scalar.
+    pub fn height(&self) -> usize {
+        match &self.value {
+            Value::Null | Value::Scalar(_) => 0,
+            Value::List(items) => 1 + items.iter().map(Node::height).max().unwrap_or(0),
+            Value::Map(entries) => {
+                let heights = entries.iter().map(|entry| entry.node.height());
+                1 + heights.max().unwrap_or(0)
+            }
+        }
+    }
+
     /// What it is, for a message; never more than a short piece of the source.
     pub fn describe(&self) -> String {
         match &self.value {

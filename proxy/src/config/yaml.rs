@@ -71,7 +71,7 @@ pub fn read(file: &Arc<Path>, text: &str) -> Result<Node, Problem> {
 struct Reader<'f> {
     file: &'f Arc<Path>,
     stack: Vec<Open>,
-    anchors: HashMap<usize, Node>,
+    anchors: HashMap<usize, Arc<Node>>,
     nodes: usize,
     root: Option<Node>,
 }
@@ -163,21 +163,29 @@ impl Reader<'_> {
     }
 
     fn alias(&mut self, anchor: usize, origin: Origin) -> Result<(), Problem> {
-        self.count(self.anchors.get(&anchor).map_or(0, Node::size), &origin)?;
-        match self.anchors.get(&anchor).cloned() {
-            Some(node) => self.close(node, 0, false),
-            None => Err(Problem::error(origin, "an alias of what contains it")
-                .remedy("write the content out")),
-        }
+        let Some(node) = self.anchors.get(&anchor).map(Arc::clone) else {
+            return Err(Problem::error(origin, "an alias of what contains it")
+                .remedy("write the content out"));
+        };
+        let (size, height) = (node.size(), node.height());
+        self.count(size, &origin)?;
+        self.check_depth(height, &origin)?;
+        self.close(Node::clone(&node), 0, false)
     }
 
     fn open(&mut self, open: Open) -> Result<(), Problem> {
-        if self.stack.len() == DOCUMENT_DEPTH_MAX {
-            return Err(Problem::error(open.origin, "a deeper nesting")
-                .allowed(format!("at most {DOCUMENT_DEPTH_MAX} levels")));
-        }
+        self.check_depth(1, &open.origin)?;
         self.stack.push(open);
         Ok(())
+    }
+
+    /// Whether something this high may stand here: an alias counts with all that it stands for.
+    fn check_depth(&self, height: usize, origin: &Origin) -> Result<(), Problem> {
+        if self.stack.len() + height <= DOCUMENT_DEPTH_MAX {
+            return Ok(());
+        }
+        Err(Problem::error(origin.clone(), "a deeper nesting")
+            .allowed(format!("at most {DOCUMENT_DEPTH_MAX} levels")))
     }
 
     /// Puts a finished node where it belongs: into the collection around it, as a key or as a value.
@@ -185,7 +193,7 @@ impl Reader<'_> {
         self.count(1, &node.origin)?;
         if anchor > 0 {
             self.count(node.size(), &node.origin)?;
-            self.anchors.insert(anchor, node.clone());
+            self.anchors.insert(anchor, Arc::new(node.clone()));
         }
         match self.stack.last_mut().map(|open| &mut open.content) {
             None => self.root = Some(node),

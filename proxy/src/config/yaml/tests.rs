@@ -121,6 +121,20 @@ fn depth_aliases_and_size_are_bounded() {
     assert!(read(&file(), &deep(DOCUMENT_DEPTH_MAX)).is_ok());
     assert!(show(&deep(DOCUMENT_DEPTH_MAX + 1)).contains("a deeper nesting"));
     assert!(read(&file(), &deep(100_000)).is_err());
+    let chained = |links: usize| {
+        (1..links).fold("- &a0 [[x]]\n".to_owned(), |text, link| {
+            text + &format!("- &a{link} [*a{}]\n", link - 1)
+        })
+    };
+    assert!(read(&file(), &chained(DOCUMENT_DEPTH_MAX - 2)).is_ok());
+    let refused = format!("rules.yml:{}:", DOCUMENT_DEPTH_MAX - 1);
+    for links in [DOCUMENT_DEPTH_MAX - 1, 20_000] {
+        let message = show(&chained(links));
+        assert!(
+            message.starts_with(&refused) && message.contains("a deeper nesting"),
+            "{message}"
+        );
+    }
     let laughs = (1..12).fold(
         "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned(),
         |text, level| {
