@@ -10,6 +10,11 @@ pub const SERVERS_MAX: usize = 65_536;
 pub const SERVICE_WEIGHT_MAX: u32 = 1_000_000;
 /// `weighted` services inside each other. Deeper is taken for a mistake; bounds recursion while picking.
 pub const SERVICE_DEPTH_MAX: usize = 8;
+/// Services and servers below one `weighted` service, each counted as often as it is reached: a few services that
+/// share children unfold to billions, and a steered pool looks at each.
+pub const SERVICE_TREE_MAX: usize = 65_536;
+/// Servers of one load balancer: each pick looks at all of them.
+pub const LOAD_BALANCER_SERVERS_MAX: usize = 4_096;
 
 /// Length of one rule in bytes: far above rules written by hand, a bound for generated ones.
 pub const RULE_BYTES_MAX: usize = 65_536;
@@ -54,6 +59,10 @@ pub const WATCH_LATEST: Duration = Duration::from_secs(2);
 
 /// Distinct prefixes in the steered rules of one entry point: what the XDP program's prefix tries hold.
 pub const STEERED_PREFIXES_MAX: usize = 16_384;
+/// Prefixes in the steered rules of all entry points: the XDP program's tries are shared by them, and hold the old
+/// rules beside the new ones while these are put in. Each entry point adds up to one entry for the rest of a family.
+pub const STEERED_PREFIXES_TOTAL_MAX: usize =
+    weir_common::map::RULES_MAX as usize / 2 - ENTRY_POINTS_MAX;
 /// Servers of one steered router: the ring has enough slots that a share of 1 % is met within a tenth.
 pub const POOL_SERVERS_MAX: usize = 256;
 /// Source ports of steered connections where `steering.snat` names none: right below the kernel's default range of

@@ -91,7 +91,7 @@ pub struct SteeringSettings {
     /// `pinPath`: where link and maps are pinned, on a bpffs; default /sys/fs/bpf/weir.
     pub pin_path: PathBuf,
     /// `protectedPorts`: entry points on these ports take no steered rule, so that no rule can lock the administrator
-    /// out; default 22.
+    /// out. 22 always is among them.
     pub protected_ports: Vec<u16>,
 }
 

@@ -139,6 +139,13 @@ impl SourceExpr {
         }
     }
 
+    /// How many prefixes it mentions, one mentioned twice counted twice.
+    pub fn prefixes(&self) -> usize {
+        let mut count = 0;
+        self.each_prefix(&mut |_| count += 1);
+        count
+    }
+
     fn each_prefix(&self, visit: &mut dyn FnMut(IpNet)) {
         match self {
             Self::Any => {}

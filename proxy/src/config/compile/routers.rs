@@ -36,7 +36,7 @@ pub(super) fn compile(
     each(context, "http", http_routers, |_, named, draft| {
         http(config, &mut routers, http_services, named, draft)
     });
-    let mut pools = steered::Pools::default();
+    let mut shared = steered::Shared::default();
     each(context, "tcp", tcp_routers, |context, named, draft| {
         let (indices, service) = (
             entry_points(config, named, draft)?,
@@ -44,7 +44,7 @@ pub(super) fn compile(
         );
         if let Some(origin) = &draft.steer {
             steered::refuse_protected(config, origin, &indices)?;
-            let steered = pools.router(context, origin, named, draft, service)?;
+            let steered = shared.router(context, origin, named, draft, service, indices.len())?;
             indices
                 .iter()
                 .for_each(|index| routers[*index].steered.push(steered.clone()));

@@ -7,7 +7,7 @@ use super::{Context, Merged, local};
 use crate::config::document::{Host, Named, ServerDraft, ServiceDraft};
 use crate::config::walker::Spanned;
 use crate::config::{Origin, Problem};
-use crate::limits::{SERVERS_MAX, SERVICE_DEPTH_MAX, SERVICES_MAX};
+use crate::limits::{SERVERS_MAX, SERVICE_DEPTH_MAX, SERVICE_TREE_MAX, SERVICES_MAX};
 use crate::service::{LoadBalancer, Protocol, Server, Service, ServiceKind, WeightedService};
 
 /// The compiled services of one protocol, and which were refused.
@@ -16,8 +16,20 @@ pub(super) struct Services {
 }
 
 enum Outcome {
-    Ready { service: Arc<Service>, depth: usize },
+    Ready {
+        service: Arc<Service>,
+        extent: Extent,
+    },
     Refused(Origin),
+}
+
+/// How far a service reaches, itself included.
+#[derive(Clone, Copy)]
+struct Extent {
+    /// Services inside each other.
+    depth: usize,
+    /// Services and servers, each as often as it is reached.
+    nodes: usize,
 }
 
 /// The host names among the servers of a service.
@@ -46,7 +58,7 @@ pub(super) fn compile(
             continue;
         };
         let outcome = match services.service(context, protocol, named) {
-            Some((service, depth)) => Outcome::Ready { service, depth },
+            Some((service, extent)) => Outcome::Ready { service, extent },
             None => Outcome::Refused(named.origin.clone()),
         };
         services.by_name.insert(name, outcome);
@@ -78,11 +90,11 @@ impl Services {
         self.lookup(reference).map(|(service, _)| service)
     }
 
-    fn lookup(&self, reference: &Spanned<String>) -> Result<(&Arc<Service>, usize), Problem> {
+    fn lookup(&self, reference: &Spanned<String>) -> Result<(&Arc<Service>, Extent), Problem> {
         let name = local(reference)?;
         let problem = Problem::error(reference.origin.clone(), format!("service {name:?}"));
         match self.by_name.get(name) {
-            Some(Outcome::Ready { service, depth }) => Ok((service, *depth)),
+            Some(Outcome::Ready { service, extent }) => Ok((service, *extent)),
             Some(Outcome::Refused(origin)) => {
                 Err(problem.remedy(format!("correct that service, at {origin}")))
             }
@@ -97,9 +109,9 @@ impl Services {
         context: &mut Context<'_>,
         protocol: Protocol,
         named: &Named<ServiceDraft>,
-    ) -> Option<(Arc<Service>, usize)> {
+    ) -> Option<(Arc<Service>, Extent)> {
         let lost = |problem: Problem| problem.lost(format!("service {}", named.name));
-        let (kind, depth) = match named.draft.as_ref()? {
+        let (kind, extent) = match named.draft.as_ref()? {
             ServiceDraft::LoadBalancer {
                 servers,
                 pass_host_header,
@@ -107,13 +119,14 @@ impl Services {
                 let compiled = servers
                     .iter()
                     .filter_map(|draft| server(context, protocol, &named.name, draft));
-                let servers = compiled.collect();
+                let balancer = LoadBalancer {
+                    servers: compiled.collect(),
+                    pass_host_header: *pass_host_header,
+                };
+                let nodes = 1 + balancer.servers.len();
                 (
-                    ServiceKind::LoadBalancer(LoadBalancer {
-                        servers,
-                        pass_host_header: *pass_host_header,
-                    }),
-                    1,
+                    ServiceKind::LoadBalancer(balancer),
+                    Extent { depth: 1, nodes },
                 )
             }
             ServiceDraft::Weighted(children) => match self.weighted(named, children) {
@@ -139,7 +152,7 @@ impl Services {
                 format!("{}@file", named.name).into(),
                 kind,
             )),
-            depth,
+            extent,
         ))
     }
 
@@ -148,12 +161,13 @@ impl Services {
         &self,
         named: &Named<ServiceDraft>,
         children: &[(Spanned<String>, u32)],
-    ) -> Result<(ServiceKind, usize), Problem> {
-        let mut depth = 1;
+    ) -> Result<(ServiceKind, Extent), Problem> {
+        let mut extent = Extent { depth: 1, nodes: 1 };
         let mut entries = Vec::with_capacity(children.len());
         for (reference, weight) in children {
             let (service, below) = self.lookup(reference)?;
-            depth = depth.max(below + 1);
+            extent.depth = extent.depth.max(below.depth + 1);
+            extent.nodes += below.nodes;
             if !service.is_empty() {
                 entries.push(WeightedService {
                     service: service.clone(),
@@ -161,14 +175,28 @@ impl Services {
                 });
             }
         }
-        if depth > SERVICE_DEPTH_MAX {
-            return Err(Problem::error(
-                named.origin.clone(),
-                format!("{depth} services inside each other"),
-            )
-            .allowed(format!("at most {SERVICE_DEPTH_MAX}")));
+        extent.check(named)?;
+        Ok((ServiceKind::Weighted(entries), extent))
+    }
+}
+
+impl Extent {
+    fn check(self, named: &Named<ServiceDraft>) -> Result<(), Problem> {
+        let refuse = |found: String, limit: usize| {
+            Err(Problem::error(named.origin.clone(), found).allowed(format!("at most {limit}")))
+        };
+        if self.depth > SERVICE_DEPTH_MAX {
+            let found = format!("{} services inside each other", self.depth);
+            return refuse(found, SERVICE_DEPTH_MAX);
         }
-        Ok((ServiceKind::Weighted(entries), depth))
+        if self.nodes > SERVICE_TREE_MAX {
+            let found = format!(
+                "{} services and servers below it, each as often as it is reached",
+                self.nodes - 1
+            );
+            return refuse(found, SERVICE_TREE_MAX - 1);
+        }
+        Ok(())
     }
 }
 

@@ -8,6 +8,7 @@ use super::Context;
 use super::routers::{full_name, tcp_priority};
 use crate::config::document::{Named, RouterDraft};
 use crate::config::{Origin, Problem, StaticConfig};
+use crate::limits::STEERED_PREFIXES_TOTAL_MAX;
 use crate::router::steered::{SourceExpr, SteeredRule, SteeredTable};
 use crate::rule::{TcpMatcher, Tree};
 use crate::service::pool::{Pool, PoolTree};
@@ -20,15 +21,17 @@ pub(super) struct Steered {
     origin: Origin,
 }
 
-/// The pools of steered routers: one for each service.
+/// What steered routers share: one pool for each service, and the room in the XDP program's tables.
 #[derive(Default)]
-pub(super) struct Pools {
-    by_service: HashMap<ServiceId, Arc<Pool>>,
+pub(super) struct Shared {
+    pools: HashMap<ServiceId, Arc<Pool>>,
+    /// Over all entry points.
+    prefixes: usize,
     warned: bool,
 }
 
-impl Pools {
-    /// The rule of a router with `steer: true` (written at `origin`).
+impl Shared {
+    /// The rule of a router with `steer: true` (written at `origin`) on so many entry points.
     pub(super) fn router(
         &mut self,
         context: &mut Context<'_>,
@@ -36,7 +39,10 @@ impl Pools {
         named: &Named<RouterDraft<TcpMatcher>>,
         draft: &RouterDraft<TcpMatcher>,
         service: &Service,
+        entry_points: usize,
     ) -> Result<Steered, Problem> {
+        let expr = source(draft.rule.tree());
+        let prefixes = self.room(origin, expr.prefixes() * entry_points)?;
         let pool = self.pool(origin, service)?;
         if !std::mem::replace(&mut self.warned, true) {
             context
@@ -46,24 +52,40 @@ impl Pools {
         let rule = SteeredRule {
             router: full_name(named),
             priority: draft.priority.unwrap_or_else(|| tcp_priority(draft)),
-            expr: source(draft.rule.tree()),
+            expr,
             pool,
         };
+        self.prefixes = prefixes;
         Ok(Steered {
             rule,
             origin: origin.clone(),
         })
     }
 
+    /// How many prefixes there are with these.
+    fn room(&self, origin: &Origin, more: usize) -> Result<usize, Problem> {
+        let prefixes = self.prefixes + more;
+        if prefixes <= STEERED_PREFIXES_TOTAL_MAX {
+            return Ok(prefixes);
+        }
+        let found = format!(
+            "{more} more prefixes in steered rules, counted for each entry point, after {}",
+            self.prefixes
+        );
+        Err(Problem::error(origin.clone(), found)
+            .allowed(format!("at most {STEERED_PREFIXES_TOTAL_MAX} in all"))
+            .remedy("write wider prefixes, or name fewer entryPoints"))
+    }
+
     fn pool(&mut self, origin: &Origin, service: &Service) -> Result<Arc<Pool>, Problem> {
-        if let Some(pool) = self.by_service.get(&service.id) {
+        if let Some(pool) = self.pools.get(&service.id) {
             return Ok(pool.clone());
         }
         let pool = Pool::new(service.name.clone(), &pool_tree(service)).map_err(|error| {
             Problem::error(origin.clone(), error.to_string()).remedy("use fewer servers")
         })?;
         let pool = Arc::new(pool);
-        self.by_service.insert(service.id, pool.clone());
+        self.pools.insert(service.id, pool.clone());
         Ok(pool)
     }
 }
@@ -108,8 +130,7 @@ pub(super) fn refuse_protected(
         entry_point.name,
         entry_point.address.port()
     );
-    Err(Problem::error(origin.clone(), found)
-        .remedy("name other entryPoints, or take the port out of steering.protectedPorts in the static file"))
+    Err(Problem::error(origin.clone(), found).remedy("name other entryPoints"))
 }
 
 fn hides_clients(origin: &Origin) -> Problem {

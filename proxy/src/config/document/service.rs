@@ -1,10 +1,12 @@
 //! `http.services` and `tcp.services`.
 
+use std::collections::HashSet;
+
 use super::server::{self, ServerDraft};
 use super::{ServiceDraft, keys};
 use crate::config::Problem;
 use crate::config::walker::{Cost, Fields, Keys, Place, Spanned, Walker};
-use crate::limits::SERVICE_WEIGHT_MAX;
+use crate::limits::{LOAD_BALANCER_SERVERS_MAX, SERVICE_WEIGHT_MAX};
 
 /// A service of `http.services`.
 pub(super) fn http(walker: &mut Walker, place: &Place<'_>) -> Option<ServiceDraft> {
@@ -77,12 +79,19 @@ fn load_balancer(
     if items.is_empty() {
         walker.wrong(&list, "a list of at least one server");
     }
+    if items.len() > LOAD_BALANCER_SERVERS_MAX {
+        let problem = Problem::error(list.origin().clone(), format!("{} servers", items.len()))
+            .allowed(format!("at most {LOAD_BALANCER_SERVERS_MAX}"));
+        walker.report(Cost::Element, &list, problem);
+        return None;
+    }
     let mut servers: Vec<ServerDraft> = Vec::new();
+    let mut names = HashSet::with_capacity(items.len());
     for item in &items {
         let Some(draft) = walker.part("the server", |walker| server(walker, item)) else {
             continue;
         };
-        if servers.iter().any(|other| other.name == draft.name) {
+        if names.contains(&draft.name) {
             let problem = Problem::warning(
                 draft.origin.clone(),
                 format!("the server {} again", draft.name),
@@ -90,6 +99,7 @@ fn load_balancer(
             .remedy("write it once, with the sum of the weights");
             walker.report(Cost::Element, item, problem);
         } else if draft.weight > 0 {
+            names.insert(draft.name.clone());
             servers.push(draft);
         }
     }

@@ -277,8 +277,7 @@ fn steering(walker: &mut Walker, place: Option<&Place<'_>>) -> Option<SteeringSe
             .and_then(|place| walker.choice(&place, &policies))
             .unwrap_or(OnStop::Keep),
         pin_path: path_or(walker, child("pinPath").as_ref(), "/sys/fs/bpf/weir"),
-        protected_ports: child("protectedPorts")
-            .map_or(vec![SSH_PORT], |place| ports(walker, &place)),
+        protected_ports: protected_ports(walker, child("protectedPorts").as_ref()),
     })
 }
 
@@ -343,8 +342,10 @@ fn port_range(walker: &mut Walker, place: &Place<'_>) -> Option<(u16, u16)> {
     )
 }
 
-fn ports(walker: &mut Walker, place: &Place<'_>) -> Vec<u16> {
-    let mut ports = Vec::new();
+/// SSH is always among them: a list of other ports must not take its protection away.
+fn protected_ports(walker: &mut Walker, place: Option<&Place<'_>>) -> Vec<u16> {
+    let mut ports = vec![SSH_PORT];
+    let Some(place) = place else { return ports };
     for text in walker.strings(place) {
         match text.value.parse::<u16>() {
             Ok(port) if port > 0 => ports.push(port),

@@ -59,7 +59,7 @@ steering:
   snat: {addresses: [192.0.2.1, '2001:db8::1'], ports: 20000-20999}
   onStop: detach
   pinPath: /sys/fs/bpf/other
-  protectedPorts: [22, 8080]
+  protectedPorts: [8080]
 runtimeDir: /tmp/weir
 workers: 2
 ",

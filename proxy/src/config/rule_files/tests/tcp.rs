@@ -151,11 +151,11 @@ fn what_a_steered_router_may_not_have() {
         ),
         (
             "rule: HostSNI(`*`), entryPoints: [ssh]",
-            "a.yml:2:76: tcp.routers.x: found steer on entry point ssh, whose port 22 is protected; name other entryPoints, or take the port out of steering.protectedPorts in the static file (router x left out)",
+            "a.yml:2:76: tcp.routers.x: found steer on entry point ssh, whose port 22 is protected; name other entryPoints (router x left out)",
         ),
         (
             "rule: HostSNI(`*`)",
-            "a.yml:2:56: tcp.routers.x: found steer on entry point ssh, whose port 22 is protected; name other entryPoints, or take the port out of steering.protectedPorts in the static file (router x left out)",
+            "a.yml:2:56: tcp.routers.x: found steer on entry point ssh, whose port 22 is protected; name other entryPoints (router x left out)",
         ),
     ];
     for (router, expected) in cases {
@@ -164,4 +164,69 @@ fn what_a_steered_router_may_not_have() {
         );
         assert_eq!(messages(&[("a.yml", &text)]), [expected], "{router}");
     }
+}
+
+#[test]
+fn services_that_share_children_do_not_unfold_without_bound() {
+    let children = |level: usize| vec![format!("{{name: s{level}}}"); 20].join(", ");
+    let levels = |levels: usize| {
+        (1..=levels).fold(String::new(), |text, level| {
+            text + &format!(
+                "    s{level}: {{weighted: {{services: [{}]}}}}\n",
+                children(level - 1)
+            )
+        })
+    };
+    for protocol in ["tcp", "http"] {
+        let (rule, server) = if protocol == "tcp" {
+            (
+                "ClientIP(`10.0.0.0/8`)', steer: true, entryPoints: [web]",
+                "address: '192.0.2.1:1'",
+            )
+        } else {
+            ("PathPrefix(`/`)'", "url: 'http://192.0.2.1'")
+        };
+        let text = format!(
+            "{protocol}:\n  routers: {{x: {{rule: '{rule}, service: s7}}}}\n  services:\n    \
+             s0: {{loadBalancer: {{servers: [{{{server}}}]}}}}\n{}",
+            levels(7)
+        );
+        let found = messages(&[("a.yml", &text)]);
+        let expected = format!(
+            "a.yml:8:5: {protocol}.services.s4.weighted: found 328420 services and servers below it, each as often as it is reached; allowed at most 65535 (service s4 left out)"
+        );
+        assert!(found.contains(&expected), "{found:#?}");
+        assert!(
+            found
+                .iter()
+                .any(|line| line.contains("(router x left out)")),
+            "{found:#?}"
+        );
+    }
+}
+
+#[test]
+fn the_router_that_overfills_the_shared_tables_is_left_out() {
+    let rule = |router: usize| {
+        let clients = (0..2500).map(|n| format!("ClientIP(`10.{router}.{}.{}`)", n / 250, n % 250));
+        clients.collect::<Vec<_>>().join("||")
+    };
+    let mut text = "tcp:\n  services: {s: {loadBalancer: {servers: [{address: '192.0.2.1:1'}]}}}\n  routers:\n".to_owned();
+    for router in 10..63 {
+        let entry_point = ["web", "websecure", "amqps"][router % 3];
+        text += &format!(
+            "    r{router}: {{rule: '{}', service: s, steer: true, entryPoints: [{entry_point}]}}\n",
+            rule(router)
+        );
+    }
+    let found = messages(&[("a.yml", &text)]);
+    let lost: Vec<_> = found
+        .iter()
+        .filter(|line| line.contains("after 130000"))
+        .collect();
+    assert_eq!(lost.len(), 1, "{found:#?}");
+    assert!(
+        lost[0].contains("tcp.routers.r62") && lost[0].ends_with("(router r62 left out)"),
+        "{lost:?}"
+    );
 }
