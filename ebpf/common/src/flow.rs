@@ -144,10 +144,11 @@ impl Clock {
         }
     }
 
-    /// Whether more than `seconds` have passed since the tick `then`. Wrong only after years of silence.
+    /// Whether more than `seconds` have passed since the tick `then`. Wrong only after years of silence. `then` may lie
+    /// ahead: another CPU has noted the next tick while this packet was on its way.
     #[inline(always)]
     pub const fn passed(&self, then: u32, seconds: u32) -> bool {
-        self.now.wrapping_sub(then) > self.ticks(seconds)
+        self.now.wrapping_sub(then) as i32 > self.ticks(seconds) as i32
     }
 
     /// The most ticks that may lie between two moments `seconds` apart.
@@ -174,6 +175,15 @@ const _: () = {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_moment_that_another_cpu_saw_first_has_not_passed() {
+        for now in [0, 5, u32::MAX - 1, u32::MAX] {
+            let clock = Clock { now, hz: 250 };
+            assert!(!clock.passed(now.wrapping_add(1), 0), "{now}");
+            assert!(!clock.passed(now.wrapping_add(1), 3600), "{now}");
+        }
+    }
 
     #[test]
     fn time_passes_alike_at_every_frequency() {
