@@ -14,7 +14,9 @@ pub mod status;
 pub mod tables;
 
 mod active;
+mod attachments;
 mod checks;
+mod listens;
 mod world;
 
 use std::sync::Arc;

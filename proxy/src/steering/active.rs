@@ -1,22 +1,23 @@
 //! The plane while the program is attached: what it was last told, what it knows of the network, and the one way from
 //! there to the maps ([`Active::refresh`]), taken after every change of either.
 
-use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::time::{self, Interval, MissedTickBehavior};
 
+use super::attachments::{self, Attachments};
+use super::listens::{self, steers};
 use super::maps::Maps;
 use super::network::{Interfaces, Network};
-use super::program::{AttachMode, Pins, Program};
+use super::program::{Pins, Program};
 use super::snat::{self, SourcePorts};
 use super::status::Names;
-use super::tables::{Tables, Wanted};
-use super::world::{self, Ways};
+use super::tables::{Reaches, Tables};
+use super::world::{self, Exits, Ways};
 use super::{OBJECT, checks};
-use crate::config::static_file::{EntryPoint, SteeringMode, SteeringSettings};
+use crate::config::static_file::{EntryPoint, SteeringSettings};
 use crate::config::{Problem, StaticConfig};
 use crate::limits::{NEIGHBOUR_WAIT, NETWORK_QUIET, STEERING_INTERVAL};
 use crate::router::steered::SteeredTable;
@@ -27,8 +28,11 @@ pub struct Active {
     entry_points: Vec<EntryPoint>,
     runtime_dir: PathBuf,
     program: Program,
-    attached: BTreeMap<String, Attached>,
+    attachments: Attachments,
     network: Network,
+    /// As they were when netlink last answered.
+    interfaces: Interfaces,
+    reaches: Reaches,
     ways: Ways,
     tables: Tables,
     /// By entry point, same index; empty until the first snapshot.
@@ -39,14 +43,6 @@ pub struct Active {
     stale: bool,
     /// An interval has passed since the last sweep.
     sweep_due: bool,
-}
-
-/// An interface that runs the program.
-#[derive(Clone, Copy, Debug)]
-struct Attached {
-    index: u32,
-    mode: AttachMode,
-    configured: SteeringMode,
 }
 
 /// Why the program is not attached.
@@ -95,8 +91,9 @@ impl Active {
                 "new connections are steered in user space: weir steer off was said; weir steer on ends it"
             );
         }
-        let attached = attach(&mut program, modes, &interfaces)?;
-        detach_others(pins, &attached);
+        let attachments = Attachments::attach(&mut program, &modes, &interfaces)
+            .ok_or_else(|| NotActive::refused("the XDP program is attached to no interface"))?;
+        attachments::detach_others(pins, &modes, attachments.len() == modes.len());
         let mut interval = time::interval(STEERING_INTERVAL);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Ok(Self {
@@ -104,8 +101,10 @@ impl Active {
             entry_points: config.entry_points.clone(),
             runtime_dir: config.runtime_dir.clone(),
             program,
-            attached,
+            attachments,
             network,
+            interfaces,
+            reaches: Reaches::new(),
             ways: Ways::default(),
             tables,
             steered: Vec::new(),
@@ -143,41 +142,45 @@ impl Active {
         self.refresh().await;
     }
 
-    /// An operator has removed every pin.
+    /// An operator has removed every link.
     pub fn detached_by_hand(&self) -> bool {
-        !self
-            .attached
-            .iter()
-            .any(|(name, attached)| self.program.is_pinned(name, attached.mode))
+        self.attachments.all_removed()
     }
 
-    /// Brings the maps up to what the rules and the network say now.
+    /// Brings the maps up to what the rules and the network say now. Rules reach the program also while netlink is
+    /// silent: the next interval asks it again.
     async fn refresh(&mut self) {
-        if let Err(error) = self.try_refresh().await {
+        if let Err(error) = self.learn().await {
             tracing::error!(%error, "netlink: the XDP plane goes by what it knew of the network until the next interval");
         }
         self.stale = false;
+        self.configure();
+        // Before the first snapshot the maps go on as an earlier process left them.
+        if !self.steered.is_empty() {
+            self.fill();
+        }
     }
 
-    async fn try_refresh(&mut self) -> Result<(), rtnetlink::Error> {
-        let interfaces = self.network.interfaces().await?;
-        self.attach_again(&interfaces);
-        let indices: Vec<u32> = self
-            .attached
-            .values()
-            .map(|attached| attached.index)
-            .collect();
-        let reaches = self
+    /// Asks for what of the network may have changed.
+    async fn learn(&mut self) -> Result<(), rtnetlink::Error> {
+        self.interfaces = self.network.interfaces().await?;
+        self.attachments.renew(&mut self.program, &self.interfaces);
+        let running = self.attachments.running(&self.interfaces);
+        let exits = Exits {
+            interfaces: running.iter().map(|interface| interface.index).collect(),
+            sources: snat::default_addresses(&self.settings, &running),
+        };
+        let servers = self.servers();
+        self.reaches = self
             .ways
-            .find(&self.network, &interfaces, &indices, &self.servers())
+            .find(&self.network, &self.interfaces, &exits, &servers)
             .await?;
-        self.configure(&interfaces);
-        // Before the first snapshot the maps go on as an earlier process left them.
-        if self.steered.is_empty() {
-            return Ok(());
-        }
-        let wanted = wanted(&self.entry_points, &self.steered, &interfaces);
-        self.tables.fill(&wanted, &reaches);
+        Ok(())
+    }
+
+    fn fill(&mut self) {
+        let wanted = listens::wanted(&self.entry_points, &self.steered, &self.interfaces);
+        self.tables.fill(&wanted, &self.reaches);
         tell_names(
             &self.tables.names(&wanted),
             &mut self.names,
@@ -188,7 +191,6 @@ impl Active {
         {
             tracing::error!(%error, "the entries of unused servers stay in the XDP maps");
         }
-        Ok(())
     }
 
     /// Gives the neighbours of new servers a moment to answer, so that the first client finds the way known.
@@ -220,55 +222,17 @@ impl Active {
         servers
     }
 
-    /// An interface that was deleted and made again lost the program.
-    fn attach_again(&mut self, interfaces: &Interfaces) {
-        for (name, attached) in &mut self.attached {
-            let index = interfaces.get(name).map_or(0, |interface| interface.index);
-            if index == 0 || index == attached.index || !self.program.is_pinned(name, attached.mode)
-            {
-                attached.index = index;
-                continue;
-            }
-            match self.program.attach(name, attached.configured) {
-                Ok(mode) => {
-                    *attached = Attached {
-                        index,
-                        mode,
-                        ..*attached
-                    }
-                }
-                Err(reason) => {
-                    tracing::warn!(interface = name, %reason, "the XDP program is not attached again")
-                }
-            }
-        }
-    }
-
-    fn configure(&mut self, interfaces: &Interfaces) {
-        let held = self
-            .attached
-            .keys()
-            .filter_map(|name| interfaces.get(name))
-            .flat_map(|held| &held.addresses);
-        let sources = snat::addresses(&self.settings, held);
-        let generic = self
-            .attached
-            .values()
-            .any(|attached| attached.mode == AttachMode::Generic);
-        if let Err(error) =
-            self.tables
-                .configure(&sources, SourcePorts::configured(&self.settings), generic)
-        {
+    fn configure(&mut self) {
+        let running = self.attachments.running(&self.interfaces);
+        let sources = snat::addresses(&self.settings, &running);
+        let (ports, generic) = (
+            SourcePorts::configured(&self.settings),
+            self.attachments.any_generic(),
+        );
+        if let Err(error) = self.tables.configure(&sources, ports, generic) {
             tracing::error!(%error, "the XDP program keeps its settings");
         }
     }
-}
-
-fn steers(entry_point: &EntryPoint) -> bool {
-    entry_point
-        .steering
-        .as_ref()
-        .is_some_and(|steering| steering.mode != SteeringMode::Off)
 }
 
 /// The object, when this process can load it; else what stands against it and what would help.
@@ -284,58 +248,6 @@ fn loadable(pins: &Pins) -> Result<&'static [u8], String> {
         return Err("steering.pinPath is not on a bpffs: mount -t bpf bpf /sys/fs/bpf".into());
     }
     Ok(object)
-}
-
-/// Attaches to each interface in its mode; an interface that refuses is logged and left out.
-fn attach(
-    program: &mut Program,
-    modes: BTreeMap<String, SteeringMode>,
-    interfaces: &Interfaces,
-) -> Result<BTreeMap<String, Attached>, NotActive> {
-    let mut attached = BTreeMap::new();
-    for (name, configured) in modes {
-        let index = interfaces.get(&name).map_or(0, |interface| interface.index);
-        match program.attach(&name, configured) {
-            Ok(mode) => {
-                tracing::info!(interface = name, %mode, "the XDP program is attached");
-                attached.insert(
-                    name,
-                    Attached {
-                        index,
-                        mode,
-                        configured,
-                    },
-                );
-            }
-            Err(reason) => {
-                tracing::warn!(interface = name, %reason, "clients of this interface are steered in user space");
-            }
-        }
-    }
-    if attached.is_empty() {
-        return Err(NotActive::refused(
-            "the XDP program is attached to no interface",
-        ));
-    }
-    Ok(attached)
-}
-
-/// Detaches interfaces that the configuration names no more, and removes maps of other versions of weir.
-fn detach_others(pins: &Pins, attached: &BTreeMap<String, Attached>) {
-    let stay: Vec<&str> = attached.keys().map(String::as_str).collect();
-    match pins.detach_all_but(&stay) {
-        Ok(detached) if detached.is_empty() => {}
-        Ok(detached) => tracing::warn!(
-            interfaces = detached.join(", "),
-            "the XDP program is detached from interfaces that no entry point steers on any more"
-        ),
-        Err(error) => {
-            tracing::error!(%error, "the XDP program stays attached to interfaces not named any more")
-        }
-    }
-    if let Err(error) = pins.remove_other_schemas() {
-        tracing::warn!(%error, "maps of another version of weir stay pinned");
-    }
 }
 
 /// The program of an earlier process may still be attached where this one cannot or must not use it: leaves new
@@ -370,47 +282,4 @@ fn tell_names(names: &Names, told: &mut Names, runtime_dir: &Path) {
             "weir steer status will show numbers for names"
         ),
     }
-}
-
-/// What the steered entry points want, wildcards first: a more specific address takes its listener from a wildcard, as
-/// the kernel does.
-fn wanted<'p>(
-    entry_points: &'p [EntryPoint],
-    steered: &'p [Arc<SteeredTable>],
-    interfaces: &Interfaces,
-) -> Vec<Wanted<'p>> {
-    let both = entry_points
-        .iter()
-        .zip(steered)
-        .filter(|(entry_point, _)| steers(entry_point));
-    let mut wanted: Vec<_> = both
-        .map(|(entry_point, table)| Wanted {
-            entry_point: &entry_point.name,
-            listens: listens(entry_point, interfaces),
-            table,
-            wildcard: entry_point.address.ip().is_unspecified(),
-        })
-        .collect();
-    wanted.sort_by_key(|wanted| !wanted.wildcard);
-    wanted
-}
-
-/// The addresses whose connections come to this entry point: its own, or those its interfaces hold now.
-fn listens(entry_point: &EntryPoint, interfaces: &Interfaces) -> Vec<SocketAddr> {
-    let (ip, port) = (entry_point.address.ip(), entry_point.address.port());
-    if !ip.is_unspecified() {
-        return vec![SocketAddr::new(ip.to_canonical(), port)];
-    }
-    let named = entry_point
-        .steering
-        .iter()
-        .flat_map(|steering| &steering.interfaces);
-    let held = named
-        .filter_map(|name| interfaces.get(name))
-        .flat_map(|interface| &interface.addresses);
-    // [::] is bound for both families, 0.0.0.0 for one (net.ipv6.bindv6only is not asked: the listener clears it).
-    let taken = held.filter(|held| ip.is_ipv6() || held.is_ipv4());
-    taken
-        .map(|held: &IpAddr| SocketAddr::new(*held, port))
-        .collect()
 }

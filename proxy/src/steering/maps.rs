@@ -150,7 +150,7 @@ impl Maps {
     /// Leaves new connections to this address and port to user space.
     pub fn unlisten(&mut self, at: SocketAddr) -> Result<(), MapFailure> {
         let port = at.port().to_be();
-        match at.ip() {
+        let removed = match at.ip() {
             IpAddr::V4(ip) => self
                 .v4
                 .listeners
@@ -159,8 +159,11 @@ impl Maps {
                 .v6
                 .listeners
                 .remove(&ListenerKey::new(address::v6(ip), port)),
+        };
+        match removed {
+            Err(MapError::KeyNotFound) => Ok(()),
+            removed => removed.within("LISTENERS"),
         }
-        .within("LISTENERS")
     }
 
     /// Every prefix of every table with its pool or [`map::NO_POOL`], in no order.

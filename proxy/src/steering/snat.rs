@@ -7,6 +7,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 
+use super::network::Interface;
 use crate::config::static_file::{EntryPoint, SteeringSettings};
 use crate::config::{Origin, Problem};
 use crate::limits::SNAT_PORTS_DEFAULT;
@@ -137,22 +138,26 @@ fn ports_problem(origin: &Origin, found: String) -> Problem {
     problem.allowed("source ports nothing else on this host uses")
 }
 
-/// The source addresses: those configured, or for each family the first address that a steered interface has.
-pub fn addresses<'i>(
-    settings: &SteeringSettings,
-    held: impl Iterator<Item = &'i IpAddr> + Clone,
-) -> Vec<IpAddr> {
+/// The source addresses: those configured, or [the default ones](default_addresses).
+pub fn addresses(settings: &SteeringSettings, steered: &[&Interface]) -> Vec<IpAddr> {
     match &settings.snat {
         Some(snat) if !snat.addresses.is_empty() => snat.addresses.clone(),
-        _ => [
-            held.clone().find(|ip| ip.is_ipv4()),
-            held.clone().find(|ip| ip.is_ipv6()),
-        ]
-        .into_iter()
-        .flatten()
-        .copied()
-        .collect(),
+        _ => default_addresses(settings, steered),
     }
+}
+
+/// Where none is configured: of each family the first address that a steered interface has. Nothing where one is.
+pub fn default_addresses(settings: &SteeringSettings, steered: &[&Interface]) -> Vec<IpAddr> {
+    let configured = settings.snat.as_ref().map(|snat| &snat.addresses);
+    if configured.is_some_and(|configured| !configured.is_empty()) {
+        return Vec::new();
+    }
+    let held = || steered.iter().flat_map(|interface| &interface.addresses);
+    let first = [
+        held().find(|ip| ip.is_ipv4()),
+        held().find(|ip| ip.is_ipv6()),
+    ];
+    first.into_iter().flatten().copied().collect()
 }
 
 /// A loopback listener never sees a packet from a server.

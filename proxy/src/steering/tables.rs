@@ -32,8 +32,6 @@ pub struct Wanted<'p> {
     pub entry_point: &'p str,
     /// Its addresses, as the interfaces have them now.
     pub listens: Vec<SocketAddr>,
-    /// It has every address; a listener of another entry point that names one goes before.
-    pub wildcard: bool,
     /// Its rules.
     pub table: &'p SteeredTable,
 }
@@ -72,7 +70,8 @@ struct FilledTable {
     rules: Vec<(IpNet, PoolId)>,
 }
 
-/// Numbers an earlier process uses, until the first fill has replaced its tables.
+/// Numbers in use under no name: those of an earlier process, until the first fill has replaced its tables, and those
+/// that could not be cleaned up.
 #[derive(Default)]
 struct Adopted {
     tables: BTreeSet<TableId>,
@@ -174,7 +173,6 @@ impl Tables {
             }
         }
         self.turn_listeners(&listeners);
-        self.listeners = listeners;
         let replaced = std::mem::replace(&mut self.tables, tables);
         if let Err(error) = self.clean_up(&replaced, pools) {
             tracing::error!(%error, "unused entries stay in the XDP maps");
@@ -322,48 +320,70 @@ impl Tables {
         (0..).find(|id| !taken(id)).unwrap_or_default()
     }
 
+    /// What cannot be turned to its new table is left to user space, and only where that fails too to its old table.
     fn turn_listeners(&mut self, wanted: &HashMap<SocketAddr, TableId>) {
-        for (at, table) in wanted
-            .iter()
-            .filter(|(at, table)| self.listeners.get(at) != Some(table))
-        {
-            if let Err(error) = self.maps.listen(*at, *table) {
-                left_to_user_space(&at.to_string(), &error);
+        for (at, table) in wanted {
+            if self.listeners.get(at) == Some(table) {
+                continue;
+            }
+            match self.maps.listen(*at, *table) {
+                Ok(()) => drop(self.listeners.insert(*at, *table)),
+                Err(error) => {
+                    left_to_user_space(&at.to_string(), &error);
+                    self.unlisten(*at);
+                }
             }
         }
-        for at in self.listeners.keys().filter(|at| !wanted.contains_key(at)) {
-            if let Err(error) = self.maps.unlisten(*at) {
-                tracing::error!(address = %at, %error, "this address stays in the XDP maps, without rules");
+        let held: Vec<SocketAddr> = self.listeners.keys().copied().collect();
+        for at in held.into_iter().filter(|at| !wanted.contains_key(at)) {
+            self.unlisten(at);
+        }
+    }
+
+    fn unlisten(&mut self, at: SocketAddr) {
+        if !self.listeners.contains_key(&at) {
+            return;
+        }
+        match self.maps.unlisten(at) {
+            Ok(()) => drop(self.listeners.remove(&at)),
+            Err(error) => {
+                tracing::error!(address = %at, %error, "this address is steered by its old rules")
             }
         }
     }
 
-    /// Removes the rules of tables no listener refers to, and empties pools no rule refers to.
+    /// Removes the rules of tables no listener refers to, and empties pools no rule refers to. What cannot go yet keeps
+    /// its number until the next fill has another try.
     fn clean_up(
         &mut self,
         replaced: &HashMap<String, FilledTable>,
         pools: HashMap<String, FilledPool>,
     ) -> Result<(), MapFailure> {
-        let in_use: BTreeSet<TableId> = self.tables.values().map(|table| table.id).collect();
+        let left = std::mem::replace(&mut self.pools, pools);
+        let kept: BTreeSet<PoolId> = self.pools.values().map(|pool| pool.id).collect();
+        let tables: BTreeSet<TableId> = self.tables.values().map(|table| table.id).collect();
         let replaced = replaced.values().map(|table| table.id);
-        if replaced
-            .chain(self.adopted.tables.iter().copied())
-            .any(|id| !in_use.contains(&id))
-        {
+        self.adopted.tables.extend(replaced);
+        self.adopted.tables.retain(|id| !tables.contains(id));
+        let left = left.values().map(|pool| pool.id);
+        self.adopted.pools.extend(left);
+        self.adopted
+            .pools
+            .retain(|id| *id < POOLS_MAX && !kept.contains(id));
+        if self.listeners.values().any(|id| !tables.contains(id)) {
+            return Ok(());
+        }
+        if !self.adopted.tables.is_empty() {
             for (table, prefix, _) in self.maps.rules()? {
-                if !in_use.contains(&table) {
+                if !tables.contains(&table) {
                     self.maps.remove_rule(table, prefix)?;
                 }
             }
         }
-        let kept: BTreeSet<PoolId> = pools.values().map(|pool| pool.id).collect();
-        let left = std::mem::replace(&mut self.pools, pools);
-        let adopted = std::mem::take(&mut self.adopted);
-        for pool in left.values().map(|pool| pool.id).chain(adopted.pools) {
-            if pool < POOLS_MAX && !kept.contains(&pool) {
-                self.maps.empty_pool(pool)?;
-            }
+        for pool in &self.adopted.pools {
+            self.maps.empty_pool(*pool)?;
         }
+        self.adopted = Adopted::default();
         Ok(())
     }
 
