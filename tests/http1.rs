@@ -282,6 +282,16 @@ fn a_request_is_written_anew() {
 }
 
 #[test]
+fn the_origin_gets_a_clean_path() {
+    let origin = Origin::new(|_| Reply::ok(""));
+    let (_weir, address) = before(&origin);
+    let mut connection = Connection::open(address);
+    connection.send("GET //x/%2e%2E/./%61dmin%2f/?y=/../z HTTP/1.1\r\nHost: b.example\r\n\r\n");
+    assert_eq!(connection.response().status, 200);
+    assert_eq!(only(&origin).line(), "GET /admin%2F/?y=/../z HTTP/1.1");
+}
+
+#[test]
 fn a_response_is_written_anew() {
     let origin = Origin::new(|_| {
         Reply::new(

@@ -112,6 +112,38 @@ fn the_longest_rule_wins_and_what_no_rule_takes_is_not_found() {
 }
 
 #[test]
+fn no_spelling_of_a_path_passes_its_rule() {
+    let (site, admin) = (backend("site"), backend("admin"));
+    let rules = http(
+        &[
+            router("site", "PathPrefix(`/`)", "site"),
+            router("admin", "PathPrefix(`/admin`)", "admin"),
+        ],
+        &[
+            service("site", &[(&site, 1)]),
+            service("admin", &[(&admin, 1)]),
+        ],
+    );
+    let (_weir, address) = proxy(&rules);
+    let mut connection = Connection::open(address);
+    for (path, node) in [
+        ("/x/../admin", "admin"),
+        ("//admin", "admin"),
+        ("/x/%2e%2e/admin", "admin"),
+        ("/./%61dmin", "admin"),
+        ("/admin/..", "site"),
+        ("/x/..%2fadmin", "site"),
+    ] {
+        let answer = Answer::parse(&connection.get("a.example", path).body);
+        assert_eq!(
+            answer.map(|answer| answer.node).as_deref(),
+            Some(node),
+            "{path}"
+        );
+    }
+}
+
+#[test]
 fn a_server_that_refuses_is_a_bad_gateway_and_the_client_may_go_on() {
     let b = backend("b");
     let nobody = loopback(free_port());

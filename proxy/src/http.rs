@@ -13,6 +13,7 @@ pub mod headers;
 pub mod hop;
 pub mod method;
 pub mod name;
+pub mod path;
 pub mod status;
 
 pub use head::{RequestHead, ResponseHead, Version};

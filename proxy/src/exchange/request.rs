@@ -116,6 +116,7 @@ pub async fn serve(
         rest => rest,
     };
     client.transport.set_stall(limits::BODY_STALL);
+    scratch.request.sanitize_target();
     let head = &scratch.request;
     let asked = Asked {
         method: head.method.clone(),

@@ -1,8 +1,9 @@
 //! The head of a request and of a response, after its fields about the connection have become typed facts.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
-use super::{Headers, Method, Status};
+use super::{Headers, Method, Status, path};
 
 /// The HTTP version of a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,7 +45,7 @@ pub struct RequestHead {
 }
 
 impl RequestHead {
-    /// The path as the client wrote it, percent-encoding kept: begins with `/`, or is `*` (OPTIONS only).
+    /// The path, percent-encoding kept, as the client wrote it until [`RequestHead::sanitize_target`]: begins with `/`, or is `*` (OPTIONS only).
     pub fn path(&self) -> &str {
         self.part(&self.path)
     }
@@ -69,6 +70,13 @@ impl RequestHead {
     pub fn set_target(&mut self, path: &str, query: Option<&str>) {
         self.path = self.store(path);
         self.query = query.map(|query| self.store(query));
+    }
+
+    /// Cleans the path, so that rules and servers understand the same by it; see [`path::sanitize`].
+    pub fn sanitize_target(&mut self) {
+        if let Cow::Owned(clean) = path::sanitize(self.path()) {
+            self.path = self.store(&clean);
+        }
     }
 
     /// Sets the authority, and from it the host to route by.
@@ -149,6 +157,14 @@ mod tests {
             head.set_authority(authority);
             assert_eq!((head.authority(), head.host()), (authority, host));
         }
+    }
+
+    #[test]
+    fn a_cleaned_target_keeps_its_query() {
+        let mut head = RequestHead::default();
+        head.set_target("/x/../a", Some("b=/../c"));
+        head.sanitize_target();
+        assert_eq!((head.path(), head.query()), ("/a", Some("b=/../c")));
     }
 
     #[test]
