@@ -176,5 +176,10 @@ async fn tunnel(
     let first = first.map(Chunk::into_owned);
     let server = server.await?;
     client.set_deadline(None);
-    tunnel::run(&Transport::plain(client), &Transport::plain(server), first).await
+    let (client, server) = (Transport::plain(client), Transport::plain(server));
+    tunnel::run(&client, &server, first).await.inspect_err(|_| {
+        // A failure on one side must not look like an orderly end on the other.
+        client.abort();
+        server.abort();
+    })
 }

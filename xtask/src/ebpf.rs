@@ -24,10 +24,6 @@ const OBJECTS: &[(&str, &str)] = &[
     ("weir-pass", "weir-pass.o"),
 ];
 
-/// BTF so that the kernel knows the types; the last flag because bpf-linker would otherwise turn every small copy into
-/// a call of a byte loop, five times slower per packet.
-const FLAGS: &str = "-C debuginfo=2 -C link-arg=--btf -C link-arg=--disable-expand-memcpy-in-order";
-
 const DEBIAN_PACKAGES: &[&str] = &[
     "rustc-web",
     "libstd-rust-web-dev-bpf",
@@ -117,8 +113,9 @@ fn build(route: Route) -> Outcome {
         .args(options.split(' '))
         .arg(&directory)
         .current_dir(repository().join("ebpf"));
-    command.env("RUSTFLAGS", FLAGS);
+    // Any of these would replace or undo what ebpf/.cargo/config.toml says.
     for inherited in [
+        "RUSTFLAGS",
         "CARGO_ENCODED_RUSTFLAGS",
         "CARGO_BUILD_TARGET",
         "RUSTC_WRAPPER",
@@ -127,27 +124,7 @@ fn build(route: Route) -> Outcome {
     }
     run(&mut command)?;
     let built = directory.join("bpfel-unknown-none/release");
-    if route == Route::Debian {
-        refuse_byte_loops(&built)?;
-    }
     install_objects(&built)
-}
-
-/// Small copies must have been expanded in place (see [`FLAGS`]); those that were not are calls still to be linked.
-fn refuse_byte_loops(built: &Path) -> Outcome {
-    let objdump = format!("{DEBIAN_LLVM}/bin/llvm-objdump");
-    for (binary, _) in OBJECTS {
-        let code = output(
-            Command::new(&objdump)
-                .args(["-d", "--section=xdp"])
-                .arg(built.join(binary)),
-        )?;
-        let calls = code.matches("call -0x1").count();
-        if calls > 0 {
-            return Err(format!("{binary}: {calls} copies became calls of a byte loop").into());
-        }
-    }
-    Ok(())
 }
 
 /// Copies what differs: an untouched file keeps the proxy from being rebuilt.

@@ -30,6 +30,10 @@ pub async fn serve(client: &Client<'_>) -> io::Result<()> {
         }
         first = idle(client).await?;
     }
+    client
+        .transport
+        .set_deadline(Some(uring::now() + limits::LINGER));
+    client.transport.close().await;
     Ok(())
 }
 

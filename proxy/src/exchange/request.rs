@@ -60,6 +60,8 @@ pub struct Asked {
     pub sent: Cell<bool>,
     /// The client has got the first byte of a final response.
     pub started: Cell<bool>,
+    /// The client takes the end of the connection for the end of the response.
+    pub unframed: Cell<bool>,
 }
 
 impl Asked {
@@ -125,6 +127,7 @@ pub async fn serve(
         bodyless: facts.body.is_empty(),
         sent: Cell::new(false),
         started: Cell::new(false),
+        unframed: Cell::new(false),
     };
     let view = RequestView::new(
         head.authority(),
@@ -316,6 +319,10 @@ async fn refuse(
 
 /// Answers a request that failed on its way, if nothing has been answered yet.
 async fn fail(client: &Client<'_>, asked: &Asked, failed: &Failed) -> Next {
+    if asked.unframed.get() {
+        // A close would make what the client has got look whole.
+        client.transport.abort();
+    }
     let Some(status) = failed.status().filter(|_| !asked.started.get()) else {
         return Next::Close;
     };

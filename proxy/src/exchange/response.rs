@@ -115,6 +115,7 @@ async fn finish(
         && !client.worker.is_stopping();
     let queue = encode(scratch, announce, connection_field(persists, asked.version));
     asked.started.set(true);
+    asked.unframed.set(ends_with_connection);
     body::relay(server, client.transport, facts.body, announce, queue, rest)
         .await
         .map_err(Failed::Deliver)?;
