@@ -1,5 +1,5 @@
-//! Bad configuration through the real binary: a bad static file starts nothing and says why in one line; a bad rule file
-//! never stops a start.
+//! Bad configuration through the real binary: a bad static file starts nothing and says why in one line; a bad rule
+//! file never stops a start.
 
 use std::net::{SocketAddr, TcpListener};
 

@@ -3,8 +3,8 @@
 //! Owns: the state of one worker ([`Worker`]) and the order in which a connection is decided: steered routers by the
 //! client's address alone, then TCP routers, then TLS and HTTP by the first byte. Never: a lock, a blocking call, or a
 //! snapshot held while waiting. Invariants: whatever a client sends, it gets one answer or its connection is closed;
-//! nothing that was refused reaches a server; a client is waited for with a deadline; a server that has the request, and
-//! a tunnel, are waited for as long as the client is there.
+//! nothing that was refused reaches a server; a client is waited for with a deadline; a server that has the request,
+//! and a tunnel, are waited for as long as the client is there.
 
 mod answer;
 mod body;
@@ -58,8 +58,8 @@ enum Plan {
     Refuse,
 }
 
-/// Serves one accepted connection until it is closed. It counts from the call on, not from the first poll: a worker that
-/// stops must not overlook what it has just accepted.
+/// Serves one accepted connection until it is closed. It counts from the call on, not from the first poll: a worker
+/// that stops must not overlook what it has just accepted.
 pub fn serve(
     worker: &Rc<Worker>,
     stream: Stream,

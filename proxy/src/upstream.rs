@@ -47,8 +47,8 @@ impl Pool {
         Some(connection)
     }
 
-    /// Keeps a connection on which the last exchange has ended cleanly; the server's one idle for longest makes room. With
-    /// [`limits::UPSTREAM_IDLE_PER_WORKER`] in all it is closed instead.
+    /// Keeps a connection on which the last exchange has ended cleanly; the server's one idle for longest makes room.
+    /// With [`limits::UPSTREAM_IDLE_PER_WORKER`] in all it is closed instead.
     pub fn put(&self, server: ServerId, transport: Transport) {
         if self.total.get() >= limits::UPSTREAM_IDLE_PER_WORKER {
             return;

@@ -169,22 +169,21 @@ fn linker_root() -> PathBuf {
     target().join("bpf-linker")
 }
 
-/// Builds bpf-linker against Debian's LLVM, once.
+/// Builds bpf-linker against Debian's LLVM, once. Cargo does so in a temporary directory and puts only the result here,
+/// at once: runs beside each other, or killed half-way, leave nothing that is broken.
 fn debian_bpf_linker() -> Outcome {
     let root = linker_root();
     if root.join("bin/bpf-linker").is_file() {
         return Ok(());
     }
     println!("setup: building bpf-linker, once (about a minute)");
-    let options =
-        "--quiet --locked --no-default-features --features llvm-22 --version 0.13.0 --root";
+    let options = "--quiet --locked --no-default-features --features llvm-22 --version 0.13.0";
     let mut install = cargo(&["install", "bpf-linker"]);
-    install.args(options.split(' ')).arg(&root);
+    install.args(options.split(' ')).arg("--root").arg(&root);
     install
         .env("LLVM_PREFIX", DEBIAN_LLVM)
-        .env("CARGO_TARGET_DIR", root.join("build"));
-    run(&mut install)?;
-    Ok(fs::remove_dir_all(root.join("build"))?)
+        .env_remove("CARGO_TARGET_DIR");
+    run(&mut install)
 }
 
 fn instructions() -> String {
