@@ -58,6 +58,14 @@ fn http(routers: &[String], services: &[String]) -> String {
     )
 }
 
+/// A proxy with one router, which sends everything to `server`.
+fn before(server: &Backend) -> (Weir, SocketAddr) {
+    proxy(&http(
+        &[router("all", "PathPrefix(`/`)", "a")],
+        &[service("a", &[(server, 1)])],
+    ))
+}
+
 #[test]
 fn weights_of_three_to_one_are_kept_over_all_workers() {
     let (a, b) = (backend("a"), backend("b"));
@@ -169,11 +177,7 @@ fn a_server_that_refuses_is_a_bad_gateway_and_the_client_may_go_on() {
 fn twenty_megabytes_arrive_whole_in_both_directions() {
     const LENGTH: usize = 20_000_000;
     let a = backend("a");
-    let rules = http(
-        &[router("all", "PathPrefix(`/`)", "a")],
-        &[service("a", &[(&a, 1)])],
-    );
-    let (_weir, address) = proxy(&rules);
+    let (_weir, address) = before(&a);
     let mut connection = Connection::open(address);
     for path in ["/bytes", "/chunked"] {
         let response = connection.get("example.org", &format!("{path}/{LENGTH}"));
@@ -224,11 +228,7 @@ fn a_rule_change_leaves_a_running_download_alone_and_counts_for_the_next_request
 #[test]
 fn a_broken_rule_file_costs_only_itself_and_is_named() {
     let a = backend("a");
-    let rules = http(
-        &[router("all", "PathPrefix(`/`)", "a")],
-        &[service("a", &[(&a, 1)])],
-    );
-    let (weir, address) = proxy(&rules);
+    let (weir, address) = before(&a);
     weir.setup().write(
         "rules/broken.yml",
         "http:\n  routers:\n    x:\n      middleware: [y]\n",
@@ -246,11 +246,7 @@ fn a_broken_rule_file_costs_only_itself_and_is_named() {
 #[test]
 fn a_stop_finishes_what_is_under_way() {
     let a = backend("a");
-    let rules = http(
-        &[router("all", "PathPrefix(`/`)", "a")],
-        &[service("a", &[(&a, 1)])],
-    );
-    let (weir, address) = proxy(&rules);
+    let (weir, address) = before(&a);
     let mut slow = Connection::open(address);
     slow.send("GET /slow/500 HTTP/1.1\r\nHost: a\r\n\r\n");
     eventually("the request has reached the server", || {
@@ -293,11 +289,7 @@ fn bytes_of_a_tcp_router_pass_untouched_and_a_half_close_is_kept() {
 #[test]
 fn a_stop_answers_what_was_accepted_last_and_refuses_what_comes_after() {
     let a = backend("a");
-    let rules = http(
-        &[router("all", "PathPrefix(`/`)", "a")],
-        &[service("a", &[(&a, 1)])],
-    );
-    let (weir, address) = proxy(&rules);
+    let (weir, address) = before(&a);
     let mut slow = Connection::open(address);
     slow.send("GET /slow/1500 HTTP/1.1\r\nHost: a\r\n\r\n");
     eventually("the request has reached the server", || {
@@ -320,11 +312,7 @@ fn a_stop_answers_what_was_accepted_last_and_refuses_what_comes_after() {
 #[test]
 fn a_client_that_leaves_takes_its_connection_to_a_silent_server_with_it() {
     let a = backend("a");
-    let rules = http(
-        &[router("all", "PathPrefix(`/`)", "a")],
-        &[service("a", &[(&a, 1)])],
-    );
-    let (_weir, address) = proxy(&rules);
+    let (_weir, address) = before(&a);
     let mut leaving = Connection::open(address);
     leaving.send("GET /slow/60000 HTTP/1.1\r\nHost: a\r\n\r\n");
     eventually("the request has reached the server", || {
