@@ -18,6 +18,7 @@ use crate::uring::{ChunkQueue, Completion, Gather, Token};
 struct Busy {
     token: Token,
     since: Instant,
+    /// Ring buffers wait for it: its own, or those of what is to be gathered next.
     leased: bool,
     end: Early,
 }
@@ -96,10 +97,10 @@ impl Socket {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         self.sending.source.set(source.cloned());
-        let leased = gather.chunks.has_lease();
+        let leased = gather.chunks.has_lease() || queue.has_lease();
         let token = self.driver.send(self.owner(), self.raw, gather);
         self.set_busy(token, leased);
-        if leased {
+        if leased || source.is_some() {
             self.watch();
         }
         self.sending.waker.set(Some(cx.waker().clone()));
@@ -210,14 +211,27 @@ impl Socket {
         }
     }
 
-    /// Ends a send that has held ring buffers for too long; whether one holds some still.
+    /// Looks at a send that takes too long. If ring buffers wait for it, it ends and goes on with a copy; if it is of
+    /// owned memory, only its source is told. Whether to look again.
     pub(super) fn check_send(&self) -> bool {
-        let Some(busy) = self.sending.busy.get().filter(|busy| busy.leased) else {
+        let Some(busy) = self.sending.busy.get() else {
             return false;
         };
-        if busy.end == Early::No && self.driver.now().duration_since(busy.since) >= STALL {
-            self.end_early(Early::Stalled);
+        let stalled =
+            busy.end == Early::No && self.driver.now().duration_since(busy.since) >= STALL;
+        if busy.leased {
+            if stalled {
+                self.end_early(Early::Stalled);
+            }
+            return true;
         }
-        true
+        let Some(source) = self.sending.source.take() else {
+            return false;
+        };
+        if stalled {
+            source.stall();
+        }
+        self.sending.source.set(Some(source));
+        !stalled
     }
 }

@@ -89,7 +89,8 @@ impl Stream {
 
     /// Sends all of the queue, gathering up to 16 chunks a time. One send at a time per stream. With `source`, the
     /// stream these bytes came from: if the peer does not take them within 10 ms, the rest and what `source` has
-    /// received are copied out of the ring buffers, and `source` receives nothing more before this is sent.
+    /// received are copied out of the ring buffers, and `source` receives nothing more before this is sent. Owned bytes
+    /// too keep their source waiting so.
     ///
     /// Dropping the future cancels the send; how much has gone is unknown then, so later sends fail with `BrokenPipe`.
     ///

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::limits::{COPIED_BYTES, LEAN_RECEIVE_BYTES};
+use crate::uring::Chunk;
 
 const READERS: usize = 256;
 const BODY: usize = 64 << 20;
@@ -199,6 +200,41 @@ fn a_reader_that_wakes_up_gets_everything() {
             usage().copied_bytes == 0 && usage().free_buffers == 256
         })
         .await;
+    });
+}
+
+#[test]
+fn owned_bytes_that_nobody_takes_stop_their_source_too() {
+    worker(|| async {
+        let (source, _feeder) = pair_with_std().await;
+        assert!(!source.is_spent(), "it receives ahead");
+        let (sink, _reader) = stuffed().await;
+        let sending = tokio::task::spawn_local(async move {
+            let mut queue = ChunkQueue::from_iter([pattern(1 << 20)]);
+            sink.send(&mut queue, Some(&source)).await
+        });
+        tokio::task::yield_now().await;
+        eventually("only the send is left", || usage().operations == 1).await;
+        assert!(!sending.is_finished());
+        sending.abort();
+    });
+}
+
+#[test]
+fn leases_behind_the_first_chunks_leave_the_ring_too() {
+    worker(|| async {
+        let (source, feeder) = pair_with_std().await;
+        write_all(&feeder, &pattern(1024));
+        let lease = source.recv().await.expect("received").expect("bytes");
+        assert!(lease.is_lease());
+        let (sink, _reader) = stuffed().await;
+        let sending = tokio::task::spawn_local(async move {
+            let owned = (0..crate::limits::SEND_CHUNKS).map(|_| Chunk::from(pattern(1 << 16)));
+            let mut queue: ChunkQueue = owned.chain([lease]).collect();
+            sink.send(&mut queue, Some(&source)).await
+        });
+        eventually("the lease is copied out", || usage().free_buffers == 16).await;
+        sending.abort();
     });
 }
 
