@@ -141,6 +141,8 @@ pub const STALL: Duration = Duration::from_millis(10);
 pub const STALL_TICK: Duration = Duration::from_millis(5);
 /// How often deadlines of sockets are looked at, while any has one: how late they may be.
 pub const DEADLINE_TICK: Duration = Duration::from_millis(100);
+/// Looks at whether a long send makes progress, in the time after which it has stalled: how exact that time is.
+pub const PROGRESS_LOOKS: u32 = 8;
 /// Sends that must be prompt before a source that stalled receives ahead again; doubled at each relapse.
 pub const PROMPT_SENDS: u32 = 8;
 /// Where that doubling ends.

@@ -7,7 +7,7 @@
 mod thread;
 
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr::NonNull;
 
 pub use thread::lower_priority;
@@ -56,6 +56,20 @@ impl Drop for Mapping {
         // SAFETY: `address` and `len` are those of a mapping made by `anonymous`, unmapped only here.
         unsafe { libc::munmap(self.address.as_ptr().cast(), self.len) };
     }
+}
+
+/// How many bytes handed to a TCP socket its peer has not acknowledged (SIOCOUTQ, tcp(7)).
+///
+/// # Errors
+/// What ioctl(2) says.
+pub fn unacknowledged(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: this request, SIOCOUTQ under its other name, writes one int, which outlives the call.
+    let outcome = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    if outcome < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(bytes.unsigned_abs())
 }
 
 /// A non-blocking, close-on-exec eventfd at zero.

@@ -13,14 +13,12 @@ use bytes::Bytes;
 
 use crate::net::Stream;
 use crate::tls::Session;
-use crate::uring::{self, Chunk, ChunkQueue};
+use crate::uring::{Chunk, ChunkQueue};
 
 /// One side of a relay. Receiving and sending may run at the same time, each from one task.
 pub struct Transport {
     stream: Stream,
     tls: Option<Tls>,
-    /// How long one wait may take; see [`Transport::set_stall`].
-    stall: Cell<Option<Duration>>,
 }
 
 struct Tls {
@@ -34,11 +32,7 @@ struct Tls {
 impl Transport {
     /// Bytes as they come.
     pub fn plain(stream: Stream) -> Self {
-        Self {
-            stream,
-            tls: None,
-            stall: Cell::new(None),
-        }
+        Self { stream, tls: None }
     }
 
     /// Answers the TLS handshake of a client. Whoever calls sets the stream's deadline.
@@ -69,7 +63,6 @@ impl Transport {
     /// # Errors
     /// As [`Stream::recv`]; `InvalidData` where the peer broke TLS, `UnexpectedEof` where it left without close_notify.
     pub async fn recv(&self) -> io::Result<Option<Chunk>> {
-        self.restart_stall();
         let Some(tls) = &self.tls else {
             return self.stream.recv().await;
         };
@@ -104,7 +97,6 @@ impl Transport {
     /// # Errors
     /// As [`Stream::send`].
     pub async fn send(&self, queue: &mut ChunkQueue, source: Option<&Self>) -> io::Result<()> {
-        self.restart_stall();
         let source = source.map(|transport| &transport.stream);
         let Some(tls) = &self.tls else {
             return self.stream.send(queue, source).await;
@@ -155,21 +147,12 @@ impl Transport {
 
     /// From when on waiting fails with `TimedOut`; see [`Stream::set_deadline`].
     pub fn set_deadline(&self, deadline: Option<Instant>) {
-        self.stall.set(None);
         self.stream.set_deadline(deadline);
     }
 
-    /// From now on each receive and each send gives both directions this much time: it ends a connection on which
-    /// nothing moves, however long the whole takes.
+    /// Ends a connection on which nothing moves for this long; see [`Stream::set_stall`].
     pub fn set_stall(&self, stall: Duration) {
-        self.stall.set(Some(stall));
-        self.restart_stall();
-    }
-
-    fn restart_stall(&self) {
-        if let Some(stall) = self.stall.get() {
-            self.stream.set_deadline(Some(uring::now() + stall));
-        }
+        self.stream.set_stall(stall);
     }
 
     /// Whether an idle connection must not be used again; see [`Stream::is_spent`].

@@ -242,7 +242,10 @@ impl Socket {
         }
         match done.result {
             Ok(0) => receive.end.set(Some(End::Finished)),
-            Ok(_) => self.queue_up(done.lease.map(Chunk::from), done.received),
+            Ok(_) => {
+                self.moved();
+                self.queue_up(done.lease.map(Chunk::from), done.received);
+            }
             Err(error) => match error.raw_os_error() {
                 Some(libc::ENOBUFS) => receive.starved.set(!self.driver.has_buffers()),
                 Some(libc::ECANCELED | libc::EINTR | libc::EAGAIN) => {}

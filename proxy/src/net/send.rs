@@ -117,7 +117,7 @@ impl Socket {
         }));
     }
 
-    pub(super) fn sent(&self, done: Completion) {
+    pub(super) fn sent(self: &Rc<Self>, done: Completion) {
         let sending = &self.sending;
         let Some(busy) = sending.busy.take() else {
             return;
@@ -137,7 +137,12 @@ impl Socket {
             },
         };
         match (outcome, done.gather) {
-            (Ok(sent), Some(gather)) => self.advance(busy, sent, gather, source),
+            (Ok(sent), Some(gather)) => {
+                if sent > 0 {
+                    self.moved();
+                }
+                self.advance(busy, sent, gather, source);
+            }
             (Ok(_), None) => {}
             (Err(code), _) => sending.fail(code),
         }
@@ -195,6 +200,11 @@ impl Socket {
         {
             self.sending.fail(libc::EPIPE);
         }
+    }
+
+    /// Whether the kernel has a send (or connect).
+    pub(super) fn is_sending(&self) -> bool {
+        self.sending.busy.get().is_some()
     }
 
     /// Whether nothing can be sent any more.

@@ -4,13 +4,15 @@
 //! while it is above zero, since an entry that is queued but not submitted names the descriptor by number.
 
 use std::cell::{Cell, RefCell};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::receive::Receive;
 use super::send::Sending;
 use super::sweep::Sweep;
+use crate::limits::PROGRESS_LOOKS;
+use crate::sys;
 use crate::uring::{Account, Completion, Driver, Kind, Owner};
 
 pub(super) struct Socket {
@@ -23,6 +25,10 @@ pub(super) struct Socket {
     pub(super) receive: Receive,
     pub(super) sending: Sending,
     pub(super) deadline: Cell<Option<Instant>>,
+    /// How long nothing may move; each progress renews the deadline.
+    stall: Cell<Option<Duration>>,
+    /// When it was last looked at how much the peer has not acknowledged, and what that was.
+    looked: Cell<Option<(Instant, u32)>>,
     /// Listed with the sweep for stalls.
     pub(super) watched: Cell<bool>,
     /// Listed with the sweep for deadlines.
@@ -40,6 +46,8 @@ impl Socket {
             receive: Receive::new(driver.now()),
             sending: Sending::default(),
             deadline: Cell::new(None),
+            stall: Cell::new(None),
+            looked: Cell::new(None),
             watched: Cell::new(false),
             timed: Cell::new(false),
             driver,
@@ -75,6 +83,24 @@ impl Socket {
     }
 
     pub(super) fn set_deadline(self: &Rc<Self>, deadline: Option<Instant>) {
+        self.stall.set(None);
+        self.expire_at(deadline);
+    }
+
+    pub(super) fn set_stall(self: &Rc<Self>, stall: Duration) {
+        self.stall.set(Some(stall));
+        self.looked.set(None);
+        self.moved();
+    }
+
+    /// Something has moved, or begins to: nothing has stalled for now.
+    pub(super) fn moved(self: &Rc<Self>) {
+        if let Some(stall) = self.stall.get() {
+            self.expire_at(Some(self.driver.now() + stall));
+        }
+    }
+
+    fn expire_at(self: &Rc<Self>, deadline: Option<Instant>) {
         self.deadline.set(deadline);
         if deadline.is_some() && !self.timed.replace(true) {
             self.sweep.deadlines.add(Rc::clone(self));
@@ -89,7 +115,10 @@ impl Socket {
     }
 
     /// Fails what is waiting if the deadline has passed; whether to look again.
-    pub(super) fn check_deadline(&self) -> bool {
+    pub(super) fn check_deadline(self: &Rc<Self>) -> bool {
+        if self.is_sending() {
+            self.look_for_progress();
+        }
         let expired = self.expired();
         if expired {
             self.cut_send();
@@ -98,6 +127,28 @@ impl Socket {
         let again = !expired && !self.closing.get() && self.deadline.get().is_some();
         self.timed.set(again);
         again
+    }
+
+    /// A send says nothing before its end, since the kernel resumes it by itself; what the peer acknowledges tells of
+    /// its progress.
+    fn look_for_progress(self: &Rc<Self>) {
+        let Some(stall) = self.stall.get() else {
+            return;
+        };
+        let (now, last) = (self.driver.now(), self.looked.get());
+        if last.is_some_and(|(at, _)| now.duration_since(at) < stall / PROGRESS_LOOKS) {
+            return;
+        }
+        let unacknowledged = match &*self.descriptor.borrow() {
+            Some(descriptor) => sys::unacknowledged(descriptor.as_fd()),
+            None => return,
+        };
+        if let Ok(bytes) = unacknowledged {
+            self.looked.set(Some((now, bytes)));
+            if last.is_some_and(|(_, before)| before != bytes) {
+                self.moved();
+            }
+        }
     }
 
     /// Has the sweep look for ring buffers that this socket holds for too long.

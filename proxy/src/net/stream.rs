@@ -69,6 +69,7 @@ impl Stream {
     /// # Errors
     /// `ConnectionReset` and the like as recv(2) says (sticky), `TimedOut` past the stream's deadline.
     pub async fn recv(&self) -> io::Result<Option<Chunk>> {
+        self.socket.moved();
         poll_fn(|cx| self.poll_recv(cx)).await
     }
 
@@ -98,6 +99,7 @@ impl Stream {
     /// `BrokenPipe`, `ConnectionReset` as sendmsg(2) says, `TimedOut` past the stream's deadline; all are final. The
     /// queue's content is unspecified then.
     pub async fn send(&self, queue: &mut ChunkQueue, source: Option<&Stream>) -> io::Result<()> {
+        self.socket.moved();
         let unfinished = Unfinished(&self.socket);
         let sent = poll_fn(|cx| self.poll_send(cx, queue, source)).await;
         std::mem::forget(unfinished);
@@ -144,6 +146,13 @@ impl Stream {
     /// usable again, except that a send cut short cannot be resumed.
     pub fn set_deadline(&self, deadline: Option<Instant>) {
         self.socket.set_deadline(deadline);
+    }
+
+    /// From now on a deadline that is renewed by each `recv` and `send` when it begins, and by every byte that moves in
+    /// either direction: it ends a connection on which nothing moves for this long, however long the whole takes. A
+    /// peer that reads slowly makes progress when its TCP acknowledges more; told to an eighth of `stall`.
+    pub fn set_stall(&self, stall: Duration) {
+        self.socket.set_stall(stall);
     }
 
     /// Whether a pooled connection must not be reused: the peer has closed it, it failed, or bytes nobody asked for

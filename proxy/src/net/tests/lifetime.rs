@@ -329,3 +329,54 @@ fn an_aborted_connection_is_reset() {
         assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     });
 }
+
+/// A stream that sends to a peer with little room on the way, in segments small enough for a window that opens slowly.
+async fn narrow_pair() -> (Stream, TcpStream) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bound");
+    let options = socket2::SockRef::from(&listener);
+    options.set_recv_buffer_size(64 << 10).expect("set");
+    options.set_tcp_mss(1460).expect("set");
+    let address = listener.local_addr().expect("an address");
+    let stream = Stream::connect(address, None).await.expect("connected");
+    stream
+        .with_socket(|socket| socket.set_send_buffer_size(64 << 10))
+        .expect("set");
+    (stream, listener.accept().expect("accepted").0)
+}
+
+#[test]
+fn a_slow_but_steady_reader_has_not_stalled() {
+    worker(|| async {
+        let (stream, mut peer) = narrow_pair().await;
+        let body = pattern(1 << 20);
+        let expected = body.clone();
+        let reading = std::thread::spawn(move || {
+            let (mut read, mut piece) = (Vec::new(), [0; 16 << 10]);
+            while read.len() < expected.len() {
+                peer.read_exact(&mut piece).expect("read");
+                read.extend_from_slice(&piece);
+                std::thread::sleep(Duration::from_millis(40));
+            }
+            read == expected
+        });
+        // In one send, which takes more than twice as long as nothing may move.
+        stream.set_stall(Duration::from_secs(1));
+        let mut queue = ChunkQueue::from_iter([body]);
+        stream.send(&mut queue, None).await.expect("no stall");
+        assert!(joined(reading).await);
+    });
+}
+
+#[test]
+fn a_reader_that_stops_has_stalled() {
+    worker(|| async {
+        let (stream, _peer) = narrow_pair().await;
+        stream.set_stall(Duration::from_millis(200));
+        let mut queue = ChunkQueue::from_iter([pattern(1 << 20)]);
+        let error = stream
+            .send(&mut queue, None)
+            .await
+            .expect_err("nobody reads");
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+    });
+}
