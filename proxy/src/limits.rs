@@ -110,6 +110,8 @@ const _: () = assert!(HEAD_BYTES_CEILING < u32::MAX as usize);
 pub const TLS_HANDSHAKE_BYTES_MAX: usize = 64 << 10;
 /// Plaintext of a record (RFC 8446 section 5.1).
 pub const TLS_RECORD_PLAINTEXT: usize = 16 << 10;
+/// Plaintext encrypted into one piece of memory: ring buffers return that much earlier than everything is encrypted.
+pub const TLS_SEAL_BYTES: usize = 4 * TLS_RECORD_PLAINTEXT;
 /// What a record adds to it, at most: header, content type and tag, or TLS 1.2's explicit nonce and tag.
 pub const TLS_RECORD_OVERHEAD: usize = 5 + 8 + 16;
 

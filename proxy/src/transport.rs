@@ -1,7 +1,8 @@
 //! A connection's bytes, in the clear or through TLS: where [`crate::net`] and [`crate::tls`] meet.
 //!
 //! Owns: the stream and, where there is one, its TLS session. Never: what the bytes mean. Invariants: a ring buffer is
-//! given back as soon as TLS has read it; plaintext that waits is owned memory, at most what one receive brought.
+//! given back as soon as TLS has read it; plaintext that waits is owned memory, at most what one receive brought; what
+//! TLS has encrypted counts as copied out until it is sent.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
@@ -9,11 +10,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-
+use crate::limits;
 use crate::net::Stream;
-use crate::tls::Session;
-use crate::uring::{Chunk, ChunkQueue};
+use crate::tls::{Session, TlsError};
+use crate::uring::{self, Chunk, ChunkQueue};
 
 /// One side of a relay. Receiving and sending may run at the same time, each from one task.
 pub struct Transport {
@@ -27,6 +27,8 @@ struct Tls {
     waiting: RefCell<ChunkQueue>,
     /// The peer has said that it sends no more.
     closed: Cell<bool>,
+    /// A send is under way: nothing else may be sent beside it.
+    sending: Cell<bool>,
 }
 
 impl Transport {
@@ -47,6 +49,7 @@ impl Transport {
             session: RefCell::new(Session::new(config).map_err(io::Error::other)?),
             waiting: RefCell::default(),
             closed: Cell::new(false),
+            sending: Cell::new(false),
         };
         let mut transport = Self::plain(stream);
         while tls.session.borrow().is_handshaking() {
@@ -101,14 +104,8 @@ impl Transport {
         let Some(tls) = &self.tls else {
             return self.stream.send(queue, source).await;
         };
-        let mut wire = Vec::with_capacity(queue.bytes() + queue.bytes() / 256 + 64);
-        let parts: Vec<IoSlice<'_>> = queue.iter().map(|chunk| IoSlice::new(chunk)).collect();
-        tls.session
-            .borrow_mut()
-            .seal(&parts, &mut wire)
-            .map_err(invalid)?;
-        queue.clear();
-        self.send_wire(wire, source).await
+        let wire = tls.seal(queue).map_err(invalid)?;
+        self.send_wire(tls, wire, source).await
     }
 
     /// Says that nothing more will be sent; receiving goes on.
@@ -119,7 +116,8 @@ impl Transport {
         if let Some(tls) = &self.tls {
             let mut wire = Vec::new();
             tls.session.borrow_mut().close_notify(&mut wire);
-            self.send_wire(wire, None).await?;
+            self.send_wire(tls, [wire].into_iter().collect(), None)
+                .await?;
         }
         self.stream.shutdown_write()
     }
@@ -131,7 +129,9 @@ impl Transport {
         if let Some(tls) = &self.tls {
             let mut wire = Vec::new();
             tls.session.borrow_mut().close_notify(&mut wire);
-            let _ = self.send_wire(wire, None).await;
+            let _ = self
+                .send_wire(tls, [wire].into_iter().collect(), None)
+                .await;
         }
     }
 
@@ -170,8 +170,8 @@ impl Transport {
         self.stream.peer_addr()
     }
 
-    /// Receives once and lets TLS read it; answers what the handshake asks for. `false` once the peer has said that it
-    /// sends no more.
+    /// Receives once and lets TLS read it; answers what the handshake asks for, and a broken protocol with an alert,
+    /// unless a send is under way. `false` once the peer has said that it sends no more.
     async fn receive_tls(&self, tls: &Tls) -> io::Result<bool> {
         if tls.closed.get() {
             return Ok(false);
@@ -182,22 +182,56 @@ impl Transport {
         let mut wire = Vec::new();
         let outcome = tls.session.borrow_mut().feed(&received, &mut wire);
         drop(received);
-        if !wire.is_empty() {
-            self.send_wire(wire, None).await?;
-        }
+        let sent = match wire.is_empty() || tls.sending.get() {
+            true => Ok(()),
+            false => {
+                self.send_wire(tls, [wire].into_iter().collect(), None)
+                    .await
+            }
+        };
         let progress = outcome.map_err(invalid)?;
+        sent?;
         tls.waiting.borrow_mut().push(progress.plaintext);
         tls.closed.set(progress.closed);
         Ok(true)
     }
 
-    async fn send_wire(&self, wire: Vec<u8>, source: Option<&Stream>) -> io::Result<()> {
-        let mut queue = ChunkQueue::new();
-        queue.push(Bytes::from(wire));
-        self.stream.send(&mut queue, source).await
+    async fn send_wire(
+        &self,
+        tls: &Tls,
+        mut wire: ChunkQueue,
+        source: Option<&Stream>,
+    ) -> io::Result<()> {
+        tls.sending.set(true);
+        let _sending = Sending(&tls.sending);
+        self.stream.send(&mut wire, source).await
     }
 }
 
-fn invalid(error: crate::tls::TlsError) -> io::Error {
+impl Tls {
+    /// Encrypts all of `queue`, whose ring buffers return meanwhile.
+    fn seal(&self, queue: &mut ChunkQueue) -> Result<ChunkQueue, TlsError> {
+        let mut wire = ChunkQueue::new();
+        while !queue.is_empty() {
+            let piece = queue.split_to(limits::TLS_SEAL_BYTES);
+            let parts: Vec<IoSlice<'_>> = piece.iter().map(|chunk| IoSlice::new(chunk)).collect();
+            let mut sealed = Vec::new();
+            self.session.borrow_mut().seal(&parts, &mut sealed)?;
+            wire.push(uring::hold(sealed));
+        }
+        Ok(wire)
+    }
+}
+
+/// A send that is under way, also when its future is dropped.
+struct Sending<'a>(&'a Cell<bool>);
+
+impl Drop for Sending<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
+fn invalid(error: TlsError) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }

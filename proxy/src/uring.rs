@@ -43,7 +43,7 @@ pub struct Config {
     pub buffers: u16,
     /// Bytes in each ring buffer.
     pub buffer_size: u32,
-    /// Bytes copied out of ring buffers for readers that stalled, beyond which receives take 16 KiB at a time.
+    /// Bytes in owned memory for peers that may not read, beyond which receives take 16 KiB at a time.
     pub copied_limit: usize,
 }
 
@@ -121,6 +121,15 @@ impl Drop for Worker {
 /// What this thread's worker holds now; `None` if it is not one.
 pub fn usage() -> Option<Usage> {
     current().map(|driver| driver.usage())
+}
+
+/// Owned bytes that count as copied out of this worker's ring buffers for as long as they live: for what may have to
+/// wait for a peer that does not read.
+pub fn hold(bytes: Vec<u8>) -> Chunk {
+    match current() {
+        Some(driver) => driver.charge(bytes),
+        None => bytes.into(),
+    }
 }
 
 /// The time, read from the clock at most once in each turn of this worker's loop (each time outside a worker). Behind

@@ -162,6 +162,20 @@ impl ChunkQueue {
         Some(chunk)
     }
 
+    /// Splits off and returns the first `n` bytes, or all if there are fewer. No byte is copied.
+    #[must_use = "the bytes split off are gone otherwise; see `advance`"]
+    pub fn split_to(&mut self, n: usize) -> Self {
+        let mut split = Self::new();
+        while split.bytes < n
+            && let Some(mut chunk) = self.pop()
+        {
+            let step = chunk.len().min(n - split.bytes);
+            split.push(chunk.split_to(step));
+            self.push_front(chunk);
+        }
+        split
+    }
+
     /// Drops the first `n` bytes, or all if there are fewer.
     pub fn advance(&mut self, mut n: usize) {
         while n > 0
@@ -269,6 +283,19 @@ mod tests {
         assert_eq!((content(&all), all.len(), all.bytes()), ("f".into(), 1, 1));
         all.advance(9);
         assert!(all.is_empty() && all.bytes() == 0);
+    }
+
+    #[test]
+    fn splits_across_chunks_and_no_further_than_the_end() {
+        let mut all = queue(&["ab", "cde", "f"]);
+        let first = all.split_to(3);
+        assert_eq!((content(&first), first.bytes()), ("abc".into(), 3));
+        assert_eq!(
+            (content(&all), all.len(), all.bytes()),
+            ("def".into(), 2, 3)
+        );
+        assert_eq!(content(&all.split_to(9)), "def");
+        assert!(all.is_empty() && all.split_to(1).is_empty());
     }
 
     #[test]
