@@ -197,8 +197,6 @@ pub const UPSTREAM_IDLE_TIME: Duration = Duration::from_secs(90);
 
 // Workers.
 
-/// Chunks gathered into one send.
-pub const GATHER_CHUNKS: usize = 16;
 /// Memory for the messages of requests that a worker keeps for the next ones.
 pub const SCRATCH_KEPT: usize = 256;
 /// A piece of it that has grown larger is given up.
@@ -207,8 +205,8 @@ pub const SCRATCH_BYTES_KEPT: usize = 16 << 10;
 pub const HEAD_BYTES_USUAL: usize = 1 << 10;
 /// Room made for an answer of weir's own.
 pub const ANSWER_BYTES: usize = 256;
-/// A chunk size in hexadecimal with its line end.
-pub const CHUNK_HEAD_BYTES: usize = 18;
+/// Payload shorter than this is copied together with its framing: a chunk per byte must not cost a queue entry each.
+pub const BODY_COPY_BYTES: usize = 512;
 /// How old a `Date` may be.
 pub const DATE_KEPT: Duration = Duration::from_secs(1);
 /// Connections the kernel completes ahead of accept; capped by net.core.somaxconn.

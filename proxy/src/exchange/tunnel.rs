@@ -31,7 +31,7 @@ async fn copy(from: &Transport, to: &Transport, first: Option<Chunk>) -> io::Res
 }
 
 fn gather(from: &Transport, queue: &mut ChunkQueue) {
-    while queue.len() < limits::GATHER_CHUNKS
+    while queue.len() < limits::SEND_CHUNKS
         && let Some(chunk) = from.try_recv()
     {
         queue.push(chunk);
