@@ -60,10 +60,11 @@ impl Listener {
     /// The bound address, with the port the kernel chose if 0 was asked for.
     ///
     /// # Errors
-    /// What getsockname(2) says.
+    /// What getsockname(2) says; `NotConnected` after [`stop`](Self::stop).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0
-            .socket
+        let socket = self.0.socket.borrow();
+        let socket = socket.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        socket
             .local_addr()?
             .as_socket()
             .ok_or_else(|| io::ErrorKind::Unsupported.into())
@@ -84,27 +85,32 @@ impl Listener {
         }
     }
 
-    /// Stops accepting and returns what the kernel has completed already, so that with SO_REUSEPORT no connection is
-    /// reset when the socket closes. `accept` fails from here on.
+    /// Stops accepting, takes what the kernel has completed already, and closes the socket, in this order: closing
+    /// resets what nobody has accepted, and left open the kernel would go on to complete handshakes for nobody. Returns
+    /// the connections taken. `accept` fails from here on.
     ///
     /// # Errors
-    /// What accept4(2) says; connections taken so far are dropped then.
+    /// What accept4(2) says; connections taken so far are dropped then, and the socket is closed all the same.
     pub async fn stop(&self) -> io::Result<Vec<Stream>> {
         let accepting = &self.0;
         accepting.stopped.set(true);
         accepting.cancel();
         accepting.wake();
         poll_fn(|cx| accepting.poll_disarmed(cx)).await;
-        accepting.socket.set_nonblocking(true)?;
+        let Some(socket) = accepting.socket.take() else {
+            return Ok(Vec::new());
+        };
+        socket.set_nonblocking(true)?;
         let mut drained: Vec<OwnedFd> = accepting.queue.take().into();
         loop {
-            match accepting.socket.accept() {
-                Ok((socket, _)) => drained.push(socket.into()),
+            match socket.accept() {
+                Ok((connection, _)) => drained.push(connection.into()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if transient(error.raw_os_error()) => {}
                 Err(error) => return Err(error),
             }
         }
+        drop(socket);
         Ok(drained
             .into_iter()
             .filter_map(|descriptor| Stream::from_descriptor(descriptor).ok())
@@ -138,7 +144,8 @@ fn transient(code: Option<i32>) -> bool {
 
 /// The listening socket and what it has accepted. Lives until its multishot accept has ended.
 struct Accepting {
-    socket: Socket,
+    /// None once stopped.
+    socket: RefCell<Option<Socket>>,
     queue: RefCell<VecDeque<OwnedFd>>,
     armed: Cell<Option<(Rc<Driver>, Token)>>,
     failed: Cell<Option<i32>>,
@@ -150,7 +157,7 @@ struct Accepting {
 impl Accepting {
     fn new(socket: Socket) -> Self {
         Self {
-            socket,
+            socket: RefCell::new(Some(socket)),
             queue: RefCell::default(),
             armed: Cell::new(None),
             failed: Cell::new(None),
@@ -192,8 +199,9 @@ impl Accepting {
             Some(armed) => armed,
             None => {
                 let driver = uring::current().ok_or(io::ErrorKind::Unsupported)?;
-                let token =
-                    driver.accept(Rc::clone(self) as Rc<dyn Owner>, self.socket.as_raw_fd());
+                let socket = self.socket.borrow();
+                let socket = socket.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
+                let token = driver.accept(Rc::clone(self) as Rc<dyn Owner>, socket.as_raw_fd());
                 (driver, token)
             }
         };
