@@ -19,8 +19,11 @@ mod probe;
 mod ring;
 mod slots;
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Instant;
 
 use tokio::runtime::{Builder, LocalOptions};
@@ -73,7 +76,11 @@ pub struct Usage {
 /// tasks, cancels every operation and closes every socket.
 ///
 /// # Errors
-/// If the ring or the runtime cannot be built; see [`probe()`] for a message worth showing.
+/// If the ring or the runtime cannot be built; see [`probe()`] for a message worth showing. If one of the tasks that
+/// drive the worker has failed, without which nothing on it would move any more.
+///
+/// # Panics
+/// With the panic of such a task.
 pub fn run<F: Future>(config: &Config, main: impl FnOnce() -> F) -> io::Result<F::Output> {
     let worker = Worker::start(config)?;
     // Dropped before `worker`, also when `main` panics: with it go all tasks, and with them their sockets, whose
@@ -94,9 +101,14 @@ pub fn run<F: Future>(config: &Config, main: impl FnOnce() -> F) -> io::Result<F
     runtime.block_on(async {
         let driver = &worker.0;
         let events = driver.events()?;
-        tokio::task::spawn_local(Rc::clone(driver).submit_forever());
-        tokio::task::spawn_local(Rc::clone(driver).enter_forever(events));
-        Ok(main().await)
+        driver.spawn(Rc::clone(driver).submit_forever());
+        driver.spawn(Rc::clone(driver).enter_forever(events));
+        let mut main = pin!(main());
+        poll_fn(|cx| match main.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Ok(output)),
+            Poll::Pending => driver.poll_broken(cx).map(Err),
+        })
+        .await
     })
 }
 

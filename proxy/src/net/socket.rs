@@ -38,7 +38,7 @@ pub(super) struct Socket {
 impl Socket {
     pub(super) fn new(driver: Rc<Driver>, descriptor: OwnedFd) -> Rc<Self> {
         Rc::new(Self {
-            sweep: Sweep::current(),
+            sweep: Sweep::current(&driver),
             raw: descriptor.as_raw_fd(),
             descriptor: RefCell::new(Some(descriptor)),
             in_flight: Cell::new(0),

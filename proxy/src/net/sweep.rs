@@ -2,13 +2,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::io;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use super::socket::Socket;
 use crate::limits::{DEADLINE_TICK, STALL_TICK};
-use crate::uring;
+use crate::uring::{self, Driver};
 
 /// The sweeps of one worker.
 pub(super) struct Sweep {
@@ -22,7 +23,7 @@ thread_local! {
 
 impl Sweep {
     /// This worker's, started if need be.
-    pub(super) fn current() -> Rc<Self> {
+    pub(super) fn current(driver: &Driver) -> Rc<Self> {
         if let Some(sweep) = CURRENT.with_borrow(Clone::clone) {
             return sweep;
         }
@@ -32,8 +33,8 @@ impl Sweep {
         });
         CURRENT.set(Some(Rc::clone(&sweep)));
         let (stalls, deadlines) = (Running(Rc::clone(&sweep)), Running(Rc::clone(&sweep)));
-        tokio::task::spawn_local(async move { stalls.0.stalls.run().await });
-        tokio::task::spawn_local(async move { deadlines.0.deadlines.run().await });
+        driver.spawn(async move { stalls.0.stalls.run().await });
+        driver.spawn(async move { deadlines.0.deadlines.run().await });
         sweep
     }
 }
@@ -76,7 +77,7 @@ impl Ticker {
         }
     }
 
-    async fn run(&self) {
+    async fn run(&self) -> io::Result<()> {
         loop {
             poll_fn(|cx| match self.listed.borrow().is_empty() {
                 false => Poll::Ready(()),

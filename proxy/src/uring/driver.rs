@@ -11,13 +11,14 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
 use io_uring::{cqueue, squeue};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::task::JoinSet;
 
 use super::buffers::{Account, Lease};
 use super::chunk::Chunk;
@@ -68,6 +69,8 @@ pub(crate) struct Driver {
     copied: Arc<AtomicUsize>,
     copied_limit: usize,
     ending: Cell<bool>,
+    /// The tasks without which the worker stands still; none ends but by failing.
+    tasks: RefCell<JoinSet<io::Result<()>>>,
 }
 
 thread_local! {
@@ -95,6 +98,7 @@ impl Driver {
             copied: Arc::default(),
             copied_limit: config.copied_limit,
             ending: Cell::new(false),
+            tasks: RefCell::default(),
         }))
     }
 
@@ -254,8 +258,23 @@ impl Driver {
         }
     }
 
+    /// Starts a task that the worker cannot do without: with it ends [`run`](super::run).
+    pub(crate) fn spawn(&self, task: impl Future<Output = io::Result<()>> + 'static) {
+        self.tasks.borrow_mut().spawn_local(task);
+    }
+
+    /// Waits for such a task to fail; goes on with its panic, if that is why.
+    pub(super) fn poll_broken(&self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let ended = ready!(self.tasks.borrow_mut().poll_join_next(cx));
+        Poll::Ready(match ended {
+            Some(Ok(Err(error))) => error,
+            Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            _ => io::Error::other("a task that drives the worker has ended"),
+        })
+    }
+
     /// The ring task: enters whenever something has been pushed.
-    pub(super) async fn submit_forever(self: Rc<Self>) {
+    pub(super) async fn submit_forever(self: Rc<Self>) -> io::Result<()> {
         poll_fn(|cx| {
             let known = self
                 .ring_task
@@ -266,9 +285,9 @@ impl Driver {
                 self.ring_task.replace(Some(cx.waker().clone()));
             }
             self.turn();
-            Poll::<()>::Pending
+            Poll::Pending
         })
-        .await;
+        .await
     }
 
     /// Tells a sleeping worker that the kernel has completions. Polling the ring's own descriptor loses wake-ups with

@@ -142,6 +142,26 @@ fn more_operations_than_the_queue_holds_all_end() {
     });
 }
 
+struct Broken;
+
+impl Owner for Broken {
+    fn complete(self: Rc<Self>, _: Completion) {
+        panic!("on purpose");
+    }
+}
+
+#[test]
+fn a_panic_in_the_ring_task_ends_the_worker() {
+    let ended = std::panic::catch_unwind(|| {
+        worker(|| async {
+            nop().await;
+            current().expect("in a worker").nop(Rc::new(Broken));
+            std::future::pending::<()>().await;
+        })
+    });
+    assert!(ended.is_err() && uring::usage().is_none());
+}
+
 #[test]
 fn a_panic_ends_the_worker_and_what_it_had_in_flight() {
     let ended = std::panic::catch_unwind(|| {
