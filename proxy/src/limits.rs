@@ -122,6 +122,8 @@ pub const RING_SUBMISSIONS: u32 = 1024;
 /// Completion queue entries of a worker's ring: multishot receives and accepts bring many at once. The kernel keeps
 /// what does not fit, at the price of an allocation each.
 pub const RING_COMPLETIONS: u32 = 16 * 1024;
+/// How long a worker that ends waits for the kernel to let go of its operations.
+pub const RING_SHUTDOWN: Duration = Duration::from_secs(5);
 /// Ring buffers of a worker: few enough to stay in the cache (the ring is first in, first out).
 pub const RING_BUFFERS: u16 = 256;
 /// Bytes in a ring buffer: 64 KiB measured best for bulk (docs/decisions/0001).
@@ -152,8 +154,7 @@ pub const PROMPT_SENDS_MAX: u32 = 1024;
 /// Accepted connections that wait for `accept`; the multishot accept is cancelled above this, and the kernel's
 /// backlog takes over.
 pub const ACCEPT_AHEAD: usize = 256;
-/// How long a worker that ends waits for the kernel to let go of its operations.
-pub const RING_SHUTDOWN: Duration = Duration::from_secs(5);
+
 // Clients.
 
 /// To the first bytes of a connection, which say whether it is TLS.

@@ -61,14 +61,15 @@ impl Default for Config {
 }
 
 /// What a worker holds.
+#[cfg(test)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Usage {
+pub(crate) struct Usage {
     /// Ring buffers the kernel may receive into.
-    pub free_buffers: u16,
+    pub(crate) free_buffers: u16,
     /// Bytes copied out of ring buffers for readers that stalled, and not sent yet.
-    pub copied_bytes: usize,
+    pub(crate) copied_bytes: usize,
     /// Operations the kernel has.
-    pub operations: usize,
+    pub(crate) operations: usize,
 }
 
 /// Runs a future to completion as this thread's worker: builds the runtime (current_thread, with timer and I/O),
@@ -131,7 +132,8 @@ impl Drop for Worker {
 }
 
 /// What this thread's worker holds now; `None` if it is not one.
-pub fn usage() -> Option<Usage> {
+#[cfg(test)]
+pub(crate) fn usage() -> Option<Usage> {
     current().map(|driver| driver.usage())
 }
 

@@ -320,7 +320,7 @@ impl Socket {
         self.receive
             .queue
             .borrow_mut()
-            .copy_out_with(|bytes| self.driver.charge(bytes.to_vec()));
+            .copy_out(|bytes| self.driver.charge(bytes.to_vec()));
     }
 
     /// Evicts a queue that nobody has read from for too long; whether it holds leases still.

@@ -87,16 +87,6 @@ impl Session {
         self.connection.is_handshaking()
     }
 
-    /// The protocol agreed by ALPN.
-    pub fn alpn(&self) -> Option<&[u8]> {
-        self.connection.alpn_protocol()
-    }
-
-    /// The name the client asked for (SNI), lower case, once its ClientHello has arrived.
-    pub fn server_name(&self) -> Option<&str> {
-        self.connection.server_name()
-    }
-
     fn advance(&mut self, mut ciphertext: &[u8]) -> Result<Progress, Error> {
         let mut progress = Progress::default();
         let mut plaintext = Vec::new();

@@ -193,12 +193,7 @@ impl ChunkQueue {
     }
 
     /// Replaces every lease by a copy, giving its buffer back.
-    pub fn copy_out(&mut self) {
-        self.copy_out_with(|chunk| Chunk::from(Bytes::copy_from_slice(chunk)));
-    }
-
-    /// As [`copy_out`](Self::copy_out), with a way of copying of the caller's.
-    pub(crate) fn copy_out_with(&mut self, mut copy: impl FnMut(&[u8]) -> Chunk) {
+    pub(crate) fn copy_out(&mut self, mut copy: impl FnMut(&[u8]) -> Chunk) {
         for chunk in self.chunks.iter_mut().filter(|chunk| chunk.is_lease()) {
             *chunk = copy(chunk);
         }

@@ -20,12 +20,12 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::JoinSet;
 
+use super::Config;
 use super::buffers::{Account, Lease};
 use super::chunk::Chunk;
 use super::operations::Kind;
 use super::ring::{Ring, SetupError};
 use super::slots::{InFlight, Payload, Slots, Token};
-use super::{Config, Usage};
 use crate::limits::{RING_SHARE, RING_SHUTDOWN};
 
 /// Whose operation it is. The slot holds it until the terminal completion, so it outlives the operation.
@@ -136,8 +136,9 @@ impl Driver {
     }
 
     /// What the worker holds now.
-    pub(super) fn usage(&self) -> Usage {
-        Usage {
+    #[cfg(test)]
+    pub(super) fn usage(&self) -> super::Usage {
+        super::Usage {
             free_buffers: self.ring.buffers().free(),
             copied_bytes: self.copied.load(Ordering::Relaxed),
             operations: self.slots.borrow().len(),
