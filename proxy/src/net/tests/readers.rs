@@ -60,7 +60,13 @@ async fn stuffed() -> (Stream, TcpStream) {
     let (stream, peer) = pair_with_std().await;
     let piece = vec![0; 1 << 20];
     let push = || stream.with_socket(|socket| socket.send_with_flags(&piece, libc::MSG_DONTWAIT));
-    while push().is_ok() {}
+    // The peer's TCP goes on taking for a while, and makes room for more.
+    let mut refused = 0;
+    eventually("the pipe is full", || {
+        refused = if push().is_ok() { 0 } else { refused + 1 };
+        refused > 50
+    })
+    .await;
     (stream, peer)
 }
 
