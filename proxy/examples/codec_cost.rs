@@ -69,11 +69,11 @@ fn main() {
         ResponseParser::new(HeadLimits::default()),
     );
     report("parse response", || {
-        let parsed = parser.parse(black_box(RESPONSE), &Method::Get, false, &mut head);
+        let parsed = parser.parse(black_box(RESPONSE), &Method::Get, &mut head);
         black_box(parsed).expect("valid").expect("whole");
     });
     let parsed = parser
-        .parse(RESPONSE, &Method::Get, false, &mut head)
+        .parse(RESPONSE, &Method::Get, &mut head)
         .expect("valid");
     let announce = parsed.expect("whole").announce;
     report("encode response", || {

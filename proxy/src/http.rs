@@ -2,8 +2,8 @@
 //!
 //! A head that exists here has been checked: its names are tokens, its values hold no control character, its target
 //! and host are well-formed. **Hop-by-hop fields never get into a head**: the codec turns them into typed facts (body
-//! length, persistence, upgrade) and whoever writes a message says those facts anew. So nothing that a peer said about
-//! its own connection can leak to the next one. `Host`, `Content-Length` and `Transfer-Encoding` are such facts too.
+//! length, persistence) and whoever writes a message says those facts anew. So nothing that a peer said about its own
+//! connection can leak to the next one. `Host`, `Content-Length` and `Transfer-Encoding` are such facts too.
 //!
 //! No socket, no clock, no configuration in here.
 

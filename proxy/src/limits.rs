@@ -82,8 +82,6 @@ pub const STEERING_INTERVAL: Duration = Duration::from_secs(10);
 pub const REQUEST_LINE_BYTES_MAX: usize = 16 << 10;
 /// A whole head; larger is 431. Cookies of several single sign-ons reach 32 KiB.
 pub const HEAD_BYTES_MAX: usize = 64 << 10;
-/// What the limit on a head may be raised to: Traefik's default of `maxHeaderBytes`.
-pub const HEAD_BYTES_CEILING: usize = 1 << 20;
 /// Field lines in a head; more is 431. Apache httpd and hyper allow 100.
 pub const HEAD_FIELDS_MAX: usize = 128;
 /// A method; the longest registered one has 17 characters. Longer is 501.
@@ -100,8 +98,7 @@ pub const TRAILER_BYTES_MAX: usize = 8 << 10;
 pub const TRAILER_FIELDS_MAX: usize = 32;
 
 const _: () =
-    assert!(REQUEST_LINE_BYTES_MAX < HEAD_BYTES_MAX && HEAD_BYTES_MAX <= HEAD_BYTES_CEILING);
-const _: () = assert!(HEAD_BYTES_CEILING < u32::MAX as usize);
+    assert!(REQUEST_LINE_BYTES_MAX < HEAD_BYTES_MAX && HEAD_BYTES_MAX < u32::MAX as usize);
 
 // TLS.
 

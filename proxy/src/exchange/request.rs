@@ -174,7 +174,7 @@ async fn forward(
     asked: &Asked,
 ) -> Result<Next, Failed> {
     let head = encode(scratch, facts, picked);
-    let repeatable = asked.bodyless && is_idempotent(&asked.method);
+    let repeatable = asked.bodyless && asked.method.is_idempotent();
     let idle_at_most = if repeatable {
         limits::UPSTREAM_IDLE_TIME
     } else {
@@ -209,14 +209,6 @@ fn encode(scratch: &Scratch, facts: Request, picked: &Picked<'_>) -> Chunk {
         &mut bytes,
     );
     Chunk::from(bytes)
-}
-
-/// RFC 9110 section 9.2.2.
-fn is_idempotent(method: &Method) -> bool {
-    matches!(
-        method,
-        Method::Get | Method::Head | Method::Put | Method::Delete | Method::Options | Method::Trace
-    )
 }
 
 /// One try on one connection: the request out, the response back, both at the same time.

@@ -93,7 +93,7 @@ async fn read(
     } = scratch;
     partial.clear();
     head::read(server, first, partial, |input| {
-        let parsed = responses.parse(input, &asked.method, false, response)?;
+        let parsed = responses.parse(input, &asked.method, response)?;
         Ok(parsed.map(|facts| (facts, facts.consumed)))
     })
     .await

@@ -36,12 +36,11 @@ pub struct RequestHead {
     pub version: Version,
     /// End-to-end fields only; `Host` is [`RequestHead::authority`].
     pub headers: Headers,
-    /// Path, query, authority and host; ASCII, since the parsers let nothing else in.
+    /// Path, query and authority; ASCII, since the parsers let nothing else in.
     text: String,
     path: Range<u32>,
     query: Option<Range<u32>>,
     authority: Range<u32>,
-    host: Range<u32>,
 }
 
 impl RequestHead {
@@ -61,11 +60,6 @@ impl RequestHead {
         self.part(&self.authority)
     }
 
-    /// The host to route by: lower case, no port, no trailing dot; an IPv6 address keeps its brackets.
-    pub fn host(&self) -> &str {
-        self.part(&self.host)
-    }
-
     /// Sets path and query. The caller passes what is a valid path: ASCII without space, control character or `#`.
     pub fn set_target(&mut self, path: &str, query: Option<&str>) {
         self.path = self.store(path);
@@ -79,12 +73,9 @@ impl RequestHead {
         }
     }
 
-    /// Sets the authority, and from it the host to route by.
+    /// Sets the authority.
     pub fn set_authority(&mut self, authority: &str) {
         self.authority = self.store(authority);
-        let name = host_of(authority);
-        self.host = self.store(name);
-        self.text[self.host.start as usize..].make_ascii_lowercase();
     }
 
     /// Forgets the message, keeps the memory.
@@ -93,7 +84,7 @@ impl RequestHead {
         self.version = Version::Http11;
         self.headers.clear();
         self.text.clear();
-        (self.path, self.query, self.authority, self.host) = (0..0, None, 0..0, 0..0);
+        (self.path, self.query, self.authority) = (0..0, None, 0..0);
     }
 
     fn part(&self, range: &Range<u32>) -> &str {
@@ -127,37 +118,9 @@ impl ResponseHead {
     }
 }
 
-/// The host part of a valid authority, without a trailing dot.
-fn host_of(authority: &str) -> &str {
-    let end = match authority.starts_with('[') {
-        true => authority
-            .rfind(']')
-            .map_or(authority.len(), |bracket| bracket + 1),
-        false => memchr::memchr(b':', authority.as_bytes()).unwrap_or(authority.len()),
-    };
-    let host = &authority[..end];
-    host.strip_suffix('.').unwrap_or(host)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_host_to_route_by() {
-        let mut head = RequestHead::default();
-        for (authority, host) in [
-            ("Example.ORG", "example.org"),
-            ("example.org:8080", "example.org"),
-            ("example.org.:80", "example.org"),
-            ("[2001:DB8::1]:443", "[2001:db8::1]"),
-            ("10.0.0.1", "10.0.0.1"),
-            ("", ""),
-        ] {
-            head.set_authority(authority);
-            assert_eq!((head.authority(), head.host()), (authority, host));
-        }
-    }
 
     #[test]
     fn a_cleaned_target_keeps_its_query() {
@@ -174,6 +137,9 @@ mod tests {
         head.set_target("/longer/than/before", None);
         assert_eq!((head.path(), head.query()), ("/longer/than/before", None));
         head.clear();
-        assert_eq!((head.path(), head.query(), head.host()), ("", None, ""));
+        assert_eq!(
+            (head.path(), head.query(), head.authority()),
+            ("", None, "")
+        );
     }
 }

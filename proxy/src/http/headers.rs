@@ -23,7 +23,7 @@ struct Field {
     value: Span,
 }
 
-/// A range of the arena. Heads are bounded far below 4 GiB (`limits::HEAD_BYTES_CEILING`).
+/// A range of the arena. Heads are bounded far below 4 GiB (`limits::HEAD_BYTES_MAX`).
 #[derive(Clone, Copy, Debug)]
 struct Span {
     start: u32,
@@ -97,12 +97,6 @@ impl Headers {
             name: name_span,
             value: value_span,
         });
-    }
-
-    /// Replaces every field of the name by one, at the end.
-    pub fn set(&mut self, name: Name<'_>, value: &[u8]) {
-        self.remove(name);
-        self.append(name, value);
     }
 
     /// Takes every field of the name away; says whether there was one.
@@ -220,11 +214,10 @@ mod tests {
     }
 
     #[test]
-    fn set_replaces_every_field_of_the_name() {
+    fn remove_takes_every_field_of_the_name() {
         let mut headers = sample();
-        headers.set(Name::literal("X-one"), b"3");
-        assert_eq!(headers.len(), 2);
-        assert_eq!(headers.get(Name::literal("x-one")), Some(&b"3"[..]));
+        assert!(headers.remove(Name::literal("X-one")));
+        assert_eq!(headers.len(), 1);
         assert!(!headers.remove(Name::literal("x-two")));
     }
 

@@ -9,16 +9,13 @@ pub struct Options {
     pub close: bool,
     /// `keep-alive`
     pub keep_alive: bool,
-    /// `upgrade`
-    pub upgrade: bool,
 }
 
 /// Removes the fields that must not be forwarded, and says what `Connection` asked for: `Connection` itself, the fields
 /// that it names, and those that are about the connection by definition, named or not.
 ///
-/// `Upgrade` stays if `Connection` named it, since whether it goes on is for the codec to decide. `Trailer` stays: it
-/// belongs to the body, whose trailers are forwarded. The fields that say where a request came from stay although
-/// named: a client must not be able to make weir drop what a trusted proxy before it has vouched for.
+/// `Trailer` stays: it belongs to the body, whose trailers are forwarded. The fields that say where a request came from
+/// stay although named: a client must not be able to make weir drop what a trusted proxy before it has vouched for.
 pub fn strip(headers: &mut Headers) -> Options {
     let mut options = Options::default();
     if !headers.may_contain(HOP_BY_HOP) {
@@ -30,19 +27,15 @@ pub fn strip(headers: &mut Headers) -> Options {
             match option {
                 _ if option.eq_ignore_ascii_case(b"close") => options.close = true,
                 _ if option.eq_ignore_ascii_case(b"keep-alive") => options.keep_alive = true,
-                _ if option.eq_ignore_ascii_case(b"upgrade") => options.upgrade = true,
                 _ => named.push(option.into()),
             }
         }
     }
-    headers.retain(|field, _| match field.known {
-        Known::Upgrade => options.upgrade,
-        _ if is_hop_by_hop(field) => false,
-        _ if named.is_empty() || protected(field) => true,
-        _ => !named
-            .iter()
-            .any(|name| name.eq_ignore_ascii_case(field.as_bytes())),
-    });
+    let is_named = |field: Name<'_>| {
+        let mut named = named.iter();
+        named.any(|name| name.eq_ignore_ascii_case(field.as_bytes()))
+    };
+    headers.retain(|field, _| !is_hop_by_hop(field) && (protected(field) || !is_named(field)));
     options
 }
 
@@ -125,6 +118,8 @@ mod tests {
             none,
         );
         check(&[("Upgrade", "websocket")], &[], none);
+        let named = [("Connection", "Upgrade"), ("Upgrade", "websocket")];
+        check(&named, &[], none);
     }
 
     #[test]
@@ -151,23 +146,6 @@ mod tests {
             ],
             &[],
             Options::default(),
-        );
-    }
-
-    #[test]
-    fn an_upgrade_that_connection_names_is_left_for_the_codec() {
-        let upgrade = Options {
-            upgrade: true,
-            keep_alive: true,
-            ..Options::default()
-        };
-        check(
-            &[
-                ("Connection", "keep-alive, Upgrade"),
-                ("Upgrade", "websocket"),
-            ],
-            &["Upgrade"],
-            upgrade,
         );
     }
 

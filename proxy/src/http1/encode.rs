@@ -1,7 +1,7 @@
 //! Messages to bytes. Everything is appended to the caller's buffer.
 
 use super::{Announce, ConnectionField};
-use crate::http::{Headers, RequestHead, ResponseHead, Status, name};
+use crate::http::{Headers, RequestHead, ResponseHead, Status};
 
 /// A request to a server, in HTTP/1.1: `head` with its own authority as `Host`, unless `host` is another one
 /// (`passHostHeader: false`).
@@ -100,9 +100,7 @@ fn encode_fields(
     out: &mut Vec<u8>,
 ) {
     for (name, value) in headers.iter() {
-        if !name.is(name::UPGRADE) || connection == ConnectionField::Upgrade {
-            encode_field(name.as_bytes(), value, out);
-        }
+        encode_field(name.as_bytes(), value, out);
     }
     match body {
         Announce::Nothing => {}
@@ -117,7 +115,6 @@ fn encode_fields(
         ConnectionField::Omit => b"\r\n",
         ConnectionField::KeepAlive => b"Connection: keep-alive\r\n\r\n",
         ConnectionField::Close => b"Connection: close\r\n\r\n",
-        ConnectionField::Upgrade => b"Connection: Upgrade\r\n\r\n",
     });
 }
 
@@ -157,7 +154,6 @@ mod tests {
         head.set_target("/a", Some("b"));
         head.set_authority("a.example:1");
         head.headers.append(Name::literal("X"), b"1");
-        head.headers.append(name::UPGRADE, b"websocket");
         let mut out = Vec::new();
         encode_request(
             &head,
@@ -175,13 +171,10 @@ mod tests {
             &head,
             Some("b"),
             Announce::Nothing,
-            ConnectionField::Upgrade,
+            ConnectionField::Omit,
             &mut out,
         );
-        assert_eq!(
-            text(out),
-            "GET /a?b HTTP/1.1\r\nHost: b\r\nX: 1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
-        );
+        assert_eq!(text(out), "GET /a?b HTTP/1.1\r\nHost: b\r\nX: 1\r\n\r\n");
     }
 
     #[test]

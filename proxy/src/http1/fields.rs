@@ -60,13 +60,12 @@ pub(super) fn take_body_length(
 }
 
 /// Removes what concerns the connection, and says whether it persists (RFC 9112 section 9.3).
-pub(super) fn take_connection(headers: &mut Headers, version: Version) -> (hop::Options, bool) {
+pub(super) fn take_connection(headers: &mut Headers, version: Version) -> bool {
     let options = hop::strip(headers);
-    let keep_alive = match version {
+    match version {
         Version::Http10 => options.keep_alive && !options.close,
         Version::Http11 => !options.close,
-    };
-    (options, keep_alive)
+    }
 }
 
 fn content_length(headers: &Headers) -> Result<u64, Reason> {

@@ -38,8 +38,6 @@ pub enum ConnectionField {
     KeepAlive,
     /// `close`
     Close,
-    /// `Upgrade`, with the head's own `Upgrade` field, which is written in no other case.
-    Upgrade,
 }
 
 impl BodyLength {

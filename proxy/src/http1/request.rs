@@ -3,7 +3,7 @@
 use super::lines::{HeadScan, StartLine};
 use super::target::{self, RequestLine};
 use super::{BodyLength, Reason, Reject, fields};
-use crate::http::{Headers, RequestHead, Version, hop, name};
+use crate::http::{Headers, RequestHead, Version, name};
 use crate::limits;
 
 /// Bounds on a head.
@@ -36,11 +36,6 @@ pub struct Request {
     pub body: BodyLength,
     /// Whether the client will take another response on this connection.
     pub keep_alive: bool,
-    /// Whether the client waits for `100 Continue` before it sends the body. `Expect` stays in the head, to be
-    /// forwarded.
-    pub expects_continue: bool,
-    /// Whether the client asks for another protocol that may be forwarded; the head then holds its `Upgrade`.
-    pub upgrade: bool,
 }
 
 /// Finds and reads request heads. Remembers how far it has looked, so that a head which comes byte by byte is scanned
@@ -122,15 +117,8 @@ fn interpret(head: &mut RequestHead, consumed: usize) -> Result<Request, Reason>
     take_host(head)?;
     let headers = &mut head.headers;
     let body = fields::take_body_length(headers, head.version)?.unwrap_or_default();
-    let (options, keep_alive) = fields::take_connection(headers, head.version);
-    let expects_continue = take_expectation(headers, head.version, body)?;
-    let upgrade = options.upgrade
-        && head.version == Version::Http11
-        && body.is_empty()
-        && may_upgrade(headers);
-    if !upgrade {
-        headers.remove(name::UPGRADE);
-    }
+    let keep_alive = fields::take_connection(headers, head.version);
+    check_expectation(headers, head.version, body)?;
     if body != BodyLength::Chunked {
         headers.remove(name::TRAILER);
     }
@@ -138,8 +126,6 @@ fn interpret(head: &mut RequestHead, consumed: usize) -> Result<Request, Reason>
         consumed,
         body,
         keep_alive,
-        expects_continue,
-        upgrade,
     })
 }
 
@@ -168,14 +154,15 @@ fn take_host(head: &mut RequestHead) -> Result<(), Reason> {
     Ok(())
 }
 
-/// RFC 9110 section 10.1.1: only 100-continue is defined; it is ignored in HTTP/1.0 and without a body.
-fn take_expectation(
+/// RFC 9110 section 10.1.1: only 100-continue is defined, and goes on to the server; in HTTP/1.0 and without a body it
+/// is ignored.
+fn check_expectation(
     headers: &mut Headers,
     version: Version,
     body: BodyLength,
-) -> Result<bool, Reason> {
+) -> Result<(), Reason> {
     if !headers.contains(name::EXPECT) {
-        return Ok(false);
+        return Ok(());
     }
     if version == Version::Http11
         && !headers
@@ -184,29 +171,10 @@ fn take_expectation(
     {
         return Err(Reason::Expectation);
     }
-    let expects = version == Version::Http11 && !body.is_empty();
-    if !expects {
+    if version == Version::Http10 || body.is_empty() {
         headers.remove(name::EXPECT);
     }
-    Ok(expects)
-}
-
-/// Whether the protocols asked for may be offered to a server. Another HTTP, or TLS, would carry requests past weir.
-fn may_upgrade(headers: &Headers) -> bool {
-    let mut protocols = headers
-        .get_all(name::UPGRADE)
-        .flat_map(hop::list)
-        .peekable();
-    let is_tunnel = |protocol: &[u8]| {
-        let name = protocol
-            .split(|byte| *byte == b'/')
-            .next()
-            .unwrap_or(protocol);
-        [&b"h2c"[..], b"h2", b"http", b"tls"]
-            .iter()
-            .any(|refused| name.eq_ignore_ascii_case(refused))
-    };
-    protocols.peek().is_some() && !protocols.any(is_tunnel)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ impl ResponseParser {
     }
 
     /// Reads the head of a response to a request of `method` from the beginning of `input`. Interim responses (1xx) are
-    /// returned like others and the parser is then ready for the next head. `upgrade_asked`: whether 101 is acceptable.
+    /// returned like others and the parser is then ready for the next head; 101 is refused, as weir asks for no upgrade.
     ///
     /// # Errors
     /// The server is at fault: 502.
@@ -44,10 +44,9 @@ impl ResponseParser {
         &mut self,
         input: &[u8],
         method: &Method,
-        upgrade_asked: bool,
         head: &mut ResponseHead,
     ) -> Result<Option<Response>, Reject> {
-        self.try_parse(input, method, upgrade_asked, head)
+        self.try_parse(input, method, head)
             .map_err(Reject::response)
     }
 
@@ -55,7 +54,6 @@ impl ResponseParser {
         &mut self,
         input: &[u8],
         method: &Method,
-        upgrade_asked: bool,
         head: &mut ResponseHead,
     ) -> Result<Option<Response>, Reason> {
         let Some(lines) = self.scan.run(input, &self.limits, &STATUS_LINE)? else {
@@ -71,7 +69,7 @@ impl ResponseParser {
         head.clear();
         (head.version, head.status) =
             parse_status_line(&input[lines.start_line]).ok_or(Reason::StatusLine)?;
-        if head.status == Status::SWITCHING_PROTOCOLS && !upgrade_asked {
+        if head.status == Status::SWITCHING_PROTOCOLS {
             return Err(Reason::UpgradeUnasked);
         }
         fields::tokenise(
@@ -114,10 +112,7 @@ fn interpret(
 ) -> Result<Response, Reason> {
     let headers = &mut head.headers;
     let length = fields::take_body_length(headers, head.version)?;
-    let (_, keep_alive) = fields::take_connection(headers, head.version);
-    if head.status != Status::SWITCHING_PROTOCOLS {
-        headers.remove(name::UPGRADE);
-    }
+    let keep_alive = fields::take_connection(headers, head.version);
     let (body, announce) = body_and_announcement(head.status, method, length);
     if announce != Announce::Chunked {
         headers.remove(name::TRAILER);

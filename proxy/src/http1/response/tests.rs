@@ -2,18 +2,10 @@
 
 use super::*;
 
-fn parse(
-    input: &str,
-    method: Method,
-    upgrade_asked: bool,
-) -> Result<Option<(ResponseHead, Response)>, Reason> {
+fn parse(input: &str, method: Method) -> Result<Option<(ResponseHead, Response)>, Reason> {
     let mut head = ResponseHead::default();
-    let parsed = ResponseParser::new(HeadLimits::default()).parse(
-        input.as_bytes(),
-        &method,
-        upgrade_asked,
-        &mut head,
-    );
+    let parsed =
+        ResponseParser::new(HeadLimits::default()).parse(input.as_bytes(), &method, &mut head);
     match parsed {
         Ok(parsed) => Ok(parsed.map(|response| (head, response))),
         Err(Reject { status, reason }) => {
@@ -23,12 +15,12 @@ fn parse(
     }
 }
 
-fn verdict(input: &str, upgrade_asked: bool) -> Result<bool, Reason> {
-    parse(input, Method::Get, upgrade_asked).map(|parsed| parsed.is_some())
+fn verdict(input: &str) -> Result<bool, Reason> {
+    parse(input, Method::Get).map(|parsed| parsed.is_some())
 }
 
 fn accept(input: &str, method: Method) -> (ResponseHead, Response) {
-    parse(input, method, false)
+    parse(input, method)
         .unwrap_or_else(|reason| panic!("{input:?}: {reason:?}"))
         .expect("whole")
 }
@@ -61,14 +53,14 @@ fn status_lines() {
         "",
     ] {
         assert_eq!(
-            verdict(&format!("{line}\r\n\r\n"), false),
+            verdict(&format!("{line}\r\n\r\n")),
             Err(Reason::StatusLine),
             "{line}"
         );
     }
-    assert_eq!(verdict("SSH-2.0-x", false), Err(Reason::StatusLine));
-    assert_eq!(verdict("HTTP", false), Ok(false));
-    assert_eq!(verdict("HTTP/1.1 200 OK\r\nA: b\r\n", false), Ok(false));
+    assert_eq!(verdict("SSH-2.0-x"), Err(Reason::StatusLine));
+    assert_eq!(verdict("HTTP"), Ok(false));
+    assert_eq!(verdict("HTTP/1.1 200 OK\r\nA: b\r\n"), Ok(false));
 }
 
 #[test]
@@ -176,22 +168,20 @@ fn ambiguous_responses_are_refused() {
         ("X: 1\n", Reason::BareLineFeed),
     ] {
         assert_eq!(
-            verdict(&format!("HTTP/1.1 200 OK\r\n{lines}\r\n"), false),
+            verdict(&format!("HTTP/1.1 200 OK\r\n{lines}\r\n")),
             Err(reason),
             "{lines}"
         );
     }
     let chunked10 = "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
-    assert_eq!(verdict(chunked10, false), Err(Reason::CodingInHttp10));
+    assert_eq!(verdict(chunked10), Err(Reason::CodingInHttp10));
 }
 
 #[test]
-fn switching_protocols_only_if_asked() {
+fn switching_protocols_is_refused() {
     let input =
         "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
-    assert_eq!(verdict(input, false), Err(Reason::UpgradeUnasked));
-    let (head, _) = parse(input, Method::Get, true).unwrap().unwrap();
-    assert!(head.headers.contains(name::UPGRADE) && !head.headers.contains(name::CONNECTION));
+    assert_eq!(verdict(input), Err(Reason::UpgradeUnasked));
 }
 
 #[test]
@@ -203,13 +193,13 @@ fn a_parser_reads_interim_and_final_response() {
         ResponseHead::default(),
     );
     let first = parser
-        .parse(input, &Method::Get, false, &mut head)
+        .parse(input, &Method::Get, &mut head)
         .unwrap()
         .unwrap();
     assert!(head.status.is_informational());
     let rest = &input[first.consumed..];
     let second = parser
-        .parse(rest, &Method::Get, false, &mut head)
+        .parse(rest, &Method::Get, &mut head)
         .unwrap()
         .unwrap();
     assert_eq!((head.status, second.consumed), (Status::OK, rest.len()));
