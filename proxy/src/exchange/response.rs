@@ -6,7 +6,7 @@ use std::fmt;
 use super::body::{self, BodyError};
 use super::head::{self, NoHead};
 use super::request::{Asked, Scratch};
-use crate::http::Version;
+use crate::http::{Version, name};
 use crate::http1::{self, Announce, ConnectionField, Response};
 use crate::limits;
 use crate::transport::Transport;
@@ -102,7 +102,7 @@ async fn read(
 async fn finish(
     client: &Client<'_>,
     server: &Transport,
-    scratch: &Scratch,
+    scratch: &mut Scratch,
     asked: &Asked,
     facts: Response,
     rest: Option<Chunk>,
@@ -113,6 +113,11 @@ async fn finish(
         && asked.is_sent()
         && !ends_with_connection
         && !client.worker.is_stopping();
+    let headers = &mut scratch.response.headers;
+    if !headers.contains(name::DATE) {
+        // RFC 9110 section 6.6.1: who forwards a response without it adds it.
+        headers.append(name::DATE, &client.worker.date());
+    }
     let queue = encode(scratch, announce, connection_field(persists, asked.version));
     asked.started.set(true);
     asked.unframed.set(ends_with_connection);
