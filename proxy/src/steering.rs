@@ -16,6 +16,7 @@ pub mod tables;
 mod active;
 mod attachments;
 mod checks;
+mod leftovers;
 mod listens;
 mod world;
 
@@ -41,8 +42,12 @@ pub static OBJECT: Option<&[u8]> = Some(aya::include_bytes_aligned!(concat!(
 pub static OBJECT: Option<&[u8]> = None;
 
 /// The control half of the XDP plane. Without steered entry points, or where the kernel does not run the program, it
-/// does nothing.
-pub struct Plane(Option<Active>);
+/// does nothing but end what an earlier process left.
+pub struct Plane {
+    active: Option<Active>,
+    /// An earlier process's program steers by the last rules until this one serves.
+    leftovers: Option<Pins>,
+}
 
 impl Plane {
     /// Attaches the program to the interfaces of steered entry points, taking over what an earlier process left
@@ -54,24 +59,25 @@ impl Plane {
     /// kernel that refuses is no error: it is logged, and steering happens in user space.
     pub async fn start(config: &StaticConfig) -> Result<Self, Vec<Problem>> {
         let pins = Pins::below(&config.steering.pin_path);
-        match Active::start(config, &pins).await {
-            Ok(active) => return Ok(Self(Some(active))),
+        let active = match Active::start(config, &pins).await {
+            Ok(active) => Some(active),
             Err(NotActive::Contradicted(problems)) => return Err(problems),
-            Err(NotActive::Unwanted) => {}
+            Err(NotActive::Unwanted) => None,
             Err(NotActive::Refused(reason)) => {
-                tracing::warn!(%reason, "steering happens in user space")
+                tracing::warn!(%reason, "steering happens in user space");
+                None
             }
-        }
-        active::retire_leftovers(&pins);
-        Ok(Self(None))
+        };
+        let leftovers = active.is_none().then(|| leftovers::find(pins)).flatten();
+        Ok(Self { active, leftovers })
     }
 
     /// The program runs on at least one interface.
     pub fn is_active(&self) -> bool {
-        self.0.is_some()
+        self.active.is_some()
     }
 
-    /// Makes the program steer by the snapshot's rules. Returns when it does.
+    /// Makes the program steer by the snapshot's rules. Returns when it does. Call it first when the workers serve.
     pub async fn apply(&mut self, snapshot: &Snapshot) {
         let tables = snapshot.entry_points.iter();
         self.steer(tables.map(|table| table.steered.clone()).collect())
@@ -80,28 +86,32 @@ impl Plane {
 
     /// Makes the program steer by these tables, one for each entry point of the static file, same index.
     pub async fn steer(&mut self, tables: Vec<Arc<SteeredTable>>) {
-        if let Some(active) = &mut self.0 {
+        if let Some(pins) = self.leftovers.take() {
+            leftovers::retire(&pins);
+        }
+        if let Some(active) = &mut self.active {
             active.steer(tables).await;
         }
     }
 
-    /// Follows the network (addresses, routes, neighbours) for good; never returns. Safe to cancel and call again.
+    /// Follows the network (addresses, routes, neighbours). Returns only when [`Self::is_active`] has changed: the
+    /// program was detached by hand. Safe to cancel and call again.
     pub async fn follow(&mut self) {
-        while let Some(active) = &mut self.0 {
+        let Some(active) = &mut self.active else {
+            return std::future::pending().await;
+        };
+        while !active.detached_by_hand() {
             active.follow().await;
-            if active.detached_by_hand() {
-                tracing::warn!(
-                    "the XDP program was detached by hand: steering happens in user space until a restart"
-                );
-                self.0 = None;
-            }
         }
-        std::future::pending().await
+        tracing::warn!(
+            "the XDP program was detached by hand: steering happens in user space until a restart"
+        );
+        self.active = None;
     }
 
     /// A clean end: keeps the program steering, or detaches it, as `steering.onStop` says.
     pub fn stop(self) {
-        let Some(settings) = self.0.as_ref().map(Active::settings) else {
+        let Some(settings) = self.active.as_ref().map(Active::settings) else {
             return;
         };
         if settings.on_stop == OnStop::Keep {

@@ -12,6 +12,8 @@ use weir::steering::status::NextHop;
 use weir::steering::{self, Plane};
 use weir_common::Counter;
 
+use crate::support::DEADLINE;
+
 use self::edge::{Edge, pool, rule, table};
 
 const SERVERS: [&str; 3] = ["10.0.0.11:443", "10.0.0.12:443", "[fd00::13]:443"];
@@ -265,6 +267,8 @@ fn detach_by_hand_works_beside_the_running_process() {
         assert!(!edge.pins().exists());
         assert_eq!(edge.status(), steering::status::Status::default());
         assert!(steering::detach(edge.pins()).is_err());
+        let told = tokio::time::timeout(DEADLINE, plane.follow()).await;
+        assert!(told.is_ok() && !plane.is_active(), "the process notices");
     });
 }
 
@@ -325,6 +329,34 @@ fn an_interface_made_again_is_attached_again() {
 }
 
 #[test]
+fn an_interface_whose_link_is_removed_no_longer_counts() {
+    let Some(edge) = Edge::new("snat: {addresses: [10.0.0.100]}") else {
+        return;
+    };
+    let pool = pool("p", &[("10.9.0.1:443", 1)]);
+    edge.ip(&["link", "add", "aside", "type", "bridge"]);
+    edge.ip(&["address", "add", "10.9.0.2/24", "dev", "aside"]);
+    edge.ip(&["link", "set", "aside", "up"]);
+    edge.run(async |edge| {
+        let mut config = edge.config();
+        let steering = config.entry_points[0].steering.as_mut().unwrap();
+        steering.interfaces.push("aside".into());
+        let mut plane = Plane::start(&config).await.unwrap();
+        let next_hop = || edge.status().pools[0].servers[0].next_hop;
+        plane
+            .steer(vec![table(vec![rule("r", SourceExpr::Any, &pool)])])
+            .await;
+        assert_eq!(next_hop(), NextHop::Unresolved, "nobody answers there");
+        std::fs::remove_file(edge.pins().join("links/generic/aside")).unwrap();
+        edge.follow(&mut plane, "left to user space", || {
+            next_hop() == NextHop::UserSpace
+        })
+        .await;
+        assert!(plane.is_active(), "it runs on the other interface");
+    });
+}
+
+#[test]
 fn a_server_behind_another_interface_is_left_to_user_space() {
     let Some(edge) = Edge::new("") else { return };
     let pool = pool("p", &[("10.9.0.1:443", 1)]);
@@ -365,7 +397,14 @@ fn a_start_without_the_nic_leaves_new_connections_to_user_space() {
         drop(plane);
         let mut config = edge.config();
         config.entry_points[0].steering.as_mut().unwrap().mode = SteeringMode::Off;
-        assert!(!Plane::start(&config).await.unwrap().is_active());
+        let mut plane = Plane::start(&config).await.unwrap();
+        assert!(!plane.is_active());
+        assert_eq!(
+            edge.program().server_of(at("192.0.2.1:4002"), entry),
+            Some(at(SERVERS[0])),
+            "steered until user space serves"
+        );
+        plane.steer(vec![table(vec![])]).await;
         assert_eq!((listens(edge), prefixes(edge)), (vec![], vec![]));
         assert_eq!(
             edge.program().packet_of(client, entry),

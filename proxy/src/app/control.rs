@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Interval;
 use tracing::{info, warn};
 
 use super::rules::{Published, Rules};
@@ -123,10 +124,10 @@ impl Supervision<'_> {
                 _ = signals.hangup.recv() => self.rules.reload(),
                 () = changed(&mut watch) => self.rules.reload(),
                 snapshot = self.rules.reloaded() => self.apply(&snapshot).await,
-                () = self.plane.follow() => {}
-                _ = every.tick() => if self.workers.any_ended() {
+                () = self.plane.follow() => self.write_status(&self.rules.published().load_full()),
+                () = ended(self.workers, &mut every) => {
                     return Err("a worker ended by itself; weir ends with it so that it can be started anew".to_owned());
-                },
+                }
             }
         }
         Ok(())
@@ -186,6 +187,14 @@ fn watch(config: &StaticConfig) -> Option<Watch> {
             );
             None
         }
+    }
+}
+
+/// Returns when a worker has ended by itself. A future of its own: a tick that came by itself would cancel whatever else
+/// is waited for.
+async fn ended(workers: &Workers, every: &mut Interval) {
+    while !workers.any_ended() {
+        every.tick().await;
     }
 }
 

@@ -1,15 +1,17 @@
 //! The plane while the program is attached: what it was last told, what it knows of the network, and the one way from
 //! there to the maps ([`Active::refresh`]), taken after every change of either.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tokio::task::JoinHandle;
 use tokio::time::{self, Interval, MissedTickBehavior};
 
 use super::attachments::{self, Attachments};
 use super::listens::{self, steers};
-use super::maps::Maps;
+use super::maps::{MapFailure, Maps};
 use super::network::{Interfaces, Network};
 use super::program::{Pins, Program};
 use super::snat::{self, SourcePorts};
@@ -37,12 +39,12 @@ pub struct Active {
     tables: Tables,
     /// By entry point, same index; empty until the first snapshot.
     steered: Vec<Arc<SteeredTable>>,
-    names: Names,
+    /// The names in the runtime directory are those of the maps.
+    named: bool,
+    walk: Option<Walk>,
     interval: Interval,
     /// Something has changed since the maps were last filled.
     stale: bool,
-    /// An interval has passed since the last sweep.
-    sweep_due: bool,
 }
 
 /// Why the program is not attached.
@@ -108,10 +110,10 @@ impl Active {
             ways: Ways::default(),
             tables,
             steered: Vec::new(),
-            names: Names::default(),
+            named: false,
+            walk: None,
             interval,
             stale: false,
-            sweep_due: false,
         })
     }
 
@@ -123,7 +125,7 @@ impl Active {
     /// See [`super::Plane::steer`].
     pub async fn steer(&mut self, tables: Vec<Arc<SteeredTable>>) {
         self.steered = tables;
-        self.stale = true;
+        (self.stale, self.named) = (true, false);
         self.find_new_servers().await;
         self.refresh().await;
     }
@@ -133,7 +135,8 @@ impl Active {
         if !self.stale {
             tokio::select! {
                 () = self.network.changed() => {}
-                _ = self.interval.tick() => self.sweep_due = true,
+                _ = self.interval.tick() => self.start_walk(),
+                connections = walked(&mut self.walk) => return self.sweep(connections),
             }
             self.stale = true;
         }
@@ -180,15 +183,28 @@ impl Active {
 
     fn fill(&mut self) {
         let wanted = listens::wanted(&self.entry_points, &self.steered, &self.interfaces);
-        self.tables.fill(&wanted, &self.reaches);
-        tell_names(
-            &self.tables.names(&wanted),
-            &mut self.names,
-            &self.runtime_dir,
-        );
-        if std::mem::take(&mut self.sweep_due)
-            && let Err(error) = self.tables.sweep()
-        {
+        let renumbered = self.tables.fill(&wanted, &self.reaches);
+        if renumbered || !self.named {
+            self.named = tell_names(&self.tables.names(&wanted), &self.runtime_dir);
+        }
+    }
+
+    /// A walk takes two system calls for each flow: too long for this thread.
+    fn start_walk(&mut self) {
+        if self.walk.is_none() && self.tables.has_retired() {
+            let maps = self.program.pins().maps();
+            self.walk = Some(tokio::task::spawn_blocking(move || {
+                Maps::open(&maps)?.connections()
+            }));
+        }
+    }
+
+    fn sweep(&mut self, connections: Result<BTreeMap<u16, u64>, String>) {
+        let swept = connections.and_then(|connections| {
+            let swept = self.tables.sweep(&connections);
+            swept.map_err(|error| error.to_string())
+        });
+        if let Err(error) = swept {
             tracing::error!(%error, "the entries of unused servers stay in the XDP maps");
         }
     }
@@ -250,36 +266,29 @@ fn loadable(pins: &Pins) -> Result<&'static [u8], String> {
     Ok(object)
 }
 
-/// The program of an earlier process may still be attached where this one cannot or must not use it: leaves new
-/// connections to user space, lest they go by rules that nobody updates. Steered connections go on.
-pub fn retire_leftovers(pins: &Pins) {
-    match pins.attached() {
-        Ok(attached) if !attached.is_empty() => {}
-        // Maps without a program are of no use to anybody.
-        _ => return drop(pins.remove()),
-    }
-    match Maps::open(&pins.maps()).and_then(Tables::adopt) {
-        Ok(mut tables) => {
-            tables.fill(&[], &Default::default());
-            tracing::warn!(
-                "steered connections of an earlier process go on in the NIC; weir steer detach ends them"
-            );
-        }
-        Err(error) => {
-            tracing::error!(%error, "an earlier process steers on by its last rules: run weir steer detach")
-        }
-    }
-}
-
-fn tell_names(names: &Names, told: &mut Names, runtime_dir: &Path) {
-    if names == told {
-        return;
-    }
-    match names.write(runtime_dir) {
-        Ok(()) => *told = names.clone(),
-        Err(error) => tracing::warn!(
+/// Says whether they are written.
+fn tell_names(names: &Names, runtime_dir: &Path) -> bool {
+    let written = names.write(runtime_dir);
+    if let Err(error) = &written {
+        tracing::warn!(
             directory = %runtime_dir.display(), %error,
             "weir steer status will show numbers for names"
-        ),
+        );
     }
+    written.is_ok()
+}
+
+/// What a walk over the flow tables counts: live connections by server.
+type Walk = JoinHandle<Result<BTreeMap<u16, u64>, MapFailure>>;
+
+/// The end of the walk under way; never without one. Safe to cancel.
+async fn walked(walk: &mut Option<Walk>) -> Result<BTreeMap<u16, u64>, String> {
+    let Some(under_way) = walk else {
+        return std::future::pending().await;
+    };
+    let counted = under_way.await;
+    *walk = None;
+    counted
+        .map_err(|error| error.to_string())?
+        .map_err(|error| error.to_string())
 }

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::File;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use aya::Pod;
 use aya::maps::lpm_trie::{Key, LpmTrie};
@@ -24,6 +25,7 @@ pub type PoolId = u32;
 
 /// All maps of one pin directory.
 pub struct Maps {
+    directory: PathBuf,
     /// Settings of the whole program, at index 0.
     pub config: Array<MapData, Config>,
     /// What there is once for IPv4.
@@ -89,6 +91,7 @@ impl Maps {
     /// Opens the maps pinned in `directory`.
     pub fn open(directory: &Path) -> Result<Self, MapFailure> {
         Ok(Self {
+            directory: directory.to_owned(),
             config: open(directory, map::CONFIG)?,
             v4: FamilyMaps::open(
                 directory,
@@ -272,9 +275,24 @@ impl Maps {
         self.config.get(&0, 0).within(map::CONFIG)
     }
 
-    /// Replaces the settings of the whole program.
-    pub fn set_config(&mut self, config: Config) -> Result<(), MapFailure> {
-        self.config.set(0, config, 0).within(map::CONFIG)
+    /// Changes the settings of the whole program: alone, as both the running process and `weir steer` do so.
+    pub fn change_config(
+        &mut self,
+        change: impl FnOnce(Config) -> Config,
+    ) -> Result<(), MapFailure> {
+        let directory = File::open(&self.directory).map_err(MapError::from);
+        let directory = directory.within(map::CONFIG)?;
+        // Until the descriptor is closed.
+        directory
+            .lock()
+            .map_err(MapError::from)
+            .within(map::CONFIG)?;
+        let held = self.config()?;
+        let changed = change(held);
+        if changed == held {
+            return Ok(());
+        }
+        self.config.set(0, changed, 0).within(map::CONFIG)
     }
 
     /// A source address of forwarded packets.

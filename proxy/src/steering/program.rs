@@ -19,7 +19,7 @@ use nix::errno::Errno;
 use nix::sys::statfs;
 use weir_common::map::{self, SCHEMA, program};
 
-use super::maps::with_causes;
+use super::maps::{Maps, with_causes};
 use crate::config::static_file::SteeringMode;
 
 /// How the program is attached.
@@ -259,6 +259,11 @@ impl Program {
         Err(last)
     }
 
+    /// Where its link and maps are.
+    pub fn pins(&self) -> &Pins {
+        &self.pins
+    }
+
     /// Whether this interface's link is still pinned: an operator may have detached it.
     pub fn is_pinned(&self, interface: &str, mode: AttachMode) -> bool {
         self.pins.link(interface, mode).exists()
@@ -295,12 +300,22 @@ impl Program {
                     "attaching afresh: the interface was deleted and made again"
                 );
             } else {
-                tracing::warn!(interface, mode = %held, "detaching: the configuration asks for another mode");
+                self.warn_of_cut(interface, held);
             }
             fs::remove_file(&pin)
                 .map_err(|error| Refused(format!("{}: {error}", pin.display())))?;
         }
         Ok(None)
+    }
+
+    /// Between the two modes packets of steered connections meet a host that does not know them.
+    fn warn_of_cut(&self, interface: &str, held: AttachMode) {
+        let counted = Maps::open(&self.pins.maps()).and_then(|maps| maps.connections());
+        let connections: u64 = counted.map_or(0, |connections| connections.values().sum());
+        tracing::warn!(
+            interface, mode = %held, connections,
+            "detaching to attach in another mode, as the configuration asks: steered connections may be cut"
+        );
     }
 
     /// Puts this program into a link that holds another; `false` where the link's interface was deleted since.

@@ -12,7 +12,7 @@ use std::{fmt, fs};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use weir_common::map::{FLAG_STEER_NEW, NO_POOL, POOLS_MAX, Server, UNREACHABLE};
+use weir_common::map::{Config, FLAG_STEER_NEW, NO_POOL, POOLS_MAX, Server, UNREACHABLE};
 use weir_common::ring::RING_SIZE;
 
 use super::maps::{MapFailure, Maps, PoolId, TableId};
@@ -271,13 +271,15 @@ pub fn status(pin_path: &Path, runtime_dir: &Path) -> Result<Status, ControlErro
 /// Turns the steering of new connections on or off, also while no proxy runs. Flows go on.
 pub fn set_enabled(pin_path: &Path, enabled: bool) -> Result<(), ControlError> {
     let mut maps = attached_maps(pin_path)?;
-    let mut config = maps.config()?;
-    config.flags = if enabled {
-        config.flags | FLAG_STEER_NEW
-    } else {
-        config.flags & !FLAG_STEER_NEW
-    };
-    Ok(maps.set_config(config)?)
+    let changed = maps.change_config(|config| Config {
+        flags: if enabled {
+            config.flags | FLAG_STEER_NEW
+        } else {
+            config.flags & !FLAG_STEER_NEW
+        },
+        ..config
+    });
+    Ok(changed?)
 }
 
 /// What [`detach`] ended.

@@ -33,7 +33,7 @@ pub struct Wanted<'p> {
     /// Its addresses, as the interfaces have them now.
     pub listens: Vec<SocketAddr>,
     /// Its rules.
-    pub table: &'p SteeredTable,
+    pub table: &'p Arc<SteeredTable>,
 }
 
 /// Whether and how the program reaches a server.
@@ -67,7 +67,9 @@ struct FilledPool {
 
 struct FilledTable {
     id: TableId,
-    rules: Vec<(IpNet, PoolId)>,
+    /// What the rules were made of; the same again needs no look at each prefix.
+    source: Arc<SteeredTable>,
+    rules: Arc<[(IpNet, PoolId)]>,
 }
 
 /// Numbers in use under no name: those of an earlier process, until the first fill has replaced its tables, and those
@@ -110,8 +112,7 @@ impl Tables {
 
     /// `weir steer off` holds: new connections go to user space.
     pub fn is_switched_off(&self) -> Result<bool, MapFailure> {
-        let config = self.maps.config()?;
-        Ok(config.schema == SCHEMA && config.flags & FLAG_STEER_NEW == 0)
+        Ok(is_switched_off(&self.maps.config()?))
     }
 
     /// Settings of the program. A switch turned off by hand stays off over restarts.
@@ -121,38 +122,31 @@ impl Tables {
         ports: SourcePorts,
         generic: bool,
     ) -> Result<(), MapFailure> {
-        let held = self.maps.config()?;
-        let steer_new = if self.is_switched_off()? {
-            0
-        } else {
-            FLAG_STEER_NEW
-        };
         let (v4, v6): (Vec<IpAddr>, Vec<IpAddr>) = snat.iter().partition(|source| source.is_ipv4());
         for family in [&v4, &v6] {
             for (index, source) in (0..SNAT_MAX).zip(family) {
                 self.maps.set_snat(index, *source)?;
             }
         }
-        let config = Config {
+        self.maps.change_config(|held| Config {
             schema: SCHEMA,
-            flags: steer_new | if generic { FLAG_NO_MTU } else { 0 },
+            flags: if is_switched_off(&held) {
+                0
+            } else {
+                FLAG_STEER_NEW
+            } | if generic { FLAG_NO_MTU } else { 0 },
             seed: CLIENT_SEED,
             snat_v4: (v4.len() as u32).min(SNAT_MAX),
             snat_v6: (v6.len() as u32).min(SNAT_MAX),
             port_base: ports.base,
             port_mask: ports.mask,
             hz: timer_frequency(),
-        };
-        if config != held {
-            self.maps.set_config(config)
-        } else {
-            Ok(())
-        }
+        })
     }
 
     /// Makes the maps say what the entry points want; writes only what differs. What fails is logged and left to user
-    /// space.
-    pub fn fill(&mut self, wanted: &[Wanted<'_>], reaches: &Reaches) {
+    /// space. Says whether a table or a pool has another number than before.
+    pub fn fill(&mut self, wanted: &[Wanted<'_>], reaches: &Reaches) -> bool {
         for (addr, index) in self.servers.all() {
             if let Some(reach) = reaches.get(&addr.ip())
                 && let Err(error) = self.point_server(index, addr, *reach)
@@ -161,10 +155,11 @@ impl Tables {
             }
         }
         let pools = self.fill_pools(wanted, reaches);
+        let new_pools = numbers(&pools, |pool| pool.id) != numbers(&self.pools, |pool| pool.id);
         let mut tables = HashMap::new();
         let mut listeners = HashMap::new();
         for entry_point in wanted.iter().filter(|wanted| !wanted.table.is_empty()) {
-            match self.fill_table(entry_point, &pools) {
+            match self.fill_table(entry_point, &pools, new_pools) {
                 Ok(table) => {
                     listeners.extend(entry_point.listens.iter().map(|at| (*at, table.id)));
                     tables.insert(entry_point.entry_point.to_owned(), table);
@@ -174,9 +169,12 @@ impl Tables {
         }
         self.turn_listeners(&listeners);
         let replaced = std::mem::replace(&mut self.tables, tables);
+        let new_tables =
+            numbers(&replaced, |table| table.id) != numbers(&self.tables, |table| table.id);
         if let Err(error) = self.clean_up(&replaced, pools) {
             tracing::error!(%error, "unused entries stay in the XDP maps");
         }
+        new_pools || new_tables
     }
 
     /// Every server that a ring or a flow may refer to.
@@ -290,27 +288,31 @@ impl Tables {
         &mut self,
         wanted: &Wanted<'_>,
         pools: &HashMap<String, FilledPool>,
+        new_pools: bool,
     ) -> Result<FilledTable, MapFailure> {
-        let entries = wanted.table.entries().map(|(prefix, rule)| {
-            let pool = rule.and_then(|rule| pools.get(rule.pool.name()));
-            (prefix, pool.map_or(NO_POOL, |pool| pool.id))
-        });
-        let mut rules: Vec<(IpNet, PoolId)> = entries.collect();
-        rules.sort();
-        if let Some(held) = self
-            .tables
-            .get(wanted.entry_point)
-            .filter(|held| held.rules == rules)
+        let held = self.tables.get(wanted.entry_point);
+        let filled = |id, rules| FilledTable {
+            id,
+            source: Arc::clone(wanted.table),
+            rules,
+        };
+        if let Some(held) = held
+            && !new_pools
+            && Arc::ptr_eq(&held.source, wanted.table)
         {
-            return Ok(FilledTable { id: held.id, rules });
+            return Ok(filled(held.id, Arc::clone(&held.rules)));
+        }
+        let rules: Arc<[_]> = rules(wanted.table, pools).into();
+        if let Some(held) = held.filter(|held| held.rules == rules) {
+            return Ok(filled(held.id, rules));
         }
         let id = self.free_table();
         // In use from here on, so that a failure half-way is cleaned up and another entry point takes another number.
         self.adopted.tables.insert(id);
-        for (prefix, pool) in &rules {
+        for (prefix, pool) in rules.iter() {
             self.maps.insert_rule(id, *prefix, *pool)?;
         }
-        Ok(FilledTable { id, rules })
+        Ok(filled(id, rules))
     }
 
     fn free_table(&self) -> TableId {
@@ -387,22 +389,23 @@ impl Tables {
         Ok(())
     }
 
-    /// Frees the indices of servers that no ring and no flow refers to any more.
-    pub fn sweep(&mut self) -> Result<(), MapFailure> {
-        let in_use: BTreeSet<u16> = self
-            .pools
-            .values()
-            .flat_map(|pool| &pool.servers)
-            .copied()
-            .collect();
-        if self.servers.retired(&in_use).is_empty() {
-            return Ok(());
-        }
-        for index in self.servers.sweep(&in_use, &self.maps.connections()?) {
+    /// There are servers that no ring refers to; flows may.
+    pub fn has_retired(&self) -> bool {
+        !self.servers.retired(&self.pooled()).is_empty()
+    }
+
+    /// Frees the indices of servers that no ring and none of these connections, counted of late, refers to any more.
+    pub fn sweep(&mut self, connections: &BTreeMap<u16, u64>) -> Result<(), MapFailure> {
+        for index in self.servers.sweep(&self.pooled(), connections) {
             self.maps.set_server(index, Server::default())?;
             self.written.remove(&index);
         }
         Ok(())
+    }
+
+    fn pooled(&self) -> BTreeSet<u16> {
+        let pools = self.pools.values();
+        pools.flat_map(|pool| &pool.servers).copied().collect()
     }
 
     /// What the numbers in the maps are called.
@@ -427,6 +430,26 @@ impl Tables {
             pools: pools.collect(),
         }
     }
+}
+
+fn is_switched_off(config: &Config) -> bool {
+    config.schema == SCHEMA && config.flags & FLAG_STEER_NEW == 0
+}
+
+/// The entries of a table of rules, in the order of their prefixes.
+fn rules(table: &SteeredTable, pools: &HashMap<String, FilledPool>) -> Vec<(IpNet, PoolId)> {
+    let entries = table.entries().map(|(prefix, rule)| {
+        let pool = rule.and_then(|rule| pools.get(rule.pool.name()));
+        (prefix, pool.map_or(NO_POOL, |pool| pool.id))
+    });
+    let mut rules: Vec<(IpNet, PoolId)> = entries.collect();
+    rules.sort();
+    rules
+}
+
+fn numbers<T>(named: &HashMap<String, T>, number: fn(&T) -> u32) -> BTreeMap<&str, u32> {
+    let numbers = named.iter().map(|(name, one)| (&**name, number(one)));
+    numbers.collect()
 }
 
 /// Timer interrupts per second of this kernel: its coarse clocks advance by one of them (clock_getres(2)). 0, with

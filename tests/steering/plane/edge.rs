@@ -147,7 +147,7 @@ impl Edge {
             }
         };
         tokio::select! {
-            () = plane.follow() => unreachable!("it follows for good"),
+            () = plane.follow() => panic!("detached by hand, not: {what}"),
             result = tokio::time::timeout(DEADLINE, reach) => result.unwrap_or_else(|_| panic!("not in time: {what}")),
         }
     }
