@@ -88,6 +88,19 @@ fn entry_point(walker: &mut Walker, name: &str, place: &Place<'_>) -> Option<Ent
     let fields = walker.fields(place, &keys::ENTRY_POINT)?;
     let address_place = fields.required(walker, "address")?;
     let address = address(walker, &address_place)?;
+    let steering = fields
+        .get("steering")
+        .and_then(|place| entry_point_steering(walker, &place));
+    let in_nic = steering
+        .as_ref()
+        .is_some_and(|steering| steering.mode != SteeringMode::Off);
+    if in_nic && address.port() == 0 {
+        let origin = address_place.origin().clone();
+        let problem = Problem::error(origin, "port 0 with steering")
+            .allowed("a port from 1 to 65535")
+            .remedy("name the port that clients connect to, or set steering.mode: off");
+        walker.report(Cost::Source, &address_place, problem);
+    }
     Some(EntryPoint {
         name: name.to_owned(),
         address,
@@ -95,9 +108,7 @@ fn entry_point(walker: &mut Walker, name: &str, place: &Place<'_>) -> Option<Ent
             .get("asDefault")
             .and_then(|place| walker.boolean(&place))
             .unwrap_or(false),
-        steering: fields
-            .get("steering")
-            .and_then(|place| entry_point_steering(walker, &place)),
+        steering,
         timeouts: timeouts(walker, fields.get("transport").as_ref()),
         origin: address_place.origin().clone(),
     })

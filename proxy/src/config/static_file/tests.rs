@@ -168,6 +168,10 @@ fn refusals_beside_entry_points() {
     let web = "entryPoints:\n  web:\n    address: :80\n";
     let cases = [
         (
+            "entryPoints:\n  web:\n    address: :0\n    steering: {interfaces: [eth0]}",
+            "weir.yml:3:14: entryPoints.web.address: found port 0 with steering; allowed a port from 1 to 65535; name the port that clients connect to, or set steering.mode: off",
+        ),
+        (
             &format!("{web}steering: {{snat: {{addresses: [10.0.0.0/40]}}}}"),
             "weir.yml:4:31: steering.snat.addresses: found \"10.0.0.0/40\"; allowed addresses of this machine, each once, such as 192.0.2.1 or 2001:db8::1",
         ),
