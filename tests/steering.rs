@@ -2,3 +2,5 @@
 
 mod plane;
 mod proxy;
+mod site;
+mod traffic;

@@ -1,14 +1,12 @@
 //! The whole proxy on a switch: the same clients get the same servers in every mode, and nothing that happens to the
 //! process or to its rules touches a steered connection.
 
-mod site;
-
 use std::collections::BTreeMap;
 
 use nix::sys::signal::Signal;
 use xtask::backend::pattern_sha256;
 
-use self::site::{Download, Site};
+use super::site::{Download, Site};
 use crate::support::eventually;
 
 /// More than all socket buffers on the way hold: the server is still sending while the test looks elsewhere.

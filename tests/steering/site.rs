@@ -25,7 +25,7 @@ pub struct Site {
     mode: &'static str,
     pins: PathBuf,
     _backends: Vec<Backend>,
-    _servers: Vec<Node>,
+    servers: Vec<Node>,
     _switch: Switch,
 }
 
@@ -73,7 +73,7 @@ impl Site {
             mode,
             pins,
             _backends: backends,
-            _servers: servers,
+            servers,
             _switch: switch,
         })
     }
@@ -162,6 +162,28 @@ impl Site {
         let answer = Answer::parse(&output.stdout)
             .unwrap_or_else(|| panic!("{client}: {}", String::from_utf8_lossy(&output.stderr)));
         answer.node
+    }
+
+    /// The body of the answer to this client, asked with these further arguments of curl.
+    pub fn fetch(&self, client: &str, path: &str, arguments: &[&str]) -> Vec<u8> {
+        let ask = || curl(client, path).args(arguments).output();
+        let output = self.client.within(ask).expect("curl");
+        assert!(
+            output.status.success(),
+            "{client}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        output.stdout
+    }
+
+    /// Does this where clients are.
+    pub fn within_client<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        self.client.within(work)
+    }
+
+    /// Does this at each server.
+    pub fn within_servers<T: Send>(&self, work: fn() -> T) -> Vec<T> {
+        self.servers.iter().map(|node| node.within(work)).collect()
     }
 
     /// The name in the certificate that openssl shows this client.
