@@ -3,7 +3,8 @@
 //! Owns: the compiled services and the identities of servers over reloads ([`registry`]), the balancing arithmetic
 //! ([`balance`]). Never: sockets, names to resolve (addresses are resolved while compiling), health.
 //! Invariants: a weight is at least 1 and at most [`crate::limits::SERVICE_WEIGHT_MAX`]; a service tree has no
-//! cycle and is at most [`crate::limits::SERVICE_DEPTH_MAX`] deep; a load balancer may be empty (every server of it
+//! cycle, is at most [`crate::limits::SERVICE_DEPTH_MAX`] deep and unfolds to at most
+//! [`crate::limits::SERVICE_TREE_MAX`] services and servers; a load balancer may be empty (every server of it
 //! was refused), which answers 503.
 
 pub mod balance;

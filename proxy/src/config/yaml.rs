@@ -163,7 +163,7 @@ impl Reader<'_> {
     }
 
     fn alias(&mut self, anchor: usize, origin: Origin) -> Result<(), Problem> {
-        let Some(node) = self.anchors.get(&anchor).map(Arc::clone) else {
+        let Some(node) = self.anchors.get(&anchor).cloned() else {
             return Err(Problem::error(origin, "an alias of what contains it")
                 .remedy("write the content out"));
         };

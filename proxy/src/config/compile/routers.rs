@@ -44,7 +44,8 @@ pub(super) fn compile(
         );
         if let Some(origin) = &draft.steer {
             steered::refuse_protected(config, origin, &indices)?;
-            let steered = shared.router(context, origin, named, draft, service, indices.len())?;
+            let steered = shared.router(context, origin, named, draft, service)?;
+            shared.take_room(&steered, indices.len())?;
             indices
                 .iter()
                 .for_each(|index| routers[*index].steered.push(steered.clone()));

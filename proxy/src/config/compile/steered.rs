@@ -31,7 +31,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// The rule of a router with `steer: true` (written at `origin`) on so many entry points.
+    /// The rule of a router with `steer: true` (written at `origin`).
     pub(super) fn router(
         &mut self,
         context: &mut Context<'_>,
@@ -39,10 +39,7 @@ impl Shared {
         named: &Named<RouterDraft<TcpMatcher>>,
         draft: &RouterDraft<TcpMatcher>,
         service: &Service,
-        entry_points: usize,
     ) -> Result<Steered, Problem> {
-        let expr = source(draft.rule.tree());
-        let prefixes = self.room(origin, expr.prefixes() * entry_points)?;
         let pool = self.pool(origin, service)?;
         if !std::mem::replace(&mut self.warned, true) {
             context
@@ -52,27 +49,31 @@ impl Shared {
         let rule = SteeredRule {
             router: full_name(named),
             priority: draft.priority.unwrap_or_else(|| tcp_priority(draft)),
-            expr,
+            expr: source(draft.rule.tree()),
             pool,
         };
-        self.prefixes = prefixes;
         Ok(Steered {
             rule,
             origin: origin.clone(),
         })
     }
 
-    /// How many prefixes there are with these.
-    fn room(&self, origin: &Origin, more: usize) -> Result<usize, Problem> {
-        let prefixes = self.prefixes + more;
-        if prefixes <= STEERED_PREFIXES_TOTAL_MAX {
-            return Ok(prefixes);
+    /// Takes the room of a rule on so many entry points.
+    pub(super) fn take_room(
+        &mut self,
+        steered: &Steered,
+        entry_points: usize,
+    ) -> Result<(), Problem> {
+        let more = steered.rule.expr.prefixes() * entry_points;
+        if self.prefixes + more <= STEERED_PREFIXES_TOTAL_MAX {
+            self.prefixes += more;
+            return Ok(());
         }
         let found = format!(
             "{more} more prefixes in steered rules, counted for each entry point, after {}",
             self.prefixes
         );
-        Err(Problem::error(origin.clone(), found)
+        Err(Problem::error(steered.origin.clone(), found)
             .allowed(format!("at most {STEERED_PREFIXES_TOTAL_MAX} in all"))
             .remedy("write wider prefixes, or name fewer entryPoints"))
     }

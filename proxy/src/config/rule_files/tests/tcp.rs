@@ -230,3 +230,20 @@ fn the_router_that_overfills_the_shared_tables_is_left_out() {
         "{lost:?}"
     );
 }
+
+#[test]
+fn a_load_balancer_has_a_bounded_number_of_servers() {
+    let found = |count: usize| {
+        let servers = (0..count).map(|n| format!("{{address: '10.0.{}.{}:1'}}", n / 250, n % 250));
+        let servers = servers.collect::<Vec<_>>().join(", ");
+        let text = format!("tcp:\n  services: {{s: {{loadBalancer: {{servers: [{servers}]}}}}}}\n");
+        messages(&[("a.yml", &text)])
+    };
+    assert_eq!(found(4096), Vec::<String>::new());
+    assert_eq!(
+        found(4097),
+        [
+            "a.yml:2:33: tcp.services.s.loadBalancer.servers: found 4097 servers; allowed at most 4096 (service s left out)"
+        ]
+    );
+}
