@@ -95,7 +95,7 @@ impl Active {
         }
         let attachments = Attachments::attach(&mut program, &modes, &interfaces)
             .ok_or_else(|| NotActive::refused("the XDP program is attached to no interface"))?;
-        attachments::detach_others(pins, &modes, attachments.len() == modes.len());
+        attachments::detach_others(pins, &modes, &attachments);
         let mut interval = time::interval(STEERING_INTERVAL);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Ok(Self {

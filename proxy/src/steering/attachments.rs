@@ -54,11 +54,6 @@ impl Attachments {
         (!attached.is_empty()).then_some(Self(attached))
     }
 
-    /// How many interfaces took the program at the start.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
     /// Sees which links have gone, and attaches again where an interface was deleted and made again.
     pub fn renew(&mut self, program: &mut Program, interfaces: &Interfaces) {
         for (name, attachment) in &mut self.0 {
@@ -135,7 +130,11 @@ fn index(interfaces: &Interfaces, name: &str) -> u32 {
 
 /// Detaches interfaces that the configuration names no more, and removes maps of other versions of weir: unless an
 /// earlier process's program, which may use them, still runs on an interface that took no new one.
-pub fn detach_others(pins: &Pins, configured: &BTreeMap<String, SteeringMode>, all_taken: bool) {
+pub fn detach_others(
+    pins: &Pins,
+    configured: &BTreeMap<String, SteeringMode>,
+    taken: &Attachments,
+) {
     let stay: Vec<&str> = configured.keys().map(String::as_str).collect();
     match pins.detach_all_but(&stay) {
         Ok(detached) if detached.is_empty() => {}
@@ -147,7 +146,18 @@ pub fn detach_others(pins: &Pins, configured: &BTreeMap<String, SteeringMode>, a
             tracing::error!(%error, "the XDP program stays attached to interfaces not named any more")
         }
     }
-    if all_taken && let Err(error) = pins.remove_other_schemas() {
+    let held = pins.attached().unwrap_or_default();
+    let old = held.iter().map(|(interface, _)| interface);
+    let old: Vec<&str> = old
+        .filter(|interface| !taken.0.contains_key(*interface))
+        .map(String::as_str)
+        .collect();
+    if !old.is_empty() {
+        tracing::error!(
+            interfaces = old.join(", "),
+            "an earlier process's XDP program stays attached: weir steer detach, then a restart, ends it"
+        );
+    } else if let Err(error) = pins.remove_other_schemas() {
         tracing::warn!(%error, "maps of another version of weir stay pinned");
     }
 }
