@@ -235,3 +235,6 @@ impl Drop for Sending<'_> {
 fn invalid(error: TlsError) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
+
+#[cfg(test)]
+mod tests;
