@@ -329,6 +329,37 @@ fn an_interface_made_again_is_attached_again() {
 }
 
 #[test]
+fn an_interface_that_refuses_the_program_when_made_again_is_tried_again() {
+    let Some(edge) = Edge::new("") else { return };
+    edge.run(async |edge| {
+        let mut config = edge.config();
+        config.entry_points[0].steering.as_mut().unwrap().mode = SteeringMode::Native;
+        let mut plane = Plane::start(&config).await.unwrap();
+        edge.ip(&["link", "del", edge.device()]);
+        edge.ip(&["link", "add", edge.device(), "type", "bridge"]);
+        edge.follow(&mut plane, "the link of the old interface goes", || {
+            edge.status().interfaces.is_empty()
+        })
+        .await;
+        assert!(plane.is_active(), "nobody detached it by hand");
+        edge.ip(&["link", "del", edge.device()]);
+        edge.ip(&[
+            "link",
+            "add",
+            edge.device(),
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "far",
+        ]);
+        edge.follow(&mut plane, "the program again", || edge.has_xdp())
+            .await;
+        assert_eq!(edge.status().interfaces[0].mode, "native");
+    });
+}
+
+#[test]
 fn an_interface_whose_link_is_removed_no_longer_counts() {
     let Some(edge) = Edge::new("snat: {addresses: [10.0.0.100]}") else {
         return;
