@@ -131,7 +131,8 @@ pub const RING_SHARE: u32 = 4;
 pub const RECEIVE_AHEAD_BYTES: usize = 256 * 1024;
 /// Bytes received at a time for a reader that stalled, or when the worker's buffers or copies are exhausted.
 pub const LEAN_RECEIVE_BYTES: usize = 16 * 1024;
-/// Bytes a worker copies out of ring buffers for readers that stalled. Above it receives take one
+/// Bytes a worker holds in owned memory for peers that may not read: copied out of ring buffers for readers that
+/// stalled, encrypted, or small chunks put together. Above it receives take one
 /// [`LEAN_RECEIVE_BYTES`] at a time, so that each connection adds at most that.
 pub const COPIED_BYTES: usize = 64 * 1024 * 1024;
 /// Chunks gathered into one send.

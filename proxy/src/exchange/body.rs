@@ -108,8 +108,8 @@ impl Reframe {
         Ok(())
     }
 
-    /// Appends the payload in `chunk`, which the queue holds at most two entries per [`limits::BODY_COPY_BYTES`] of;
-    /// what follows the body is returned.
+    /// Appends the payload in `chunk`: at most two queue entries for each [`limits::BODY_COPY_BYTES`] of it, whatever
+    /// its framing. Returns what follows the body.
     fn push(&mut self, mut chunk: Chunk, queue: &mut ChunkQueue) -> Result<Option<Chunk>, Reason> {
         let rest = loop {
             match self.decoder.step(&chunk)? {
