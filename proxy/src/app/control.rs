@@ -190,7 +190,7 @@ fn watch(config: &StaticConfig) -> Option<Watch> {
     }
 }
 
-/// Returns when a worker has ended by itself. A future of its own: a tick that came by itself would cancel whatever else
+/// Returns when a worker has ended by itself. A future of its own: a tick by itself would cancel whatever else
 /// is waited for.
 async fn ended(workers: &Workers, every: &mut Interval) {
     while !workers.any_ended() {

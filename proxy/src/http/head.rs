@@ -44,7 +44,8 @@ pub struct RequestHead {
 }
 
 impl RequestHead {
-    /// The path, percent-encoding kept, as the client wrote it until [`RequestHead::sanitize_target`]: begins with `/`, or is `*` (OPTIONS only).
+    /// The path, percent-encoding kept, as the client wrote it until [`RequestHead::sanitize_target`]: begins with `/`,
+    /// or is `*` (OPTIONS only).
     pub fn path(&self) -> &str {
         self.part(&self.path)
     }

@@ -36,7 +36,8 @@ impl ResponseParser {
     }
 
     /// Reads the head of a response to a request of `method` from the beginning of `input`. Interim responses (1xx) are
-    /// returned like others and the parser is then ready for the next head; 101 is refused, as weir asks for no upgrade.
+    /// returned like others and the parser is then ready for the next head; 101 is refused, as weir asks for no
+    /// upgrade.
     ///
     /// # Errors
     /// The server is at fault: 502.
