@@ -9,10 +9,9 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
-use crate::netns::{Namespace, join};
+use crate::netns::{Namespace, join, tool};
 
 /// Longest wait for a neighbour to answer.
 const NEIGHBOUR_TIMEOUT: Duration = Duration::from_secs(2);
@@ -109,18 +108,7 @@ impl Node {
     /// # Errors
     /// What `ethtool` says.
     pub fn offload(&self, feature: &str, state: &str) -> io::Result<()> {
-        let set = || {
-            Command::new("ethtool")
-                .args(["-K", &self.device, feature, state])
-                .output()
-        };
-        let output = self.within(set)?;
-        let reason = || io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned());
-        if output.status.success() {
-            Ok(())
-        } else {
-            Err(reason())
-        }
+        self.within(|| tool("ethtool", &["-K", &self.device, feature, state]))
     }
 
     /// Makes the node one that steers: it may look up routes for other hosts' packets (`bpf_fib_lookup` asks for

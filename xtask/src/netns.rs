@@ -151,16 +151,20 @@ fn owner(name: &str) -> Option<&str> {
 }
 
 fn ip(arguments: &[&str]) -> io::Result<()> {
-    let output = Command::new("ip").args(arguments).output()?;
+    tool("ip", arguments)
+}
+
+/// Runs a program of the system; whatever it says on stderr is the error.
+pub(crate) fn tool(program: &str, arguments: &[&str]) -> io::Result<()> {
+    let line = format!("{program} {}", arguments.join(" "));
+    let output = Command::new(program).args(arguments).output();
+    let output =
+        output.map_err(|error| io::Error::other(format!("cannot run `{line}`: {error}")))?;
     if output.status.success() {
         return Ok(());
     }
     let reason = String::from_utf8_lossy(&output.stderr);
-    Err(io::Error::other(format!(
-        "ip {}: {}",
-        arguments.join(" "),
-        reason.trim()
-    )))
+    Err(io::Error::other(format!("`{line}`: {}", reason.trim())))
 }
 
 #[cfg(test)]
