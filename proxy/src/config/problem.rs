@@ -1,6 +1,6 @@
 //! What is wrong with a configuration: where, what, what is allowed, what to do.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -112,6 +112,7 @@ impl fmt::Display for Origin {
 
 impl fmt::Display for Problem {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let out = &mut OneLine(out);
         write!(out, "{}: ", self.origin)?;
         if !self.path.is_empty() {
             write!(out, "{}: ", self.path)?;
@@ -127,5 +128,41 @@ impl fmt::Display for Problem {
             write!(out, " ({} left out)", self.lost)?;
         }
         Ok(())
+    }
+}
+
+/// Escapes control characters: names of files, keys and routers may have them, and a log or a terminal obeys them.
+struct OneLine<'a, 'f>(&'a mut fmt::Formatter<'f>);
+
+impl fmt::Write for OneLine<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for piece in text.split_inclusive(char::is_control) {
+            match piece.char_indices().next_back() {
+                Some((end, last)) if last.is_control() => {
+                    write!(self.0, "{}{}", &piece[..end], last.escape_default())?;
+                }
+                _ => self.0.write_str(piece)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_is_one_line_whatever_names_are() {
+        let origin = Origin {
+            file: Arc::from(Path::new("a\n.yml")),
+            line: 1,
+            column: 2,
+        };
+        let problem = Problem::error(origin, "x")
+            .at("http.\u{1b}[31m")
+            .lost("router é\u{9b}\r");
+        let expected = "a\\n.yml:1:2: http.\\u{1b}[31m: found x (router é\\u{9b}\\r left out)";
+        assert_eq!(problem.to_string(), expected);
     }
 }
