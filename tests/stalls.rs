@@ -98,9 +98,12 @@ fn readers_that_never_read_do_not_slow_down_others() {
     eventually("every request has reached the server", || {
         (server.requests() >= (REQUESTS + UNREAD) as u64).then_some(())
     });
+    let filling = percentiles(address);
+    settle(&weir);
     let beside = percentiles(address);
     println!(
-        "median and p99 of 1 KiB requests, alone: {alone:?}; beside {UNREAD} readers that never read: {beside:?}"
+        "cost: median and p99 of 1 KiB requests, alone: {alone:?}; beside {UNREAD} readers that never read: {beside:?}, \
+         while the kernel's buffers for them filled: {filling:?}"
     );
     drop(unread);
     assert_eq!(Connection::open(address).get("a", "/").status, 200);
@@ -125,6 +128,27 @@ fn a_body_that_takes_longer_than_a_head_may_is_no_stall() {
         "{}",
         response.text()
     );
+}
+
+/// Waits until the kernel holds all it takes for the readers: the proxy has nothing to do.
+fn settle(weir: &Weir) {
+    let ticks = || {
+        let stat =
+            std::fs::read_to_string(format!("/proc/{}/stat", weir.pid())).expect("our child");
+        let times: Vec<u64> = stat
+            .split(' ')
+            .skip(13)
+            .take(2)
+            .map(|time| time.parse().expect("ticks"))
+            .collect();
+        times[0] + times[1]
+    };
+    let mut last = ticks();
+    eventually("the proxy has nothing to do", || {
+        std::thread::sleep(Duration::from_millis(500));
+        let before = std::mem::replace(&mut last, ticks());
+        (last - before <= 2).then_some(())
+    });
 }
 
 /// Median and 99th percentile of the time a keep-alive request takes.
