@@ -140,11 +140,6 @@ impl Transport {
         self.stream.abort();
     }
 
-    /// Resolves when the connection has failed, without taking bytes; see [`Stream::ended`].
-    pub async fn ended(&self) {
-        self.stream.ended().await;
-    }
-
     /// From when on waiting fails with `TimedOut`; see [`Stream::set_deadline`].
     pub fn set_deadline(&self, deadline: Option<Instant>) {
         self.stream.set_deadline(deadline);
