@@ -11,6 +11,7 @@ pub mod sys;
 pub mod uring;
 
 // Pure: bytes in, events out.
+pub mod failure;
 pub mod http;
 pub mod http1;
 pub mod tls;

@@ -25,6 +25,9 @@ macro_rules! reasons {
         }
 
         impl Reason {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
             /// One word for logs, metrics and the reason header; stable.
             pub const fn as_str(self) -> &'static str {
                 match self {

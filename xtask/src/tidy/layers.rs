@@ -14,6 +14,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // The pure column: bytes in, events out; no socket, no clock.
     ("http", &["limits"]),
     ("http1", &["limits", "http"]),
+    ("failure", &["http", "http1"]),
     ("tls", &["limits"]),
     // What the configuration compiles to.
     ("rule", &["limits", "http"]),
@@ -49,6 +50,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 
 const EXCHANGE: &[&str] = &[
     "limits",
+    "failure",
     "clock",
     "sys",
     "uring",
@@ -65,6 +67,7 @@ const EXCHANGE: &[&str] = &[
 ];
 const APP: &[&str] = &[
     "limits",
+    "failure",
     "clock",
     "sys",
     "uring",
