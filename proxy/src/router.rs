@@ -21,8 +21,9 @@ pub struct Router {
     pub priority: i64,
     /// What it answers to.
     pub rule: HttpRule,
-    /// Where it sends to.
-    pub service: Arc<Service>,
+    /// Where it sends to. `None` where the router has an error: it answers 404 itself, because the router that is next
+    /// in precedence may give away what this one protects.
+    pub service: Option<Arc<Service>>,
 }
 
 /// The HTTP routers of one entry point, for plain or for TLS connections.
@@ -48,6 +49,12 @@ impl RouterTable {
     /// All routers, in precedence order.
     pub fn routers(&self) -> &[Arc<Router>] {
         &self.routers
+    }
+
+    /// How many routers serve.
+    pub fn serving(&self) -> usize {
+        let serving = |router: &&Arc<Router>| router.service.is_some();
+        self.routers.iter().filter(serving).count()
     }
 
     /// Whether there is no router at all.

@@ -100,7 +100,7 @@ fn report(before: Option<&Snapshot>, now: &Snapshot) {
     let routers: usize = now
         .entry_points
         .iter()
-        .map(|table| table.http.routers().len() + table.https.routers().len())
+        .map(|table| table.http.serving() + table.https.serving())
         .sum();
     info!(
         generation = now.generation,

@@ -124,8 +124,8 @@ impl StatusFile {
             .map(|((name, address), table)| EntryPointStatus {
                 name: name.clone(),
                 address: *address,
-                http_routers: table.http.routers().len(),
-                https_routers: table.https.routers().len(),
+                http_routers: table.http.serving(),
+                https_routers: table.https.serving(),
                 tcp_routers: table.tcp.routers().len() + table.passthrough.routers().len(),
                 steered_routers: table.steered.rules().len(),
             })

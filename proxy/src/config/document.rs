@@ -45,8 +45,10 @@ pub struct Named<T> {
     pub name: Arc<str>,
     /// Where the key is.
     pub origin: Origin,
-    /// `None` where it was refused.
+    /// `None` where nothing of it can be used.
     pub draft: Option<T>,
+    /// It has a key that weir has not yet, or another error that concerns it alone: it must not serve.
+    pub refused: bool,
 }
 
 /// A router whose references are names.
@@ -87,6 +89,13 @@ pub struct CertificateDraft {
     pub cert_file: Spanned<String>,
     /// A path, or PEM text.
     pub key_file: String,
+}
+
+impl<T> Named<T> {
+    /// The draft, unless an error keeps it from serving.
+    pub fn usable(&self) -> Option<&T> {
+        self.draft.as_ref().filter(|_| !self.refused)
+    }
 }
 
 impl<M> Default for Section<M> {
@@ -161,7 +170,7 @@ fn document(walker: &mut Walker, root: &Place<'_>) -> Option<Document> {
         document
             .certificates
             .extend(items.iter().filter_map(|place| {
-                walker.element("the certificate", |walker| certificate(walker, place))
+                walker.part("the certificate", |walker| certificate(walker, place))
             }));
     }
     Some(document)
@@ -184,11 +193,13 @@ fn elements<T>(
                 .allowed("a name without @, which stands before the provider in references");
             walker.report(Cost::Source, place, problem);
         }
-        let draft = walker.element(&format!("{kind} {name}"), |walker| decode(walker, place));
+        let (draft, refused) =
+            walker.element(&format!("{kind} {name}"), |walker| decode(walker, place));
         elements.push(Named {
             name: Arc::from(*name),
             origin: place.origin().clone(),
             draft,
+            refused,
         });
     }
     elements

@@ -159,12 +159,12 @@ impl Walker {
         self.push(cost, problem.at(place.to_string()));
     }
 
-    /// Decodes an element (`lost` names it): `None` if it, or something inside it, cannot be had.
+    /// Decodes an element (`lost` names it), and says whether it, or something inside it, cannot be had.
     pub fn element<T>(
         &mut self,
         lost: &str,
         decode: impl FnOnce(&mut Self) -> Option<T>,
-    ) -> Option<T> {
+    ) -> (Option<T>, bool) {
         let (errors, first) = (
             self.source_errors + self.element_errors,
             self.problems.len(),
@@ -178,7 +178,8 @@ impl Walker {
                 problem.lost = lost.into();
             }
         }
-        decoded.filter(|_| errors == self.source_errors + self.element_errors)
+        let refused = decoded.is_none() || errors != self.source_errors + self.element_errors;
+        (decoded, refused)
     }
 
     /// Decodes a part of an element that the element can do without.
@@ -188,9 +189,9 @@ impl Walker {
         decode: impl FnOnce(&mut Self) -> Option<T>,
     ) -> Option<T> {
         let errors = self.element_errors;
-        let decoded = self.element(lost, decode);
+        let (decoded, refused) = self.element(lost, decode);
         self.element_errors = errors;
-        decoded
+        decoded.filter(|_| !refused)
     }
 
     /// The known entries of a mapping; every other one is a problem. Nothing counts as an empty mapping.

@@ -141,7 +141,10 @@ pub async fn serve(
         return refuse(client, &asked, facts, rest, Status::NOT_FOUND).await;
     };
     drop(view);
-    let Some(picked) = client.worker.pick(&router.service) else {
+    let Some(service) = &router.service else {
+        return refuse(client, &asked, facts, rest, Status::NOT_FOUND).await;
+    };
+    let Some(picked) = client.worker.pick(service) else {
         return refuse(client, &asked, facts, rest, Status::SERVICE_UNAVAILABLE).await;
     };
     forwarded::set(

@@ -18,7 +18,7 @@ fn router(name: &str, priority: i64, rule: &str) -> Arc<Router> {
         name: name.into(),
         priority,
         rule: HttpRule::parse(rule).unwrap(),
-        service: Arc::new(Service::new(id, service, kind)),
+        service: Some(Arc::new(Service::new(id, service, kind))),
     })
 }
 

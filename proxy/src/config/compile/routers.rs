@@ -33,11 +33,14 @@ pub(super) fn compile(
         .iter()
         .map(|_| Routers::default())
         .collect();
-    each(context, "http", http_routers, |_, named, draft| {
-        http(config, &mut routers, http_services, named, draft)
+    each(context, "http", http_routers, |context, named, draft| {
+        http(context, &mut routers, http_services, named, draft)
     });
     let mut shared = steered::Shared::default();
     each(context, "tcp", tcp_routers, |context, named, draft| {
+        if named.refused {
+            return Ok(());
+        }
         let (indices, service) = (
             entry_points(config, named, draft)?,
             tcp_services.find(&draft.service)?,
@@ -77,7 +80,7 @@ pub(super) fn compile(
         .collect()
 }
 
-/// Compiles each router that was not refused before; an error costs that router.
+/// Compiles each router; an error costs that router.
 fn each<'n, M>(
     context: &mut Context<'_>,
     protocol: &str,
@@ -91,27 +94,39 @@ fn each<'n, M>(
     for named in routers.values() {
         let Some(draft) = &named.draft else { continue };
         if let Err(problem) = compile(context, named, draft) {
-            let path = format!("{protocol}.routers.{}", named.name);
-            context
-                .problems
-                .push(problem.at(path).lost(format!("router {}", named.name)));
+            lose(context, protocol, &named.name, problem);
         }
     }
 }
 
+fn lose(context: &mut Context<'_>, protocol: &str, name: &str, problem: Problem) {
+    let path = format!("{protocol}.routers.{name}");
+    let problem = problem.at(path).lost(format!("router {name}"));
+    context.problems.push(problem);
+}
+
+/// A router with an error stays in its place without a service: what it matches gets 404.
 fn http(
-    config: &StaticConfig,
+    context: &mut Context<'_>,
     routers: &mut [Routers],
     services: &Services,
     named: &Named<RouterDraft<HttpMatcher>>,
     draft: &RouterDraft<HttpMatcher>,
 ) -> Result<(), Problem> {
-    let indices = entry_points(config, named, draft)?;
+    let indices = entry_points(context.config, named, draft)?;
+    let service = match services.find(&draft.service) {
+        _ if named.refused => None,
+        Ok(service) => Some(service.clone()),
+        Err(problem) => {
+            lose(context, "http", &named.name, problem);
+            None
+        }
+    };
     let router = Arc::new(Router {
         name: full_name(named),
         priority: draft.priority.unwrap_or_else(|| length(draft)),
         rule: draft.rule.clone(),
-        service: services.find(&draft.service)?.clone(),
+        service,
     });
     for index in indices {
         let routers = &mut routers[index];

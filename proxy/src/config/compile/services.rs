@@ -34,7 +34,7 @@ struct Extent {
 
 /// The host names among the servers of a service.
 pub(super) fn names(named: &Named<ServiceDraft>) -> impl Iterator<Item = &str> {
-    let servers: &[ServerDraft] = match &named.draft {
+    let servers: &[ServerDraft] = match named.usable() {
         Some(ServiceDraft::LoadBalancer { servers, .. }) => servers,
         Some(ServiceDraft::Weighted(_)) | None => &[],
     };
@@ -111,7 +111,7 @@ impl Services {
         named: &Named<ServiceDraft>,
     ) -> Option<(Arc<Service>, Extent)> {
         let lost = |problem: Problem| problem.lost(format!("service {}", named.name));
-        let (kind, extent) = match named.draft.as_ref()? {
+        let (kind, extent) = match named.usable()? {
             ServiceDraft::LoadBalancer {
                 servers,
                 pass_host_header,
@@ -247,7 +247,7 @@ fn server(
 /// The names of services, each after those it names; without those that lead in a circle (Kahn's algorithm).
 fn children_first(drafts: &Merged<ServiceDraft>) -> Vec<Arc<str>> {
     let children = |named: &Named<ServiceDraft>| -> BTreeSet<Arc<str>> {
-        let Some(ServiceDraft::Weighted(children)) = &named.draft else {
+        let Some(ServiceDraft::Weighted(children)) = named.usable() else {
             return BTreeSet::new();
         };
         let names = children

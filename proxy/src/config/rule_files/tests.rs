@@ -170,18 +170,18 @@ fn routers_find_their_services_across_files() {
     let table = entry_point(&snapshot, "websecure");
     let terms = &table.https.routers()[0];
     assert_eq!(
-        servers(&terms.service),
+        servers(terms.service.as_ref().unwrap()),
         [("app@file".to_owned(), 3), ("plain@file".to_owned(), 1)]
     );
     let app = &table.https.routers()[1];
     assert_eq!(
-        servers(&app.service),
+        servers(app.service.as_ref().unwrap()),
         [
             ("http://192.0.2.1:8080/".to_owned(), 1),
             ("http://[2001:db8::2]".to_owned(), 3)
         ]
     );
-    let ServiceKind::LoadBalancer(balancer) = &app.service.kind else {
+    let ServiceKind::LoadBalancer(balancer) = &app.service.as_ref().unwrap().kind else {
         panic!("a load balancer")
     };
     let server = &balancer.servers[1];
@@ -196,7 +196,7 @@ fn ids_stay_over_reloads() {
         let routers = entry_point(snapshot, "websecure").https.routers().to_vec();
         routers
             .iter()
-            .map(|router| router.service.id)
+            .map(|router| router.service.as_ref().unwrap().id)
             .collect::<Vec<_>>()
     };
     let first = rules.loader.load();
@@ -443,4 +443,33 @@ fn toml_and_missing_directories_are_named() {
             .to_string()
             .contains("a directory that cannot be read")
     );
+}
+
+#[test]
+fn a_router_with_an_error_answers_404_itself() {
+    let mut rules = Rules::new(&[
+        (
+            "a.yml",
+            "http: {routers: {all: {rule: 'PathPrefix(`/`)', service: s}},
+             services: {s: {loadBalancer: {servers: [{url: 'http://192.0.2.1'}]}}}}",
+        ),
+        (
+            "b.yml",
+            "http: {routers: {
+             later: {rule: 'PathPrefix(`/admin`)', service: s, parentRefs: [x]},
+             dangling: {rule: 'PathPrefix(`/secret`)', service: nowhere}}}",
+        ),
+    ]);
+    let snapshot = rules.loader.load();
+    let table = &entry_point(&snapshot, "web").http;
+    let found = |path| {
+        let request = RequestView::new("a.example", path, client("192.0.2.9"));
+        let router = table.find(&request).unwrap();
+        (router.name.to_string(), router.service.is_some())
+    };
+    assert_eq!(found("/"), ("all@file".to_owned(), true));
+    assert_eq!(found("/admin/x"), ("later@file".to_owned(), false));
+    assert_eq!(found("/secret"), ("dangling@file".to_owned(), false));
+    assert_eq!((table.serving(), table.routers().len()), (1, 3));
+    assert_eq!(snapshot.errors(), 2, "{:?}", rules.messages(&snapshot));
 }
