@@ -21,6 +21,9 @@ pub const RULE_BYTES_MAX: usize = 65_536;
 /// `!` and parentheses inside each other in one rule; bounds recursion.
 pub const RULE_DEPTH_MAX: usize = 64;
 
+/// Memory of one compiled regular expression, and of what it keeps while it searches; what needs more is refused.
+pub const REGEXP_BYTES_MAX: usize = 1 << 20;
+
 /// Services in use at any one time, HTTP and TCP together.
 pub const SERVICES_MAX: usize = 65_536;
 /// Picks that a worker may skip at most to reach its own start in a service's cycle; bounds the first pick's cost.

@@ -11,12 +11,14 @@
 mod arguments;
 pub mod host;
 pub mod http;
+pub mod regexp;
 pub mod syntax;
 pub mod tcp;
 
 use std::sync::Arc;
 
 pub use self::http::{HttpMatcher, RequestView};
+pub use self::regexp::Regexp;
 use self::syntax::Expression;
 pub use self::syntax::{Call, RuleError};
 pub use self::tcp::TcpMatcher;
