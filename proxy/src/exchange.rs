@@ -9,10 +9,15 @@
 mod answer;
 mod body;
 mod connection;
+mod decision;
+mod forward;
 mod forwarded;
 mod head;
 mod request;
 mod response;
+mod scratch;
+mod server;
+mod sides;
 mod tunnel;
 mod worker;
 
@@ -32,6 +37,8 @@ use crate::{limits, upstream};
 
 pub use worker::Worker;
 
+use decision::Visitor;
+
 /// The first byte of a TLS record that can begin a connection: ContentType handshake (RFC 8446 section 5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
 
@@ -40,6 +47,17 @@ struct Client<'a> {
     worker: &'a Worker,
     transport: &'a Transport,
     entry_point: usize,
+}
+
+impl Client<'_> {
+    fn visitor(&self) -> Visitor<'_> {
+        Visitor {
+            worker: self.worker,
+            entry_point: self.entry_point,
+            address: self.transport.peer_addr(),
+            tls: self.transport.is_tls(),
+        }
+    }
 }
 
 /// What happens to a connection.

@@ -1,12 +1,19 @@
-//! Relaying a message body: out of one framing, into another, chunk by chunk.
+//! Relaying a message body: payload out of a source, into a sink, piece by piece.
+//!
+//! Owns the seam between protocols: what reads a body knows nothing of how it is written. Never: payload kept beyond
+//! the send it is meant for. Invariant: a sink that cannot write makes its source wait.
 
 use std::fmt;
 use std::io;
 
-use crate::http1::{self, Announce, BodyDecoder, BodyLength, Reason, Step};
-use crate::limits;
+use crate::http::Headers;
+use crate::http1::Reason;
 use crate::transport::Transport;
-use crate::uring::{self, Chunk, ChunkQueue};
+use crate::uring::ChunkQueue;
+
+mod http1;
+
+pub use http1::{Http1Sink, Http1Source};
 
 /// Why a body was not relayed to its end.
 #[derive(Debug)]
@@ -29,176 +36,75 @@ impl fmt::Display for BodyError {
     }
 }
 
-/// Relays the body that `from` sends. `queue` goes out first, with the first bytes of the body if `first`, what came
-/// with the head, holds some.
-pub async fn relay(
-    from: &Transport,
-    to: &Transport,
-    length: BodyLength,
-    announce: Announce,
-    mut queue: ChunkQueue,
-    first: Option<Chunk>,
-) -> Result<(), BodyError> {
-    let mut reframe = Reframe::new(length, announce);
-    if let Some(chunk) = first {
-        reframe.relay(chunk, from, &mut queue)?;
-    }
-    loop {
-        reframe.gather(from, &mut queue)?;
-        if reframe.decoder.is_ended() {
-            reframe.finish(&mut queue);
-            return to
-                .send(&mut queue, Some(from))
-                .await
-                .map_err(BodyError::Send);
-        }
-        if !queue.is_empty() {
-            to.send(&mut queue, Some(from))
-                .await
-                .map_err(BodyError::Send)?;
-        }
-        match from.recv().await.map_err(BodyError::Receive)? {
-            Some(chunk) => reframe.relay(chunk, from, &mut queue)?,
-            None => reframe
-                .decoder
-                .end_of_input()
-                .map_err(BodyError::Malformed)?,
-        }
-    }
+/// Where a body comes from.
+pub trait Source {
+    /// Appends payload that is there already, up to what one send gathers. What an earlier call gave has been sent.
+    ///
+    /// # Errors
+    /// The body is malformed, or receiving failed.
+    fn gather(&mut self, payload: &mut ChunkQueue) -> Result<(), BodyError>;
+
+    /// Waits for more, which may turn out to be framing only. Cancel-safe.
+    ///
+    /// # Errors
+    /// As [`Self::gather`].
+    async fn receive(&mut self, payload: &mut ChunkQueue) -> Result<(), BodyError>;
+
+    /// Whether the body has ended.
+    fn is_ended(&self) -> bool;
+
+    /// The trailer fields that may be forwarded, once the body has ended.
+    fn trailers(&self) -> Option<&Headers>;
+
+    /// Takes a copy of what it holds of the worker's ring buffers, as nobody will read it for a while.
+    fn copy_out(&mut self);
+
+    /// The connection that carries nothing else meanwhile, to pause while the sink's peer does not read.
+    fn transport(&self) -> Option<&Transport>;
 }
 
-struct Reframe {
-    decoder: BodyDecoder,
-    chunked: bool,
-    /// What goes out next, after the queue: framing, and payload too short for an entry of its own.
-    small: Vec<u8>,
-}
+/// Where a body goes.
+pub trait Sink {
+    /// Whether something waits to be sent with the first payload, and is not to wait for it.
+    fn is_pending(&self) -> bool;
 
-impl Reframe {
-    fn new(length: BodyLength, announce: Announce) -> Self {
-        Self {
-            decoder: BodyDecoder::new(length),
-            // A response to HEAD may announce chunks of which none comes, not even the last.
-            chunked: announce == Announce::Chunked && length != BodyLength::Empty,
-            small: Vec::new(),
-        }
-    }
-
-    /// Takes what is there already, up to what one send gathers.
-    fn gather(&mut self, from: &Transport, queue: &mut ChunkQueue) -> Result<(), BodyError> {
-        while !self.decoder.is_ended()
-            && queue.len() < limits::SEND_CHUNKS
-            && let Some(chunk) = from.try_recv()
-        {
-            self.relay(chunk, from, queue)?;
-        }
-        Ok(())
-    }
-
-    /// Appends the payload in `chunk`. What follows the body goes back to `from`.
-    fn relay(
+    /// Sends all of `payload`, waiting for as long as the peer does not take it. `from` is where it came from.
+    ///
+    /// # Errors
+    /// Sending failed; the body cannot be continued.
+    async fn send(
         &mut self,
-        chunk: Chunk,
-        from: &Transport,
-        queue: &mut ChunkQueue,
-    ) -> Result<(), BodyError> {
-        if let Some(rest) = self.push(chunk, queue).map_err(BodyError::Malformed)? {
-            from.unread(rest);
-        }
-        Ok(())
-    }
+        payload: &mut ChunkQueue,
+        from: Option<&Transport>,
+    ) -> Result<(), BodyError>;
 
-    /// Appends the payload in `chunk`: at most two queue entries for each [`limits::BODY_COPY_BYTES`] of it, whatever
-    /// its framing. Returns what follows the body.
-    fn push(&mut self, mut chunk: Chunk, queue: &mut ChunkQueue) -> Result<Option<Chunk>, Reason> {
-        let rest = loop {
-            match self.decoder.step(&chunk)? {
-                Step::Data(n) => {
-                    let payload = chunk.split_to(n);
-                    self.append(payload, queue);
-                }
-                Step::Skip(n) => chunk.advance(n),
-                Step::NeedMore => break None,
-                Step::End => break (!chunk.is_empty()).then_some(chunk),
-            }
-        };
-        self.flush(queue);
-        Ok(rest)
-    }
-
-    fn append(&mut self, payload: Chunk, queue: &mut ChunkQueue) {
-        if self.chunked {
-            http1::chunk_head(payload.len(), &mut self.small);
-        }
-        if payload.len() < limits::BODY_COPY_BYTES {
-            self.small.extend_from_slice(&payload);
-        } else {
-            self.flush(queue);
-            queue.push(payload);
-        }
-        if self.chunked {
-            self.small.extend_from_slice(b"\r\n");
-        }
-    }
-
-    fn flush(&mut self, queue: &mut ChunkQueue) {
-        if !self.small.is_empty() {
-            queue.push(uring::hold(std::mem::take(&mut self.small)));
-        }
-    }
-
-    fn finish(&mut self, queue: &mut ChunkQueue) {
-        if self.chunked {
-            http1::last_chunk(self.decoder.trailers(), &mut self.small);
-            self.flush(queue);
-        }
-    }
+    /// Sends the last of the payload, and the end.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    async fn finish(
+        &mut self,
+        payload: &mut ChunkQueue,
+        trailers: Option<&Headers>,
+        from: Option<&Transport>,
+    ) -> Result<(), BodyError>;
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// `pieces` of payload, each as a chunk of its own.
-    fn body(pieces: &[usize]) -> (Vec<u8>, Vec<u8>) {
-        let (mut wire, mut payload) = (Vec::new(), Vec::new());
-        for (index, length) in pieces.iter().enumerate() {
-            let piece = vec![index as u8; *length];
-            http1::chunk_head(*length, &mut wire);
-            wire.extend_from_slice(&piece);
-            wire.extend_from_slice(b"\r\n");
-            payload.extend(piece);
+/// Relays a body to its end.
+///
+/// # Errors
+/// What either side says.
+pub async fn relay(source: &mut impl Source, sink: &mut impl Sink) -> Result<(), BodyError> {
+    let mut payload = ChunkQueue::new();
+    loop {
+        source.gather(&mut payload)?;
+        if source.is_ended() {
+            let (trailers, from) = (source.trailers(), source.transport());
+            return sink.finish(&mut payload, trailers, from).await;
         }
-        http1::last_chunk(None, &mut wire);
-        (wire, payload)
-    }
-
-    /// What `wire` becomes, received at once, and how many queue entries that takes.
-    fn reframed(wire: &[u8], announce: Announce) -> (Vec<u8>, usize) {
-        let (mut reframe, mut queue) = (
-            Reframe::new(BodyLength::Chunked, announce),
-            ChunkQueue::new(),
-        );
-        let rest = reframe.push(wire.to_vec().into(), &mut queue);
-        assert!(rest.is_ok_and(|rest| rest.as_deref() == Some(b"next".as_slice())));
-        reframe.finish(&mut queue);
-        (
-            queue.iter().flat_map(|chunk| chunk.to_vec()).collect(),
-            queue.len(),
-        )
-    }
-
-    #[test]
-    fn chunks_of_any_size_take_few_entries() {
-        let mixed: Vec<usize> = (0..100).flat_map(|_| [1, 512, 511]).collect();
-        for (pieces, most) in [(vec![1; 13_000], 2), (vec![65_000], 4), (mixed, 202)] {
-            let (mut wire, payload) = body(&pieces);
-            let chunked = wire.clone();
-            wire.extend_from_slice(b"next");
-            let (out, entries) = reframed(&wire, Announce::Chunked);
-            assert!(out == chunked && entries <= most, "{entries} entries");
-            let (out, entries) = reframed(&wire, Announce::Nothing);
-            assert!(out == payload && entries <= most, "{entries} entries");
+        if sink.is_pending() || !payload.is_empty() {
+            sink.send(&mut payload, source.transport()).await?;
         }
+        source.receive(&mut payload).await?;
     }
 }

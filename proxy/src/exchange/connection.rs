@@ -5,7 +5,8 @@ use std::io;
 use tracing::debug;
 
 use super::head::{self, NoHead};
-use super::request::{self, Next, Scratch};
+use super::request::{self, Next};
+use super::scratch::Scratch;
 use super::{Client, answer};
 use crate::http::Status;
 use crate::http1::ConnectionField;

@@ -1,25 +1,17 @@
 //! The response to one request: interim heads, the final head, the body.
 
-use super::Client;
 use std::fmt;
+use std::io;
 
 use super::body::{self, BodyError};
-use super::head::{self, NoHead};
-use super::request::{Asked, Scratch};
-use crate::http::{Version, name};
-use crate::http1::{self, Announce, ConnectionField, Response};
+use super::forward::Asked;
+use super::head::NoHead;
+use super::scratch::Scratch;
+use super::sides::{Downstream, Upstream};
+use super::worker::Worker;
+use crate::http::{Status, name};
+use crate::http1;
 use crate::limits;
-use crate::transport::Transport;
-use crate::uring::{Chunk, ChunkQueue};
-
-/// A response that the client has got to its end.
-#[derive(Clone, Copy, Debug)]
-pub struct Delivered {
-    /// The client may send another request.
-    pub client_persists: bool,
-    /// The server may be sent another request on its connection.
-    pub server_persists: bool,
-}
 
 /// Why a request has no complete response.
 #[derive(Debug)]
@@ -27,7 +19,7 @@ pub enum Failed {
     /// The client did not send its body, or not properly.
     Client(BodyError),
     /// No connection to the server.
-    Connect(std::io::Error),
+    Connect(io::Error),
     /// The server sent no acceptable head.
     Server(NoHead),
     /// The server sent one interim response after another.
@@ -51,98 +43,56 @@ impl fmt::Display for Failed {
     }
 }
 
+impl Failed {
+    /// What the client is told; `None` where it is gone.
+    pub fn status(&self) -> Option<Status> {
+        let timed_out = |error: &io::Error| error.kind() == io::ErrorKind::TimedOut;
+        match self {
+            Self::Client(BodyError::Malformed(reason)) => {
+                Some(http1::Reject::request(*reason).status)
+            }
+            Self::Client(BodyError::Receive(error)) if timed_out(error) => {
+                Some(Status::REQUEST_TIMEOUT)
+            }
+            Self::Client(_) | Self::Deliver(_) | Self::Gone => None,
+            Self::Connect(error) | Self::Server(NoHead::Failed(error)) if timed_out(error) => {
+                Some(Status::GATEWAY_TIMEOUT)
+            }
+            Self::Connect(_) | Self::Server(_) | Self::NoEnd => Some(Status::BAD_GATEWAY),
+        }
+    }
+}
+
 /// Reads the server's response and relays it.
+///
+/// # Errors
+/// The client has not got all of it.
 pub async fn deliver(
-    client: &Client<'_>,
-    server: &Transport,
+    worker: &Worker,
+    client: &impl Downstream,
+    server: &mut impl Upstream,
     scratch: &mut Scratch,
     asked: &Asked,
-) -> Result<Delivered, Failed> {
-    let mut first = None;
+) -> Result<(), Failed> {
+    let broke_off = |error| Failed::Deliver(BodyError::Send(error));
     for _ in 0..=limits::INTERIM_RESPONSES_MAX {
-        let (facts, rest) = read(server, scratch, asked, first.take())
+        let content = server.head(&asked.method, scratch).await;
+        let content = content.map_err(Failed::Server)?;
+        let head = &mut scratch.response;
+        if head.status.is_informational() {
+            client.interim(head).await.map_err(broke_off)?;
+            continue;
+        }
+        if !head.headers.contains(name::DATE) {
+            // RFC 9110 section 6.6.1: who forwards a response without it adds it.
+            head.headers.append(name::DATE, &worker.date());
+        }
+        let sink = client.begin(head, content, asked.is_sent());
+        asked.started.set(true);
+        let (mut source, mut sink) = (server.body(), sink.map_err(broke_off)?);
+        return body::relay(&mut source, &mut sink)
             .await
-            .map_err(Failed::Server)?;
-        if !scratch.response.status.is_informational() {
-            return finish(client, server, scratch, asked, facts, rest).await;
-        }
-        if asked.version != Version::Http10 {
-            let mut queue = encode(scratch, Announce::Nothing, ConnectionField::Omit);
-            client
-                .transport
-                .send(&mut queue, None)
-                .await
-                .map_err(|error| Failed::Deliver(BodyError::Send(error)))?;
-        }
-        first = rest.map(Chunk::into_owned);
+            .map_err(Failed::Deliver);
     }
     Err(Failed::NoEnd)
-}
-
-async fn read(
-    server: &Transport,
-    scratch: &mut Scratch,
-    asked: &Asked,
-    first: Option<Chunk>,
-) -> Result<(Response, Option<Chunk>), NoHead> {
-    let Scratch {
-        partial,
-        response,
-        responses,
-        ..
-    } = scratch;
-    partial.clear();
-    head::read(server, first, partial, |input| {
-        let parsed = responses.parse(input, &asked.method, response)?;
-        Ok(parsed.map(|facts| (facts, facts.consumed)))
-    })
-    .await
-}
-
-async fn finish(
-    client: &Client<'_>,
-    server: &Transport,
-    scratch: &mut Scratch,
-    asked: &Asked,
-    facts: Response,
-    rest: Option<Chunk>,
-) -> Result<Delivered, Failed> {
-    let announce = facts.announce.for_client(asked.version);
-    let ends_with_connection = announce == Announce::Nothing && !facts.body.is_empty();
-    let persists = asked.keep_alive
-        && asked.is_sent()
-        && !ends_with_connection
-        && !client.worker.is_stopping();
-    let headers = &mut scratch.response.headers;
-    if !headers.contains(name::DATE) {
-        // RFC 9110 section 6.6.1: who forwards a response without it adds it.
-        headers.append(name::DATE, &client.worker.date());
-    }
-    let queue = encode(scratch, announce, connection_field(persists, asked.version));
-    asked.started.set(true);
-    asked.unframed.set(ends_with_connection);
-    body::relay(server, client.transport, facts.body, announce, queue, rest)
-        .await
-        .map_err(Failed::Deliver)?;
-    Ok(Delivered {
-        client_persists: persists,
-        server_persists: facts.keep_alive && asked.sent.get(),
-    })
-}
-
-fn encode(scratch: &Scratch, announce: Announce, connection: ConnectionField) -> ChunkQueue {
-    let mut bytes = Vec::with_capacity(limits::HEAD_BYTES_USUAL);
-    http1::encode_response(&scratch.response, announce, connection, &mut bytes);
-    let mut queue = ChunkQueue::new();
-    queue.push(bytes);
-    queue
-}
-
-/// What a response says about its connection. HTTP/1.0 clients must be told that it stays open.
-pub fn connection_field(persists: bool, version: Version) -> ConnectionField {
-    match (persists, version) {
-        (false, _) => ConnectionField::Close,
-        (true, Version::Http10) => ConnectionField::KeepAlive,
-        (true, Version::Http11) => ConnectionField::Omit,
-    }
 }

@@ -10,7 +10,7 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
-use super::request::Scratch;
+use super::scratch::Scratch;
 use crate::config::{EntryPointTable, Snapshot, StaticConfig};
 use crate::http::date;
 use crate::router::Router;

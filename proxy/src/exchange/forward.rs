@@ -1,0 +1,198 @@
+//! One request to a server and back, between a client and a server of any protocol.
+//!
+//! The request's body and the response travel at the same time: a server may answer before it has read everything, and
+//! may send interim responses (100, 103) that the client waits for.
+
+use std::cell::Cell;
+use std::pin::pin;
+
+use tracing::debug;
+
+use super::body::{self, BodyError, Http1Sink, Sink, Source};
+use super::decision::Visitor;
+use super::head::NoHead;
+use super::response::{self, Failed};
+use super::scratch::Scratch;
+use super::server::Http1Server;
+use super::sides::{Downstream, Upstream};
+use crate::http::{Method, Status};
+use crate::http1::{self, BodyLength, ConnectionField};
+use crate::service::Picked;
+use crate::transport::Transport;
+use crate::uring::Chunk;
+use crate::{limits, upstream};
+
+/// What is known of a request while it is carried out.
+pub struct Asked {
+    /// The method.
+    pub method: Method,
+    /// What follows its head.
+    pub body: BodyLength,
+    /// The request has gone out to its end.
+    pub sent: Cell<bool>,
+    /// The client has got the first byte of a final response.
+    pub started: Cell<bool>,
+}
+
+impl Asked {
+    /// A request that nobody has seen yet.
+    pub fn new(method: Method, body: BodyLength) -> Self {
+        Self {
+            method,
+            body,
+            sent: Cell::new(false),
+            started: Cell::new(false),
+        }
+    }
+
+    /// Whether a server that answers can have got all of it: one without a body it has read, whatever the completion
+    /// of the send says later.
+    pub fn is_sent(&self) -> bool {
+        self.body.is_empty() || self.sent.get()
+    }
+
+    /// Whether it may be sent again if it is not known to have arrived.
+    fn is_repeatable(&self) -> bool {
+        self.body.is_empty() && self.method.is_idempotent()
+    }
+}
+
+/// Why a request was not served to its end.
+pub enum Unserved {
+    /// No server was asked: the client is told why.
+    Refused(Status),
+    /// It failed on its way.
+    Failed(Failed),
+}
+
+/// One exchange: who asks, what, and with which body.
+pub struct Exchange<'a, D, B> {
+    /// Where the request comes from.
+    pub visitor: Visitor<'a>,
+    /// Who gets the response.
+    pub client: &'a D,
+    /// The request's body.
+    pub body: &'a mut B,
+    /// The request.
+    pub asked: &'a Asked,
+}
+
+/// Routes the request in `scratch`, sends it to a server and relays the response.
+///
+/// # Errors
+/// What is left to tell the client.
+pub async fn serve<D: Downstream, B: Source>(
+    mut exchange: Exchange<'_, D, B>,
+    scratch: &mut Scratch,
+) -> Result<(), Unserved> {
+    let visitor = exchange.visitor;
+    let head = &mut scratch.request;
+    let router = visitor.route(head).map_err(Unserved::Refused)?;
+    let picked = visitor.pick(&router, head).map_err(Unserved::Refused)?;
+    exchange.forward(&picked, scratch).await.map_err(|failed| {
+        let (server, router) = (&*picked.server.name, &*router.name);
+        debug!(server, router, "{failed}");
+        Unserved::Failed(failed)
+    })
+}
+
+impl<D: Downstream, B: Source> Exchange<'_, D, B> {
+    /// Sends the request to the server, once more on a fresh connection if the pooled one turns out to be closed and
+    /// nothing can have happened twice.
+    async fn forward(&mut self, picked: &Picked<'_>, scratch: &mut Scratch) -> Result<(), Failed> {
+        let head = encode(scratch, self.asked.body, picked);
+        let repeatable = self.asked.is_repeatable();
+        let idle_at_most = if repeatable {
+            limits::UPSTREAM_IDLE_TIME
+        } else {
+            limits::UPSTREAM_IDLE_UNREPEATABLE
+        };
+        let pool = &self.visitor.worker.pool;
+        if let Some(transport) = pool.take(picked.server.id, idle_at_most) {
+            match self.http1(&transport, head.clone(), scratch).await {
+                Err(Failed::Server(NoHead::Ended | NoHead::Failed(_)))
+                    if repeatable && !self.asked.started.get() => {}
+                outcome => return self.settle(picked, transport, outcome),
+            }
+        }
+        self.body.copy_out();
+        let stream = upstream::connect(picked.server)
+            .await
+            .map_err(Failed::Connect)?;
+        let transport = Transport::plain(stream);
+        let outcome = self.http1(&transport, head, scratch).await;
+        self.settle(picked, transport, outcome)
+    }
+
+    /// One try on an HTTP/1.1 connection; whether that can carry another request.
+    async fn http1(
+        &mut self,
+        transport: &Transport,
+        head: Chunk,
+        scratch: &mut Scratch,
+    ) -> Result<bool, Failed> {
+        let body = self.asked.body;
+        let sink = Http1Sink::new(transport, head, body, body.announce());
+        let mut server = Http1Server::new(transport);
+        self.attempt(sink, &mut server, scratch).await?;
+        Ok(server.keeps_alive() && self.asked.sent.get())
+    }
+
+    /// Keeps the server's connection if it is of further use.
+    fn settle(
+        &self,
+        picked: &Picked<'_>,
+        transport: Transport,
+        outcome: Result<bool, Failed>,
+    ) -> Result<(), Failed> {
+        if outcome? {
+            let pool = &self.visitor.worker.pool;
+            pool.put(picked.server.id, transport);
+        }
+        Ok(())
+    }
+
+    /// One try: the request out, the response back, both at the same time.
+    async fn attempt(
+        &mut self,
+        mut sink: impl Sink,
+        server: &mut impl Upstream,
+        scratch: &mut Scratch,
+    ) -> Result<(), Failed> {
+        let (client, asked) = (self.client, self.asked);
+        let worker = self.visitor.worker;
+        let mut send = pin!(body::relay(self.body, &mut sink));
+        let mut deliver = pin!(response::deliver(worker, client, server, scratch, asked));
+        let mut gone = pin!(client.gone());
+        let mut sending = true;
+        loop {
+            tokio::select! {
+                biased;
+                sent = &mut send, if sending => {
+                    sending = false;
+                    match sent {
+                        Ok(()) => asked.sent.set(true),
+                        // The server has stopped reading; what it has to say about that comes as a response, or not.
+                        Err(BodyError::Send(_)) => {}
+                        Err(error) => return Err(Failed::Client(error)),
+                    }
+                }
+                delivered = &mut deliver => return delivered,
+                () = &mut gone, if !sending && !asked.started.get() => return Err(Failed::Gone),
+            }
+        }
+    }
+}
+
+fn encode(scratch: &Scratch, body: BodyLength, picked: &Picked<'_>) -> Chunk {
+    let host = (!picked.load_balancer.pass_host_header).then_some(&*picked.server.authority);
+    let mut bytes = Vec::with_capacity(limits::HEAD_BYTES_USUAL);
+    http1::encode_request(
+        &scratch.request,
+        host,
+        body.announce(),
+        ConnectionField::Omit,
+        &mut bytes,
+    );
+    Chunk::from(bytes)
+}
