@@ -158,8 +158,12 @@ async fn carry_out(
     first: Option<Chunk>,
 ) -> io::Result<()> {
     match plan {
-        Plan::Steer(address) => tunnel(stream, upstream::connect_to(&[address]), first).await,
-        Plan::Tunnel(server) => tunnel(stream, upstream::connect(&server), first).await,
+        Plan::Steer(address) => {
+            let connect =
+                async move { upstream::connect_to(&[address]).await.map(Transport::plain) };
+            tunnel(stream, connect, first).await
+        }
+        Plan::Tunnel(server) => tunnel(stream, worker.pool.connect(&server), first).await,
         Plan::Tls(config) => {
             first.into_iter().for_each(|chunk| stream.unread(chunk));
             stream.set_deadline(Some(uring::now() + limits::TLS_HANDSHAKE));
@@ -187,14 +191,14 @@ async fn carry_out(
 
 async fn tunnel(
     client: Stream,
-    server: impl Future<Output = io::Result<Stream>>,
+    server: impl Future<Output = io::Result<Transport>>,
     first: Option<Chunk>,
 ) -> io::Result<()> {
     // A ring buffer is not kept while the server is being connected to.
     let first = first.map(Chunk::into_owned);
     let server = server.await?;
     client.set_deadline(None);
-    let (client, server) = (Transport::plain(client), Transport::plain(server));
+    let client = Transport::plain(client);
     tunnel::run(&client, &server, first).await.inspect_err(|_| {
         // A failure on one side must not look like an orderly end on the other.
         client.abort();

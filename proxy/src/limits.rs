@@ -184,6 +184,14 @@ pub const KEEPALIVE_PROBES: u32 = 6;
 
 /// To a connection with one address of a server: Traefik's default of `forwardingTimeouts.dialTimeout`.
 pub const UPSTREAM_CONNECT: Duration = Duration::from_secs(30);
+/// To the end of a TLS handshake with a server, from its connection: Traefik's and Go's.
+pub const UPSTREAM_TLS_HANDSHAKE: Duration = Duration::from_secs(10);
+/// TLS sessions that a worker remembers for one transport, to resume them.
+pub const UPSTREAM_TLS_SESSIONS: usize = 256;
+/// TCP keep-alive to servers: Traefik's default of `dialKeepAlive`.
+pub const UPSTREAM_KEEPALIVE: Duration = Duration::from_secs(15);
+/// How long a PING to a server may be unanswered: Traefik's default of `forwardingTimeouts.pingTimeout`.
+pub const UPSTREAM_PING: Duration = Duration::from_secs(15);
 /// Idle connections kept on one worker.
 pub const UPSTREAM_IDLE_PER_WORKER: usize = 1024;
 /// For how long a connection may have been idle to carry a request that cannot be repeated.
@@ -192,8 +200,8 @@ pub const UPSTREAM_IDLE_UNREPEATABLE: Duration = Duration::from_secs(3);
 pub const INTERIM_RESPONSES_MAX: usize = 64;
 /// How long a client that has ended its side waits for a response: it may have gone for good.
 pub const HALF_CLOSED: Duration = Duration::from_secs(30);
-/// Idle connections kept for one server on one worker.
-pub const UPSTREAM_IDLE_PER_SERVER: usize = 64;
+/// Idle connections kept for one server, over all workers: Traefik's default of `maxIdleConnsPerHost`.
+pub const UPSTREAM_IDLE_PER_HOST: usize = 200;
 /// How long a connection is kept idle: Traefik's default of `forwardingTimeouts.idleConnTimeout`.
 pub const UPSTREAM_IDLE_TIME: Duration = Duration::from_secs(90);
 

@@ -10,6 +10,7 @@
 pub mod balance;
 pub mod pool;
 pub mod registry;
+mod servers_transport;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
@@ -17,6 +18,9 @@ use std::sync::Arc;
 
 pub use self::balance::{Balancer, Picked};
 pub use self::registry::{Lease, Protocol, Registry, ServerId, ServiceId};
+pub use self::servers_transport::{
+    HttpTransport, ServerTls, ServersTransport, TcpTransport, TransportId,
+};
 
 /// A service of an HTTP or of a TCP router.
 #[derive(Debug)]
@@ -122,8 +126,12 @@ pub struct Server {
     pub id: ServerId,
     /// As written: the URL of an HTTP server, `host:port` of a TCP server.
     pub name: Arc<str>,
-    /// How to talk to it.
+    /// What is spoken with it.
     pub scheme: Scheme,
+    /// TLS around that; `None` is in the clear.
+    pub tls: Option<ServerTls>,
+    /// How it is reached: that of its load balancer.
+    pub transport: Arc<ServersTransport>,
     /// `host` or `host:port` for the Host header, as in the URL: the port is left out where it is the scheme's default.
     pub authority: Arc<str>,
     /// Where to connect to, in the order of preference; never empty.
@@ -134,11 +142,36 @@ pub struct Server {
     pub lease: Lease,
 }
 
-/// How to talk to a server.
+/// What is spoken with a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scheme {
     /// Bytes.
     Tcp,
     /// HTTP/1.1 in the clear.
     Http,
+    /// HTTP over TLS, the version by ALPN.
+    Https,
+    /// HTTP/2 in the clear, with prior knowledge (RFC 9113 section 3.3).
+    H2c,
+}
+
+impl Scheme {
+    /// The scheme of a server's URL, in lower case.
+    pub fn of_url(text: &str) -> Option<Self> {
+        match text {
+            "http" => Some(Self::Http),
+            "https" => Some(Self::Https),
+            "h2c" => Some(Self::H2c),
+            _ => None,
+        }
+    }
+
+    /// The port of a URL that names none.
+    pub fn default_port(self) -> Option<u16> {
+        match self {
+            Self::Tcp => None,
+            Self::Http | Self::H2c => Some(80),
+            Self::Https => Some(443),
+        }
+    }
 }

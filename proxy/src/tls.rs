@@ -1,19 +1,23 @@
-//! TLS towards clients: certificates by name, settings, and the session as a machine of bytes.
+//! TLS towards clients and servers: certificates by name, settings, and the session as a machine of bytes.
 //!
 //! rustls does the protocol, aws-lc-rs the cryptography. Here is what they leave open: which certificate, what is
 //! offered, and how bytes get in and out. No socket and no clock; files are read only by [`KeyPair::load`], which the
 //! control plane calls.
 
+mod client;
 mod default_certificate;
 mod error;
 mod key_pair;
+mod roots;
 mod server;
 mod session;
 mod store;
 
+pub use client::{ClientSettings, OFFERS_H2, client_config};
 pub use default_certificate::default_certificate;
 pub use error::{Fault, TlsError};
 pub use key_pair::{KeyPair, KeyPairError};
+pub use roots::{SystemRoots, system_roots};
 pub use server::server_config;
 pub use session::{Progress, Session};
 pub use store::Store;

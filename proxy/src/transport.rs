@@ -10,6 +10,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustls::pki_types::ServerName;
+
 use crate::limits;
 use crate::net::Stream;
 use crate::tls::{Session, TlsError};
@@ -45,13 +47,38 @@ impl Transport {
         stream: Stream,
         config: &Arc<rustls::ServerConfig>,
     ) -> io::Result<Self> {
+        let session = Session::server(config).map_err(io::Error::other)?;
+        Self::handshake(stream, session, Vec::new()).await
+    }
+
+    /// Does the TLS handshake with a server, which must prove to be `name`. Whoever calls sets the stream's deadline.
+    ///
+    /// # Errors
+    /// What receiving and sending say; `InvalidData` with a [`TlsError`] inside where the server's certificate is not
+    /// accepted, or it broke the protocol (an alert was sent).
+    pub async fn connect_tls(
+        stream: Stream,
+        config: &Arc<rustls::ClientConfig>,
+        name: ServerName<'static>,
+    ) -> io::Result<Self> {
+        let mut hello = Vec::new();
+        let session = Session::client(config, name, &mut hello).map_err(io::Error::other)?;
+        Self::handshake(stream, session, hello).await
+    }
+
+    /// Sends `flight`, if there is one, and goes on until the handshake has ended.
+    async fn handshake(stream: Stream, session: Session, flight: Vec<u8>) -> io::Result<Self> {
         let tls = Tls {
-            session: RefCell::new(Session::new(config).map_err(io::Error::other)?),
+            session: RefCell::new(session),
             waiting: RefCell::default(),
             closed: Cell::new(false),
             sending: Cell::new(false),
         };
         let mut transport = Self::plain(stream);
+        if !flight.is_empty() {
+            let flight = [flight].into_iter().collect();
+            transport.send_wire(&tls, flight, None).await?;
+        }
         while tls.session.borrow().is_handshaking() {
             if !transport.receive_tls(&tls).await? {
                 return Err(io::ErrorKind::UnexpectedEof.into());
@@ -150,14 +177,32 @@ impl Transport {
         self.stream.set_stall(stall);
     }
 
-    /// Whether an idle connection must not be used again; see [`Stream::is_spent`].
+    /// Whether an idle connection must not be used again; see [`Stream::is_spent`]. What TLS says between messages (new
+    /// session tickets, new keys) is read and changes nothing; the peer's `close_notify` does.
     pub fn is_spent(&self) -> bool {
-        self.stream.is_spent()
+        self.tls.as_ref().is_some_and(|tls| self.is_tls_spent(tls)) || self.stream.is_spent()
+    }
+
+    fn is_tls_spent(&self, tls: &Tls) -> bool {
+        let mut wire = Vec::new();
+        while let Some(received) = self.stream.try_recv() {
+            match tls.session.borrow_mut().feed(&received, &mut wire) {
+                Ok(progress) if progress.plaintext.is_empty() && !progress.closed => {}
+                _ => tls.closed.set(true),
+            }
+        }
+        tls.closed.get() || !tls.waiting.borrow().is_empty()
     }
 
     /// Whether TLS is spoken.
     pub fn is_tls(&self) -> bool {
         self.tls.is_some()
+    }
+
+    /// The protocol agreed on by ALPN: `h2`, `http/1.1`. `None` without TLS, or where none was agreed on.
+    pub fn alpn(&self) -> Option<Vec<u8>> {
+        let session = self.tls.as_ref()?.session.borrow();
+        session.alpn().map(<[u8]>::to_vec)
     }
 
     /// The peer's address.

@@ -2,17 +2,21 @@
 //!
 //! Owns: the idle connections of one worker. Never: which server is asked, or what is said to it. Invariants: a
 //! connection is idle here or in the hands of one request, never both; one that the peer closed, or said something
-//! unasked on, is not handed out; a server has at most [`limits::UPSTREAM_IDLE_PER_SERVER`] idle ones on a worker.
+//! unasked on, is not handed out; a server has at most [`limits::UPSTREAM_IDLE_PER_HOST`] idle ones on a worker.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
+
+use rustls::ClientConfig;
+use rustls::client::Resumption;
 
 use crate::limits;
 use crate::net::Stream;
-use crate::service::{Server, ServerId};
+use crate::service::{Server, ServerId, ServerTls, TransportId};
 use crate::transport::Transport;
 use crate::uring;
 
@@ -22,6 +26,13 @@ pub struct Pool {
     idle: RefCell<HashMap<ServerId, Vec<Idle>>>,
     /// How many there are in all.
     total: Cell<usize>,
+    tls: RefCell<HashMap<TransportId, OwnTls>>,
+}
+
+/// This worker's own copy of a transport's TLS settings, with sessions to resume that no other worker looks at.
+struct OwnTls {
+    of: Weak<ClientConfig>,
+    config: Arc<ClientConfig>,
 }
 
 struct Idle {
@@ -56,7 +67,7 @@ impl Pool {
         transport.set_deadline(None);
         let mut idle = self.idle.borrow_mut();
         let connections = idle.entry(server).or_default();
-        if connections.len() >= limits::UPSTREAM_IDLE_PER_SERVER {
+        if connections.len() >= limits::UPSTREAM_IDLE_PER_HOST {
             connections.remove(0);
         } else {
             self.total.set(self.total.get() + 1);
@@ -79,15 +90,38 @@ impl Pool {
         });
         let total = self.idle.borrow().values().map(Vec::len).sum();
         self.total.set(total);
+        let in_use = |own: &mut OwnTls| own.of.strong_count() > 0;
+        self.tls.borrow_mut().retain(|_, own| in_use(own));
     }
-}
 
-/// Connects to a server.
-///
-/// # Errors
-/// As [`connect_to`].
-pub async fn connect(server: &Server) -> io::Result<Stream> {
-    connect_to(&server.addresses).await
+    /// Connects to a server, over TLS where it is spoken with that server.
+    ///
+    /// # Errors
+    /// As [`connect_to`]; as [`Transport::connect_tls`], `TimedOut` after [`limits::UPSTREAM_TLS_HANDSHAKE`].
+    pub async fn connect(&self, server: &Server) -> io::Result<Transport> {
+        let stream = connect_to(&server.addresses).await?;
+        let Some(tls) = &server.tls else {
+            return Ok(Transport::plain(stream));
+        };
+        let config = self.own(server.transport.id, tls);
+        stream.set_deadline(Some(uring::now() + limits::UPSTREAM_TLS_HANDSHAKE));
+        let transport = Transport::connect_tls(stream, &config, tls.name.clone()).await?;
+        transport.set_deadline(None);
+        Ok(transport)
+    }
+
+    fn own(&self, id: TransportId, tls: &ServerTls) -> Arc<ClientConfig> {
+        let mut known = self.tls.borrow_mut();
+        let own = known.entry(id).or_insert_with(|| {
+            let mut config = ClientConfig::clone(&tls.config);
+            config.resumption = Resumption::in_memory_sessions(limits::UPSTREAM_TLS_SESSIONS);
+            OwnTls {
+                of: Arc::downgrade(&tls.config),
+                config: Arc::new(config),
+            }
+        });
+        Arc::clone(&own.config)
+    }
 }
 
 /// Connects to the first of these addresses that answers.

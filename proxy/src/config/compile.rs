@@ -13,12 +13,16 @@ use crate::service::{Protocol, Registry};
 mod routers;
 mod services;
 mod steered;
+mod transports;
+
+pub(super) use transports::Transports;
 
 /// What compiling needs from outside.
 pub(super) struct Context<'a> {
     pub(super) config: &'a StaticConfig,
     pub(super) registry: &'a mut Registry,
     pub(super) resolver: &'a mut Resolver,
+    pub(super) transports: &'a mut Transports,
     /// In any order.
     pub(super) problems: Vec<Problem>,
 }

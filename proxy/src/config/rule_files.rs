@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::compile::{self, Context};
+use super::compile::{self, Context, Transports};
 use super::document::{self, CertificateDraft, Document};
 use super::resolve::Resolver;
 use super::{Origin, Problem, Snapshot, StaticConfig, source};
@@ -21,6 +21,7 @@ pub struct Loader {
     config: Arc<StaticConfig>,
     registry: Registry,
     resolver: Resolver,
+    transports: Transports,
     default_certificate: KeyPair,
     /// Of the last load: serves on where the cryptography fails.
     tls: Arc<rustls::ServerConfig>,
@@ -39,6 +40,7 @@ impl Loader {
             config,
             registry: Registry::default(),
             resolver: Resolver::default(),
+            transports: Transports::default(),
             default_certificate,
             tls: tls::server_config(&Arc::new(store))?,
             generation: 0,
@@ -56,6 +58,7 @@ impl Loader {
             config: &self.config,
             registry: &mut self.registry,
             resolver: &mut self.resolver,
+            transports: &mut self.transports,
             problems: Vec::new(),
         };
         let entry_points = compile::compile(&mut context, documents);

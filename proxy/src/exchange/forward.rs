@@ -17,10 +17,10 @@ use super::server::Http1Server;
 use super::sides::{Downstream, Upstream};
 use crate::http::{Method, Status};
 use crate::http1::{self, BodyLength, ConnectionField};
+use crate::limits;
 use crate::service::Picked;
 use crate::transport::Transport;
 use crate::uring::Chunk;
-use crate::{limits, upstream};
 
 /// What is known of a request while it is carried out.
 pub struct Asked {
@@ -116,10 +116,8 @@ impl<D: Downstream, B: Source> Exchange<'_, D, B> {
             }
         }
         self.body.copy_out();
-        let stream = upstream::connect(picked.server)
-            .await
-            .map_err(Failed::Connect)?;
-        let transport = Transport::plain(stream);
+        let transport = pool.connect(picked.server).await;
+        let transport = transport.map_err(Failed::Connect)?;
         let outcome = self.http1(&transport, head, scratch).await;
         self.settle(picked, transport, outcome)
     }

@@ -16,12 +16,13 @@ use super::{Store, TlsError};
 pub fn server_config(store: &Arc<Store>) -> Result<Arc<ServerConfig>, TlsError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::with_client)?
         .with_no_client_auth()
         .with_cert_resolver(Arc::clone(store) as _);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.ticketer = ticketer()?;
+    config.ticketer = ticketer().map_err(TlsError::with_client)?;
     Ok(Arc::new(config))
 }
 

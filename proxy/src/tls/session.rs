@@ -1,19 +1,20 @@
-//! One TLS session with a client, as bytes in and bytes out.
+//! One TLS session with a client or a server, as bytes in and bytes out.
 
 use std::io::{BufRead, IoSlice, Write};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rustls::{Error, ServerConfig, ServerConnection};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, Connection, Error, ServerConfig, ServerConnection};
 
 use super::TlsError;
 use crate::limits;
 
-/// A server's side of a TLS connection. Copies what it is fed, so a caller's buffer is free when a call returns, and
+/// One side of a TLS connection. Copies what it is fed, so a caller's buffer is free when a call returns, and
 /// keeps at most one record that is not whole.
 #[derive(Debug)]
 pub struct Session {
-    connection: ServerConnection,
+    connection: Connection,
     /// Bytes received before the end of the handshake.
     handshake_bytes: usize,
 }
@@ -21,25 +22,46 @@ pub struct Session {
 /// What feeding bytes has brought about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Plaintext that the client sent; perhaps empty.
+    /// Plaintext that the peer sent; perhaps empty.
     pub plaintext: Bytes,
-    /// The client said that it sends no more (`close_notify`). Without it, an end of the TCP stream is a truncation.
+    /// The peer said that it sends no more (`close_notify`). Without it, an end of the TCP stream is a truncation.
     pub closed: bool,
 }
 
 impl Session {
-    /// A session that waits for the ClientHello.
+    /// A session with a client: waits for the ClientHello.
     ///
     /// # Errors
     /// If the settings are unusable, which is our fault.
-    pub fn new(config: &Arc<ServerConfig>) -> Result<Self, TlsError> {
-        let mut connection = ServerConnection::new(Arc::clone(config))?;
+    pub fn server(config: &Arc<ServerConfig>) -> Result<Self, TlsError> {
+        let connection = ServerConnection::new(Arc::clone(config));
+        let connection = connection.map_err(TlsError::with_client)?;
+        Ok(Self::new(connection.into()))
+    }
+
+    /// A session with the server that must prove to be `name`; appends the ClientHello to `out`.
+    ///
+    /// # Errors
+    /// If the settings are unusable, which is our fault.
+    pub fn client(
+        config: &Arc<ClientConfig>,
+        name: ServerName<'static>,
+        out: &mut Vec<u8>,
+    ) -> Result<Self, TlsError> {
+        let connection = ClientConnection::new(Arc::clone(config), name);
+        let connection = connection.map_err(TlsError::with_server)?;
+        let mut session = Self::new(connection.into());
+        session.flush(out);
+        Ok(session)
+    }
+
+    fn new(mut connection: Connection) -> Self {
         // The callers bound what they seal at once, and all of it leaves the connection before `seal` returns.
         connection.set_buffer_limit(None);
-        Ok(Self {
+        Self {
             connection,
             handshake_bytes: 0,
-        })
+        }
     }
 
     /// Takes all of `ciphertext`, which may hold part of a record or many. What must be sent in answer is appended to
@@ -54,7 +76,7 @@ impl Session {
         if handshaking || progress.is_err() {
             self.flush(out);
         }
-        Ok(progress?)
+        progress.map_err(|error| self.failed(error))
     }
 
     /// Encrypts the parts, one after the other, into full records as far as possible, appended to `out`. Not before the
@@ -67,7 +89,7 @@ impl Session {
         let length: usize = parts.iter().map(|part| part.len()).sum();
         match self.connection.writer().write_vectored(parts) {
             Ok(sealed) if sealed == length => {}
-            _ => return Err(Error::HandshakeNotComplete.into()),
+            _ => return Err(self.failed(Error::HandshakeNotComplete)),
         }
         out.reserve(
             length + length.div_ceil(limits::TLS_RECORD_PLAINTEXT) * limits::TLS_RECORD_OVERHEAD,
@@ -85,6 +107,18 @@ impl Session {
     /// Whether the handshake still goes on.
     pub fn is_handshaking(&self) -> bool {
         self.connection.is_handshaking()
+    }
+
+    /// The protocol agreed on by ALPN (RFC 7301), once the handshake has ended; `None` where none was.
+    pub fn alpn(&self) -> Option<&[u8]> {
+        self.connection.alpn_protocol()
+    }
+
+    fn failed(&self, error: Error) -> TlsError {
+        match self.connection {
+            Connection::Server(_) => TlsError::with_client(error),
+            Connection::Client(_) => TlsError::with_server(error),
+        }
     }
 
     fn advance(&mut self, mut ciphertext: &[u8]) -> Result<Progress, Error> {

@@ -18,7 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("tls", &["limits"]),
     // What the configuration compiles to.
     ("rule", &["limits", "http"]),
-    ("service", &["limits", "rule"]),
+    ("service", &["limits", "rule", "tls"]),
     ("router", &["limits", "http", "rule", "service"]),
     (
         "config",

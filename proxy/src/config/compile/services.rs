@@ -237,6 +237,8 @@ fn server(
         id,
         name: draft.name.clone(),
         scheme: draft.scheme,
+        tls: context.transports.tls(draft),
+        transport: Arc::clone(context.transports.default()),
         authority: draft.authority.clone(),
         addresses: ips.into_iter().map(|ip| (ip, draft.port).into()).collect(),
         weight: draft.weight,

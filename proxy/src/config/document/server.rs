@@ -35,25 +35,26 @@ pub enum Host {
     Name(String),
 }
 
-/// An `http://host[:port][/]` URL.
+/// A URL `scheme://host[:port][/]`.
 pub(super) fn http(walker: &mut Walker, place: &Place<'_>, weight: u32) -> Option<ServerDraft> {
-    const ALLOWED: &str = "a URL such as http://192.0.2.10:8080";
-    const DEFAULT_PORT: u16 = 80;
+    const ALLOWED: &str = "a URL such as http://192.0.2.10:8080 or https://a.example";
     let name = walker.string(place)?;
-    let Some((scheme, rest)) = name.split_once("://") else {
+    let url = name.split_once("://");
+    let url =
+        url.and_then(|(scheme, rest)| Some((Scheme::of_url(&scheme.to_ascii_lowercase())?, rest)));
+    let Some((scheme, rest)) = url else {
         walker.wrong(place, ALLOWED);
         return None;
     };
-    let scheme = scheme.to_ascii_lowercase();
-    if scheme == "https" || scheme == "h2c" {
+    if scheme == Scheme::H2c {
         let problem = Problem::error(place.origin().clone(), format!("{name:?}"))
-            .allowed("http://")
-            .remedy(format!("Traefik has {scheme} to servers, weir not yet"));
+            .allowed("http://, https://")
+            .remedy("Traefik has h2c to servers, weir not yet");
         walker.report(Cost::Element, place, problem);
         return None;
     }
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let Some((host, port)) = parse_authority(authority).filter(|_| scheme == "http") else {
+    let Some((host, port)) = parse_authority(authority) else {
         walker.wrong(place, ALLOWED);
         return None;
     };
@@ -65,12 +66,12 @@ pub(super) fn http(walker: &mut Walker, place: &Place<'_>, weight: u32) -> Optio
     }
     Some(ServerDraft {
         authority: authority.to_ascii_lowercase().into(),
-        name: name.into(),
-        scheme: Scheme::Http,
+        scheme,
         host,
-        port: port.unwrap_or(DEFAULT_PORT),
+        port: port.or(scheme.default_port())?,
         weight,
         origin: place.origin().clone(),
+        name: name.into(),
     })
 }
 

@@ -242,7 +242,7 @@ fn a_broken_file_costs_itself_alone() {
         ),
         (
             "http: {services: {x: {loadBalancer: {servers: [{url: '192.0.2.1:80'}]}}}}",
-            "broken.yml:1:54: http.services.x.loadBalancer.servers[0].url: found \"192.0.2.1:80\"; allowed a URL such as http://192.0.2.10:8080 (the file left out)",
+            "broken.yml:1:54: http.services.x.loadBalancer.servers[0].url: found \"192.0.2.1:80\"; allowed a URL such as http://192.0.2.10:8080 or https://a.example (the file left out)",
         ),
         (
             "http: {services: {x: {loadBalancer: {servers: [{url: 'http://h', weight: -1}]}}}}",
@@ -310,8 +310,8 @@ fn what_cannot_be_had_costs_its_router_or_server_alone() {
             "b.yml:1:23: http.services.x.mirroring: found the key \"mirroring\"; Traefik has it, weir not yet (service x left out)",
         ),
         (
-            "http: {services: {x: {loadBalancer: {servers: [{url: 'https://h'}]}}}}",
-            "b.yml:1:54: http.services.x.loadBalancer.servers[0].url: found \"https://h\"; allowed http://; Traefik has https to servers, weir not yet (the server left out)",
+            "http: {services: {x: {loadBalancer: {servers: [{url: 'h2c://h'}]}}}}",
+            "b.yml:1:54: http.services.x.loadBalancer.servers[0].url: found \"h2c://h\"; allowed http://, https://; Traefik has h2c to servers, weir not yet (the server left out)",
         ),
         (
             "http: {services: {x: {loadBalancer: {servers: [{url: 'http://no-such-name.invalid'}]}}}}",

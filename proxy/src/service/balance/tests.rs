@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use proptest::prelude::*;
 
-use super::super::{LoadBalancer, Protocol, Registry, Scheme, WeightedService};
+use super::super::{
+    LoadBalancer, Protocol, Registry, Scheme, ServersTransport, TransportId, WeightedService,
+};
 use super::*;
 
 #[derive(Default)]
@@ -39,6 +41,8 @@ impl Fixture {
             authority: name.clone(),
             name,
             scheme: Scheme::Http,
+            tls: None,
+            transport: Arc::new(ServersTransport::default_internal(TransportId(0))),
             addresses,
             weight,
             lease,

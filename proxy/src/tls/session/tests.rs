@@ -11,7 +11,7 @@ use crate::tls::{Fault, Store, default_certificate, server_config};
 
 fn session() -> Session {
     let store = Arc::new(Store::new([], default_certificate().expect("made")));
-    Session::new(&server_config(&store).expect("settings")).expect("a session")
+    Session::server(&server_config(&store).expect("settings")).expect("a session")
 }
 
 /// A client that trusts the default certificate, or nothing.
@@ -82,7 +82,7 @@ fn data_both_ways_in_any_pieces() {
             let (mut session, mut client) = (session(), client(true, &[version], &["http/1.1"]));
             handshake(&mut session, &mut client, step).expect("a handshake");
             assert!(!session.is_handshaking() && !client.is_handshaking());
-            assert_eq!(session.connection.alpn_protocol(), Some(&b"http/1.1"[..]));
+            assert_eq!(session.alpn(), Some(&b"http/1.1"[..]));
 
             let request: Vec<u8> = (0..100_000u32).map(|index| index as u8).collect();
             let (mut received, mut out, mut at) = (Vec::new(), Vec::new(), 0);
@@ -157,7 +157,7 @@ fn a_key_update_is_answered_with_what_is_sent_next() {
 fn closing() {
     let (mut session, mut client) = (session(), client(true, &[&TLS13], &[]));
     handshake(&mut session, &mut client, 4096).expect("a handshake");
-    assert_eq!(session.connection.alpn_protocol(), None);
+    assert_eq!(session.alpn(), None);
     client.writer().write_all(b"last").expect("a client");
     client.send_close_notify();
     let mut out = Vec::new();
