@@ -1,20 +1,20 @@
 //! The two entries of a connection: opening both, keeping them in step, removing them.
 
 use weir_common::Counter;
-use weir_common::address::{destination_port, ports, source_port};
+use weir_common::address::{Address, destination_port, ports, source_port};
 use weir_common::flow::{Clock, Connection, FORWARD, Flow, FlowKey, RETURN};
 use weir_common::map::{Config, Hop, NO_POOL};
 use weir_common::snat::{self, PROBES, Port, Ports};
 use weir_common::{hash, ring, verdict};
 
 use crate::hop;
-use crate::maps::{self, Family};
+use crate::maps::{self, Family, Key};
 use crate::packet::Frame;
 
 /// Opens a flow for a SYN from `client`: `FlowNew`, or the reason to pass the packet. A function of its own in the
 /// object: the way of established packets stays short, and the stack within the kernel's 512 bytes.
 #[inline(never)]
-pub fn open<I: Family>(config: &Config, key: &FlowKey<I::Address>, client: &Hop) -> Counter {
+pub fn open<I: Family>(config: &Config, key: &Key<I::Address>, client: &Hop) -> Counter {
     match try_open::<I>(config, key, client) {
         Ok(()) => Counter::FlowNew,
         Err(reason) => reason,
@@ -24,7 +24,7 @@ pub fn open<I: Family>(config: &Config, key: &FlowKey<I::Address>, client: &Hop)
 #[inline(always)]
 fn try_open<I: Family>(
     config: &Config,
-    key: &FlowKey<I::Address>,
+    key: &Key<I::Address>,
     client: &Hop,
 ) -> Result<(), Counter> {
     let hash = hash::client(config.seed, key.source);
@@ -34,11 +34,12 @@ fn try_open<I: Family>(
     if count == 0 {
         return Err(Counter::PassNoSnat);
     }
-    let mut entry = FlowKey {
-        source: verdict::server_address(server)?,
-        destination: I::snat(snat::address_index(hash, count)).ok_or(Counter::PassNoSnat)?,
+    verdict::reachable::<I::Address>(server)?;
+    let mut entry = Key(FlowKey {
+        source: I::Address::from_words(server.address),
+        destination: *I::snat(snat::address_index(hash, count)).ok_or(Counter::PassNoSnat)?,
         ports: ports(server.port, 0),
-    };
+    });
     let clock = maps::clock(config);
     let connection = Connection {
         server: index,
@@ -59,7 +60,7 @@ fn try_open<I: Family>(
 
 /// The server for a new connection: table of the listener, pool of the client, slot of the ring.
 #[inline(always)]
-fn choose<I: Family>(key: &FlowKey<I::Address>, client: u32) -> Result<u16, Counter> {
+fn choose<I: Family>(key: &Key<I::Address>, client: u32) -> Result<u16, Counter> {
     let table =
         I::table(key.destination, destination_port(key.ports)).ok_or(Counter::PassNotSteered)?;
     let number = match I::pool(table, key.source) {
@@ -78,8 +79,8 @@ fn choose<I: Family>(key: &FlowKey<I::Address>, client: u32) -> Result<u16, Coun
 #[inline(always)]
 fn claim_port<I: Family>(
     candidates: &Ports,
-    entry: &mut FlowKey<I::Address>,
-    asking: &FlowKey<I::Address>,
+    entry: &mut Key<I::Address>,
+    asking: &Key<I::Address>,
     (connection, clock): (&Connection, &Clock),
 ) -> Result<(), Counter> {
     let port = find_port::<I>(candidates, entry, asking, clock);
@@ -97,8 +98,8 @@ fn claim_port<I: Family>(
 #[inline(always)]
 fn find_port<I: Family>(
     candidates: &Ports,
-    entry: &mut FlowKey<I::Address>,
-    asking: &FlowKey<I::Address>,
+    entry: &mut Key<I::Address>,
+    asking: &Key<I::Address>,
     clock: &Clock,
 ) -> Port {
     for n in 0..PROBES {
@@ -116,14 +117,14 @@ fn find_port<I: Family>(
 
 /// Takes a port from whoever has its return entry.
 #[inline(always)]
-fn take<I: Family>(entry: &FlowKey<I::Address>, port: Port) -> Result<(), Counter> {
+fn take<I: Family>(entry: &Key<I::Address>, port: Port) -> Result<(), Counter> {
     match port {
         Port::Taken => return Err(Counter::PassNoPort),
         Port::Abandoned => maps::count(Counter::PortTaken),
         Port::Free | Port::Ours | Port::Expired => {}
     }
     if port != Port::Ours
-        && let Some(owner) = maps::flow::<I>(entry).map(|found| found.peer())
+        && let Some(owner) = maps::flow::<I>(entry).map(|found| Key(found.peer()))
     {
         evict::<I>(&owner, entry);
     }
@@ -133,7 +134,7 @@ fn take<I: Family>(entry: &FlowKey<I::Address>, port: Port) -> Result<(), Counte
 
 /// Removes the client's entry of a connection that loses its port, unless it has another port by now.
 #[inline(always)]
-fn evict<I: Family>(owner: &FlowKey<I::Address>, key: &FlowKey<I::Address>) {
+fn evict<I: Family>(owner: &Key<I::Address>, key: &Key<I::Address>) {
     if maps::flow::<I>(owner).is_some_and(|entry| entry.peer().same(key)) {
         maps::remove_flow::<I>(owner);
     }
@@ -141,15 +142,15 @@ fn evict<I: Family>(owner: &FlowKey<I::Address>, key: &FlowKey<I::Address>) {
 
 /// Removes both entries of a flow that was just opened.
 #[inline(always)]
-pub fn withdraw<I: Family>(key: &FlowKey<I::Address>, flow: &Flow<I::Address>) {
-    maps::remove_flow::<I>(&flow.peer());
+pub fn withdraw<I: Family>(key: &Key<I::Address>, flow: &Flow<I::Address>) {
+    maps::remove_flow::<I>(&Key(flow.peer()));
     maps::remove_flow::<I>(key);
 }
 
 /// Whether the other direction of a flow is still there.
 #[inline(always)]
-pub fn has_peer<I: Family>(key: &FlowKey<I::Address>, flow: &Flow<I::Address>) -> bool {
-    maps::flow::<I>(&flow.peer()).is_some_and(|peer| peer.peer().same(key))
+pub fn has_peer<I: Family>(key: &Key<I::Address>, flow: &Flow<I::Address>) -> bool {
+    maps::flow::<I>(&Key(flow.peer())).is_some_and(|peer| peer.peer().same(key))
 }
 
 /// Notes the time and, in both directions, a change of state. Once per tick also whether the client is still reached by
@@ -157,7 +158,7 @@ pub fn has_peer<I: Family>(key: &FlowKey<I::Address>, flow: &Flow<I::Address>) -
 #[inline(always)]
 pub fn note<I: Family>(
     frame: &Frame<I>,
-    key: &FlowKey<I::Address>,
+    key: &Key<I::Address>,
     flow: &mut Flow<I::Address>,
     (state, now): (u8, u32),
 ) {
@@ -173,7 +174,7 @@ pub fn note<I: Family>(
         return;
     }
     flow.state |= state;
-    if let Some(peer) = maps::flow::<I>(&flow.peer())
+    if let Some(peer) = maps::flow::<I>(&Key(flow.peer()))
         && peer.peer().same(key)
     {
         peer.state |= state;

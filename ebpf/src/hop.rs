@@ -2,7 +2,6 @@
 
 use aya_ebpf::bindings::{BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_SUCCESS};
 use weir_common::Counter;
-use weir_common::address::Mac;
 use weir_common::flow::Flow;
 use weir_common::header::Ip;
 use weir_common::map::{Config, FLAG_NO_MTU, Hop};
@@ -39,7 +38,7 @@ pub fn towards<I: Family>(
 #[inline(never)]
 fn ask<I: Family>(frame: &Frame<I>, flow: &Flow<I::Address>, length: u32, hop: &mut Hop) -> u32 {
     let (result, found) = maps::fib::<I>(frame, flow, length as u16);
-    *hop = Hop::new(found.ifindex, Mac(found.dmac), Mac(found.smac));
+    *hop = found;
     result
 }
 

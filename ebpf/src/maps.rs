@@ -4,19 +4,21 @@
     reason = "map values are lent where the kernel keeps them, helpers are C functions"
 )]
 
+use core::ops::{Deref, DerefMut};
+
 use aya_ebpf::bindings::bpf_fib_lookup as FibLookup;
 use aya_ebpf::helpers::{bpf_fib_lookup, bpf_jiffies64, bpf_redirect};
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::lpm_trie::Key;
+use aya_ebpf::maps::lpm_trie;
 use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray};
 use weir_common::Counter;
-use weir_common::address::{V4, V6};
+use weir_common::address::{Mac, V4, V6};
 use weir_common::counter::COUNTERS_MAX;
 use weir_common::flow::{Clock, Flow, FlowKey};
 use weir_common::header::{Ip, Ipv4, Ipv6};
 use weir_common::map::{
-    Config, FLOWS_DEFAULT, LISTENERS_MAX, ListenerKey, POOLS_MAX, Pool, RULE_TABLE_BITS, RULES_MAX,
-    Ring, RuleKey, SCHEMA, SERVERS_MAX, SNAT_MAX, Server, ServerStats, ring_index,
+    Config, FLOWS_DEFAULT, Hop, LISTENERS_MAX, ListenerKey, POOLS_MAX, Pool, RULE_TABLE_BITS,
+    RULES_MAX, Ring, RuleKey, SCHEMA, SERVERS_MAX, SNAT_MAX, Server, ServerStats, ring_index,
 };
 
 use crate::packet::Frame;
@@ -58,6 +60,27 @@ const AF_INET: u8 = weir_common::address::FAMILY_V4;
 const AF_INET6: u8 = weir_common::address::FAMILY_V6;
 const PROTOCOL_TCP: u8 = 6;
 
+/// The key of a flow, on the stack. Aligned, as two fields next to each other are read and written as one, and the
+/// verifier allows that across a boundary of eight bytes in packets and maps, but not on the stack.
+#[repr(align(8))]
+pub struct Key<A>(pub FlowKey<A>);
+
+impl<A> Deref for Key<A> {
+    type Target = FlowKey<A>;
+
+    #[inline(always)]
+    fn deref(&self) -> &FlowKey<A> {
+        &self.0
+    }
+}
+
+impl<A> DerefMut for Key<A> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut FlowKey<A> {
+        &mut self.0
+    }
+}
+
 /// An IP version: its maps, and its part of a FIB lookup.
 pub trait Family: Ip {
     /// Where its flows are.
@@ -69,7 +92,7 @@ pub trait Family: Ip {
     /// How many source addresses there are to forward from.
     fn snat_count(config: &Config) -> u32;
     /// One of them.
-    fn snat(index: u32) -> Option<Self::Address>;
+    fn snat(index: u32) -> Option<&'static Self::Address>;
     /// Writes family, source and destination into a FIB lookup.
     fn fill(lookup: &mut FibLookup, source: Self::Address, destination: Self::Address);
 }
@@ -89,7 +112,7 @@ impl Family for Ipv4 {
     #[inline(always)]
     fn pool(table: u32, client: V4) -> Option<u32> {
         RULES_V4
-            .get(Key::new(
+            .get(lpm_trie::Key::new(
                 RULE_TABLE_BITS + V4::BITS,
                 RuleKey::new(table, client),
             ))
@@ -102,8 +125,8 @@ impl Family for Ipv4 {
     }
 
     #[inline(always)]
-    fn snat(index: u32) -> Option<V4> {
-        SNAT_V4.get(index).copied()
+    fn snat(index: u32) -> Option<&'static V4> {
+        SNAT_V4.get(index)
     }
 
     #[inline(always)]
@@ -129,7 +152,10 @@ impl Family for Ipv6 {
     #[inline(always)]
     fn pool(table: u32, client: V6) -> Option<u32> {
         RULES_V6
-            .get(Key::new(RULE_TABLE_BITS + 128, RuleKey::new(table, client)))
+            .get(lpm_trie::Key::new(
+                RULE_TABLE_BITS + 128,
+                RuleKey::new(table, client),
+            ))
             .copied()
     }
 
@@ -139,8 +165,8 @@ impl Family for Ipv6 {
     }
 
     #[inline(always)]
-    fn snat(index: u32) -> Option<V6> {
-        SNAT_V6.get(index).copied()
+    fn snat(index: u32) -> Option<&'static V6> {
+        SNAT_V6.get(index)
     }
 
     #[inline(always)]
@@ -181,31 +207,31 @@ pub fn server(index: u16) -> Option<&'static Server> {
 /// The entry of a flow. Another CPU may write to it or the LRU may reuse it meanwhile: a packet then goes astray, as
 /// packets may.
 #[inline(always)]
-pub fn flow<I: Family>(key: &FlowKey<I::Address>) -> Option<&'static mut Flow<I::Address>> {
+pub fn flow<I: Family>(key: &Key<I::Address>) -> Option<&'static mut Flow<I::Address>> {
     // SAFETY: the kernel keeps the memory of a map until the program has returned; integers only, no torn value is
     // invalid.
     I::flows()
-        .get_ptr_mut(key)
+        .get_ptr_mut(&key.0)
         .map(|entry| unsafe { &mut *entry })
 }
 
 /// Makes an entry unless there is one. Says whether it did.
 #[inline(always)]
-pub fn claim_flow<I: Family>(key: &FlowKey<I::Address>, flow: &Flow<I::Address>) -> bool {
-    I::flows().insert(key, flow, NO_ENTRY).is_ok()
+pub fn claim_flow<I: Family>(key: &Key<I::Address>, flow: &Flow<I::Address>) -> bool {
+    I::flows().insert(&key.0, flow, NO_ENTRY).is_ok()
 }
 
 /// Makes or replaces an entry. Says whether it did.
 #[inline(always)]
-pub fn put_flow<I: Family>(key: &FlowKey<I::Address>, flow: &Flow<I::Address>) -> bool {
-    I::flows().insert(key, flow, ANY).is_ok()
+pub fn put_flow<I: Family>(key: &Key<I::Address>, flow: &Flow<I::Address>) -> bool {
+    I::flows().insert(&key.0, flow, ANY).is_ok()
 }
 
 /// Removes an entry if there is one.
 #[inline(always)]
-pub fn remove_flow<I: Family>(key: &FlowKey<I::Address>) {
+pub fn remove_flow<I: Family>(key: &Key<I::Address>) {
     // The only error is that there was none.
-    let _ = I::flows().remove(key);
+    let _ = I::flows().remove(&key.0);
 }
 
 /// Counts an event.
@@ -247,7 +273,7 @@ pub fn clock(config: &Config) -> Clock {
 /// Asks the kernel for the route of a packet as its flow rewrites it, `length` bytes long (0: whatever the MTU), and
 /// the next neighbour there. `BPF_FIB_LKUP_RET_*`, or a negative errno as u32.
 #[inline(always)]
-pub fn fib<I: Family>(frame: &Frame<I>, flow: &Flow<I::Address>, length: u16) -> (u32, FibLookup) {
+pub fn fib<I: Family>(frame: &Frame<I>, flow: &Flow<I::Address>, length: u16) -> (u32, Hop) {
     // SAFETY: a C struct and unions of integers, for which zero is valid.
     let mut lookup: FibLookup = unsafe { core::mem::zeroed() };
     lookup.ifindex = frame.ifindex;
@@ -257,7 +283,18 @@ pub fn fib<I: Family>(frame: &Frame<I>, flow: &Flow<I::Address>, length: u16) ->
     let size = size_of::<FibLookup>() as i32;
     // SAFETY: context and struct are valid for the call, and the size is the struct's.
     let result = unsafe { bpf_fib_lookup(frame.context().cast(), &mut lookup, size, 0) };
-    (result as u32, lookup)
+    let hop = Hop::new(lookup.ifindex, mac(&lookup.dmac), mac(&lookup.smac));
+    (result as u32, hop)
+}
+
+/// A MAC address on the stack, read by halves: merged into words they would lie across the stack's alignment, which the
+/// verifier refuses.
+#[inline(always)]
+fn mac(octets: &[u8; 6]) -> Mac {
+    let halves: *const [u8; 2] = octets.as_ptr().cast();
+    // SAFETY: the three halves of six bytes.
+    let [[a, b], [c, d], [e, f]] = [0, 1, 2].map(|n| unsafe { halves.add(n).read_volatile() });
+    Mac([a, b, c, d, e, f])
 }
 
 /// Sends the frame out by another device.

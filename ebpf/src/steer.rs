@@ -3,14 +3,14 @@
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
 use aya_ebpf::programs::XdpContext;
 use weir_common::Counter;
-use weir_common::flow::{FORWARD, Flow, FlowKey};
+use weir_common::flow::{FORWARD, Flow};
 use weir_common::header::{Ipv4, Ipv6};
 use weir_common::map::Config;
 use weir_common::verdict::{self, Segment};
 
 use crate::flows;
 use crate::hop;
-use crate::maps::{self, Family};
+use crate::maps::{self, Family, Key};
 use crate::packet::{self, Frame, Network};
 
 /// What becomes of a frame: an `XDP_*` action.
@@ -37,7 +37,7 @@ fn settle(outcome: Result<u32, Counter>) -> u32 {
 #[inline(always)]
 fn steer<I: Family>(mut frame: Frame<I>) -> Result<u32, Counter> {
     let config = maps::config()?;
-    let key = frame.key();
+    let key = Key(frame.key());
     let (flow, new) = match known(config, &frame, &key) {
         Some(flow) => (flow, false),
         None => (open(config, &frame, &key)?, true),
@@ -54,7 +54,7 @@ fn steer<I: Family>(mut frame: Frame<I>) -> Result<u32, Counter> {
 fn known<I: Family>(
     config: &Config,
     frame: &Frame<I>,
-    key: &FlowKey<I::Address>,
+    key: &Key<I::Address>,
 ) -> Option<&'static mut Flow<I::Address>> {
     let flow = maps::flow::<I>(key)?;
     let clock = maps::clock(config);
@@ -74,7 +74,7 @@ fn known<I: Family>(
 fn open<I: Family>(
     config: &Config,
     frame: &Frame<I>,
-    key: &FlowKey<I::Address>,
+    key: &Key<I::Address>,
 ) -> Result<&'static mut Flow<I::Address>, Counter> {
     verdict::may_open(config, frame.tcp.flags)?;
     match flows::open::<I>(config, key, &hop::back(frame)) {
@@ -86,7 +86,7 @@ fn open<I: Family>(
 /// The outcome of a SYN that opened a flow: there is none if it could not be forwarded.
 #[inline(always)]
 fn opened<I: Family>(
-    key: &FlowKey<I::Address>,
+    key: &Key<I::Address>,
     flow: &Flow<I::Address>,
     outcome: Result<u32, Counter>,
 ) -> Result<u32, Counter> {

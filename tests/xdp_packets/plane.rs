@@ -202,7 +202,7 @@ impl Plane {
             address: address_words,
             port: address.port().to_be(),
             family,
-            _pad: 0,
+            _pad: [0; 5],
             hop,
         };
         self.array(map::SERVERS)

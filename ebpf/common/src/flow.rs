@@ -58,12 +58,12 @@ pub struct Flow<A> {
     pub state: u8,
     /// Tick of the last packet of this direction, or of the last change of state; see [`Clock`].
     pub last: u32,
-    /// The client's next hop, as its SYN showed it; only the return direction uses it.
-    pub client: Hop,
     /// What new addresses and one hop less add to the sum of an IPv4 header.
     pub header_change: u16,
     /// What new addresses and ports add to the sum of a TCP segment with its pseudo header.
     pub segment_change: u16,
+    /// The client's next hop, as its SYN showed it; only the return direction uses it.
+    pub client: Hop,
 }
 
 impl<A: Address> Flow<A> {

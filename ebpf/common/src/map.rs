@@ -4,7 +4,7 @@ use crate::address::{Mac, Macs, V4, V6};
 use crate::ring::RING_SIZE;
 
 /// Version of every layout in this module and in [`crate::flow`]; part of the pin directory's name and of [`Config`].
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// Names of the programs in the object.
 pub mod program {
@@ -187,14 +187,14 @@ pub const fn ring_index(pool: u32, half: u32) -> u32 {
     pool.wrapping_mul(2) + (half & 1)
 }
 
-/// Where a frame goes next.
-#[repr(C)]
+/// Where a frame goes next. Aligned so that it moves in two words.
+#[repr(C, align(8))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Hop {
-    /// Egress device; 0 means that the hop is unknown.
-    pub ifindex: u32,
     /// The first twelve bytes of the frame.
     pub macs: Macs,
+    /// Egress device; 0 means that the hop is unknown.
+    pub ifindex: u32,
 }
 
 impl Hop {
@@ -224,15 +224,15 @@ pub const UNREACHABLE: u8 = 0x80;
 pub struct Server {
     /// [`crate::Address::words`] of its address.
     pub address: [u32; 4],
+    /// Kept by user space from the kernel's neighbour table; while its `ifindex` is 0 the program asks the FIB.
+    pub hop: Hop,
     /// Port, network order.
     pub port: u16,
     /// [`crate::address::FAMILY_V4`] or [`crate::address::FAMILY_V6`], with [`UNREACHABLE`] added where the program
     /// must leave new connections to user space; 0 for a free entry.
     pub family: u8,
     /// Always zero.
-    pub _pad: u8,
-    /// Kept by user space from the kernel's neighbour table; while its `ifindex` is 0 the program asks the FIB.
-    pub hop: Hop,
+    pub _pad: [u8; 5],
 }
 
 /// What went to and came from one server; user space sums over the CPUs.
@@ -276,7 +276,7 @@ const _: () = {
     assert!(size_of::<Pool>() == 8);
     assert!(size_of::<Ring>() == 32768);
     assert!(size_of::<Hop>() == 16);
-    assert!(size_of::<Server>() == 36);
+    assert!(size_of::<Server>() == 40);
     assert!(size_of::<ServerStats>() == 24);
     assert!(size_of::<Bench>() == 44);
     assert!(SERVERS_MAX <= u16::MAX as u32);

@@ -16,6 +16,7 @@ use weir::steering::status::{NextHop, Status};
 use weir::steering::{self, Plane};
 use weir_common::map;
 use weir_common::map::SCHEMA;
+use xtask::daemon::poll;
 use xtask::lab::{Node, Switch};
 
 use crate::support::{DEADLINE, require_root};
@@ -180,6 +181,11 @@ impl Edge {
         };
         let shown = self.within(show).expect("ip link");
         String::from_utf8_lossy(&shown.stdout).contains("prog/xdp")
+    }
+
+    /// Whether the device soon has no XDP program: the kernel takes it off some time after its last link is closed.
+    pub fn loses_xdp(&self) -> bool {
+        poll(DEADLINE, || (!self.has_xdp()).then_some(())).is_some()
     }
 
     /// The product's program on the pinned maps.
