@@ -48,7 +48,11 @@ fn start(config_file: &Path) -> Result<(), Refusal> {
         warn!("{warning}");
     }
     let config = Arc::new(config);
-    let connections_max = descriptors::connections_max();
+    let held = descriptors::connections_max();
+    let connections_max = config.connections.map_or(held, |most| most.min(held));
+    if config.connections.is_some_and(|most| most > held) {
+        warn!("limits.connections: the file descriptors allow {held} connections only");
+    }
     let reserved = listen::reserve(&config.entry_points).map_err(lines)?;
     let count = config
         .workers

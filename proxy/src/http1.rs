@@ -18,6 +18,8 @@ mod request;
 mod response;
 mod target;
 mod trailers;
+pub mod upgrade;
+pub mod websocket;
 
 pub use body::{BodyDecoder, Step};
 pub use encode::{chunk_head, encode_request, encode_response, last_chunk, simple_response};

@@ -164,8 +164,21 @@ pub const CLIENT_FIRST_BYTES: Duration = Duration::from_secs(10);
 pub const TLS_HANDSHAKE: Duration = Duration::from_secs(10);
 /// To the end of a request head, from its first byte.
 pub const CLIENT_HEAD: Duration = Duration::from_secs(10);
-/// A body of which nothing moves, in either direction of the client's connection.
+/// A body of which nothing moves: the peer sends none of it, or acknowledges none (`limits.bodyIdleTimeout`).
 pub const BODY_STALL: Duration = Duration::from_secs(120);
+/// The least and most that `limits` takes for bytes of a request line or a head.
+pub const HEAD_BYTES_RANGE: std::ops::RangeInclusive<i64> = 1 << 10..=16 << 20;
+/// The least and most that `limits.headerFields` takes.
+pub const HEAD_FIELDS_RANGE: std::ops::RangeInclusive<i64> = 1..=10_000;
+/// Addresses of clients whose connections are counted at one time, where `limits.connectionsPerClient` is set. A
+/// client that finds no room is let in uncounted.
+pub const CLIENT_ADDRESSES: usize = 64 << 10;
+/// Leading bits of an IPv6 address that are one client: what a site gives to one of its networks.
+pub const CLIENT_PREFIX_V6: u32 = 64;
+/// How long WebSockets that are told at the end of the grace time that weir goes away have for their own goodbye.
+pub const LAST_WORDS: Duration = Duration::from_millis(500);
+/// A client's `X-Request-Id` that is kept, where the client is trusted.
+pub const REQUEST_ID_BYTES_MAX: usize = 128;
 /// How long a worker that stops still waits for a request on a keep-alive connection.
 pub const LAST_REQUEST: Duration = Duration::from_secs(1);
 /// How long a connection is read on after weir's last answer, for the client to read it before a reset.

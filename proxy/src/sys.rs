@@ -58,18 +58,33 @@ impl Drop for Mapping {
     }
 }
 
-/// How many bytes handed to a TCP socket its peer has not acknowledged (SIOCOUTQ, tcp(7)).
+/// How many bytes the peer of a TCP socket has acknowledged in all (`tcpi_bytes_acked` of TCP_INFO, tcp(7)): unlike
+/// what is still unacknowledged it never looks the same after progress.
 ///
 /// # Errors
-/// What ioctl(2) says.
-pub fn unacknowledged(socket: BorrowedFd<'_>) -> io::Result<u32> {
-    let mut bytes: libc::c_int = 0;
-    // SAFETY: this request, SIOCOUTQ under its other name, writes one int, which outlives the call.
-    let outcome = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+/// What getsockopt(2) says; `Unsupported` where the kernel tells less.
+pub fn acknowledged(socket: BorrowedFd<'_>) -> io::Result<u64> {
+    /// Where `tcpi_bytes_acked` stands in `struct tcp_info` (include/uapi/linux/tcp.h), and all that comes before.
+    const OFFSET: usize = 120;
+    let mut info = [0u8; OFFSET + size_of::<u64>()];
+    let mut length = info.len() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `length` bytes into `info`, and how many into `length`; both outlive the call.
+    let outcome = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            info.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
     if outcome < 0 {
         return Err(io::Error::last_os_error());
     }
-    Ok(bytes.unsigned_abs())
+    match info[OFFSET..].try_into() {
+        Ok(bytes) if length as usize == info.len() => Ok(u64::from_ne_bytes(bytes)),
+        _ => Err(io::ErrorKind::Unsupported.into()),
+    }
 }
 
 /// A non-blocking, close-on-exec eventfd at zero.

@@ -177,6 +177,11 @@ impl Transport {
         self.stream.set_stall(stall);
     }
 
+    /// When a byte last moved; see [`Stream::last_moved`].
+    pub fn last_moved(&self) -> Instant {
+        self.stream.last_moved()
+    }
+
     /// Whether an idle connection must not be used again; see [`Stream::is_spent`]. What TLS says between messages (new
     /// session tickets, new keys) is read and changes nothing; the peer's `close_notify` does.
     pub fn is_spent(&self) -> bool {

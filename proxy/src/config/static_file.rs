@@ -13,6 +13,9 @@ use super::{Origin, Problem, Severity, source, yaml};
 
 mod decode;
 pub mod keys;
+mod limits;
+
+pub use limits::Limits;
 
 /// The static configuration, checked.
 #[derive(Clone, Debug)]
@@ -29,6 +32,8 @@ pub struct StaticConfig {
     pub runtime_dir: PathBuf,
     /// `workers`: threads that serve; `None` is one per core the process may run on.
     pub workers: Option<usize>,
+    /// `limits.connections`: clients' connections at one time; `None` is what the file descriptors allow.
+    pub connections: Option<usize>,
 }
 
 /// A named address that weir listens on.
@@ -44,6 +49,10 @@ pub struct EntryPoint {
     pub steering: Option<EntryPointSteering>,
     /// `transport.respondingTimeouts` and `transport.lifeCycle`.
     pub timeouts: Timeouts,
+    /// `limits`: how much and how long.
+    pub limits: Limits,
+    /// `reasonHeader`: weir's own answers say why in `X-Weir-Reason`.
+    pub reason_header: bool,
     /// Where its `address` is written, for problems found later (port in use, missing interface).
     pub origin: Origin,
 }
@@ -53,6 +62,10 @@ pub struct EntryPoint {
 pub struct Timeouts {
     /// `respondingTimeouts.idleTimeout`: how long a keep-alive connection may wait for its next request; 0 is none.
     pub idle: Option<Duration>,
+    /// `respondingTimeouts.readTimeout`: for a whole request, from its first byte to the end of its body; 0 is none.
+    pub read: Option<Duration>,
+    /// `respondingTimeouts.writeTimeout`: from the end of a request's head to the end of its response; 0 is none.
+    pub write: Option<Duration>,
     /// `lifeCycle.graceTimeOut`: how long a stop waits for requests under way.
     pub grace: Duration,
 }

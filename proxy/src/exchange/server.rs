@@ -4,8 +4,8 @@ use super::body::Http1Source;
 use super::head::{self, NoHead};
 use super::scratch::Scratch;
 use super::sides::{Content, Upstream};
-use crate::http::Method;
-use crate::http1::BodyLength;
+use crate::http::{Method, Status};
+use crate::http1::{BodyLength, Reason, Reject};
 use crate::transport::Transport;
 use crate::uring::Chunk;
 
@@ -55,6 +55,9 @@ impl Upstream for Http1Server<'_> {
             Ok(parsed.map(|facts| (facts, facts.consumed)))
         });
         let (facts, rest) = read.await?;
+        if response.status == Status::SWITCHING_PROTOCOLS {
+            return Err(NoHead::Rejected(Reject::response(Reason::UpgradeUnasked)));
+        }
         // After an interim head more is waited for, and no ring buffer is kept meanwhile.
         self.rest = if response.status.is_informational() {
             rest.map(Chunk::into_owned)

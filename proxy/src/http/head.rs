@@ -36,6 +36,8 @@ pub struct RequestHead {
     pub version: Version,
     /// End-to-end fields only; `Host` is [`RequestHead::authority`].
     pub headers: Headers,
+    /// The protocols that the client asks to change to (RFC 9110 section 7.8), as a list; none that is a kind of HTTP.
+    pub upgrade: Option<Box<str>>,
     /// Path, query and authority; ASCII, since the parsers let nothing else in.
     text: String,
     path: Range<u32>,
@@ -84,6 +86,7 @@ impl RequestHead {
         self.method = Method::Get;
         self.version = Version::Http11;
         self.headers.clear();
+        self.upgrade = None;
         self.text.clear();
         (self.path, self.query, self.authority) = (0..0, None, 0..0);
     }
@@ -108,6 +111,8 @@ pub struct ResponseHead {
     pub version: Version,
     /// End-to-end fields only.
     pub headers: Headers,
+    /// Of a 101: the protocols that follow (RFC 9110 section 7.8), as a list.
+    pub upgrade: Option<Box<str>>,
 }
 
 impl ResponseHead {
@@ -116,6 +121,7 @@ impl ResponseHead {
         self.status = Status::OK;
         self.version = Version::Http11;
         self.headers.clear();
+        self.upgrade = None;
     }
 }
 

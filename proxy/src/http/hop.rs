@@ -9,6 +9,8 @@ pub struct Options {
     pub close: bool,
     /// `keep-alive`
     pub keep_alive: bool,
+    /// `Upgrade` means this connection.
+    pub upgrade: bool,
 }
 
 /// Removes the fields that must not be forwarded, and says what `Connection` asked for: `Connection` itself, the fields
@@ -27,6 +29,7 @@ pub fn strip(headers: &mut Headers) -> Options {
             match option {
                 _ if option.eq_ignore_ascii_case(b"close") => options.close = true,
                 _ if option.eq_ignore_ascii_case(b"keep-alive") => options.keep_alive = true,
+                _ if option.eq_ignore_ascii_case(b"upgrade") => options.upgrade = true,
                 _ => named.push(option.into()),
             }
         }
@@ -119,7 +122,11 @@ mod tests {
         );
         check(&[("Upgrade", "websocket")], &[], none);
         let named = [("Connection", "Upgrade"), ("Upgrade", "websocket")];
-        check(&named, &[], none);
+        let upgrade = Options {
+            upgrade: true,
+            ..none
+        };
+        check(&named, &[], upgrade);
     }
 
     #[test]

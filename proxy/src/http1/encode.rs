@@ -22,6 +22,7 @@ pub fn encode_request(
     out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
     out.extend_from_slice(host.unwrap_or(head.authority()).as_bytes());
     out.extend_from_slice(b"\r\n");
+    encode_upgrade(head.upgrade.as_deref(), connection, out);
     encode_fields(&head.headers, body, connection, out);
 }
 
@@ -33,6 +34,7 @@ pub fn encode_response(
     out: &mut Vec<u8>,
 ) {
     encode_status_line(head.status, out);
+    encode_upgrade(head.upgrade.as_deref(), connection, out);
     encode_fields(&head.headers, body, connection, out);
 }
 
@@ -114,8 +116,15 @@ fn encode_fields(
     out.extend_from_slice(match connection {
         ConnectionField::Omit => b"\r\n",
         ConnectionField::KeepAlive => b"Connection: keep-alive\r\n\r\n",
+        ConnectionField::Upgrade => b"Connection: Upgrade\r\n\r\n",
         ConnectionField::Close => b"Connection: close\r\n\r\n",
     });
+}
+
+fn encode_upgrade(protocols: Option<&str>, connection: ConnectionField, out: &mut Vec<u8>) {
+    if let (Some(protocols), ConnectionField::Upgrade) = (protocols, connection) {
+        encode_field(b"Upgrade", protocols.as_bytes(), out);
+    }
 }
 
 fn encode_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
@@ -175,6 +184,19 @@ mod tests {
             &mut out,
         );
         assert_eq!(text(out), "GET /a?b HTTP/1.1\r\nHost: b\r\nX: 1\r\n\r\n");
+        head.upgrade = Some("websocket".into());
+        let mut out = Vec::new();
+        encode_request(
+            &head,
+            None,
+            Announce::Nothing,
+            ConnectionField::Upgrade,
+            &mut out,
+        );
+        assert_eq!(
+            text(out),
+            "GET /a?b HTTP/1.1\r\nHost: a.example:1\r\nUpgrade: websocket\r\nX: 1\r\nConnection: Upgrade\r\n\r\n"
+        );
     }
 
     #[test]

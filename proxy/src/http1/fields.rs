@@ -59,13 +59,53 @@ pub(super) fn take_body_length(
     Ok(Some(length))
 }
 
-/// Removes what concerns the connection, and says whether it persists (RFC 9112 section 9.3).
-pub(super) fn take_connection(headers: &mut Headers, version: Version) -> bool {
+/// What a head says about its connection.
+pub(super) struct Connection {
+    /// It persists (RFC 9112 section 9.3).
+    pub(super) keep_alive: bool,
+    /// It would, or does, change to one of these protocols.
+    pub(super) upgrade: Option<Box<str>>,
+}
+
+/// Removes what concerns the connection, and says what that was. `Upgrade` in HTTP/1.0 is ignored (RFC 9110 section
+/// 7.8).
+pub(super) fn take_connection(headers: &mut Headers, version: Version) -> Connection {
+    let protocols = match version {
+        Version::Http11 if headers.contains(name::UPGRADE) => protocols(headers),
+        _ => None,
+    };
     let options = hop::strip(headers);
-    match version {
-        Version::Http10 => options.keep_alive && !options.close,
-        Version::Http11 => !options.close,
+    Connection {
+        keep_alive: match version {
+            Version::Http10 => options.keep_alive && !options.close,
+            Version::Http11 => !options.close,
+        },
+        upgrade: protocols.filter(|_| options.upgrade),
     }
+}
+
+/// The protocols in `Upgrade` but those that are HTTP or TLS: what is routed and checked request by request must not
+/// become a stream of requests that nobody looks at (h2c smuggling).
+fn protocols(headers: &Headers) -> Option<Box<str>> {
+    let mut list = String::new();
+    for value in headers.get_all(name::UPGRADE) {
+        for protocol in hop::list(value) {
+            let (protocol_name, version) = match memchr::memchr(b'/', protocol) {
+                Some(at) => (&protocol[..at], Some(&protocol[at + 1..])),
+                None => (protocol, None),
+            };
+            let is_http = [&b"h2c"[..], b"h2", b"h3", b"http", b"tls"]
+                .iter()
+                .any(|http| protocol_name.eq_ignore_ascii_case(http));
+            if !is_http && name::is_token(protocol_name) && version.is_none_or(name::is_token) {
+                if !list.is_empty() {
+                    list.push_str(", ");
+                }
+                list.push_str(std::str::from_utf8(protocol).ok()?);
+            }
+        }
+    }
+    (!list.is_empty()).then(|| list.into())
 }
 
 fn content_length(headers: &Headers) -> Result<u64, Reason> {

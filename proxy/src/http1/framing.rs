@@ -36,6 +36,8 @@ pub enum ConnectionField {
     Omit,
     /// `keep-alive`, which an HTTP/1.0 client needs to hear.
     KeepAlive,
+    /// `upgrade`, with the protocols that the head holds.
+    Upgrade,
     /// `close`
     Close,
 }

@@ -78,6 +78,8 @@ reasons! {
     Expectation "expectation" EXPECTATION_FAILED "an expectation other than 100-continue"
     StatusLine "status_line" BAD_GATEWAY "the status line is malformed"
     UpgradeUnasked "upgrade_unasked" BAD_GATEWAY "101 although nobody asked for an upgrade"
+    UpgradeOther "upgrade_other" BAD_GATEWAY "101 to a protocol, or a sub-protocol, that nobody asked for"
+    UpgradeAccept "upgrade_accept" BAD_GATEWAY "Sec-WebSocket-Accept is not the answer to the client's key"
     ChunkSize "chunk_size" BAD_REQUEST "a chunk size is not a hexadecimal number, or too large"
     ChunkExtension "chunk_extension" BAD_REQUEST "a chunk extension is malformed or too long"
     ChunkEnd "chunk_end" BAD_REQUEST "a chunk is not followed by CR LF"

@@ -7,7 +7,7 @@ use crate::http::{Headers, RequestHead, Version, name};
 use crate::limits;
 
 /// Bounds on a head.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeadLimits {
     /// Bytes of the request line without its line end; over it 414.
     pub request_line: usize,
@@ -117,15 +117,17 @@ fn interpret(head: &mut RequestHead, consumed: usize) -> Result<Request, Reason>
     take_host(head)?;
     let headers = &mut head.headers;
     let body = fields::take_body_length(headers, head.version)?.unwrap_or_default();
-    let keep_alive = fields::take_connection(headers, head.version);
+    let connection = fields::take_connection(headers, head.version);
     check_expectation(headers, head.version, body)?;
     if body != BodyLength::Chunked {
         headers.remove(name::TRAILER);
     }
+    // The upgrade would come after the body; servers may ignore it (RFC 9110 section 7.8), and few do better.
+    head.upgrade = connection.upgrade.filter(|_| body.is_empty());
     Ok(Request {
         consumed,
         body,
-        keep_alive,
+        keep_alive: connection.keep_alive,
     })
 }
 

@@ -36,8 +36,8 @@ impl ResponseParser {
     }
 
     /// Reads the head of a response to a request of `method` from the beginning of `input`. Interim responses (1xx) are
-    /// returned like others and the parser is then ready for the next head; 101 is refused, as weir asks for no
-    /// upgrade.
+    /// returned like others and the parser is then ready for the next head; what follows a 101 is not HTTP, if it is
+    /// one that was asked for (see [`super::upgrade`]).
     ///
     /// # Errors
     /// The server is at fault: 502.
@@ -70,9 +70,6 @@ impl ResponseParser {
         head.clear();
         (head.version, head.status) =
             parse_status_line(&input[lines.start_line]).ok_or(Reason::StatusLine)?;
-        if head.status == Status::SWITCHING_PROTOCOLS {
-            return Err(Reason::UpgradeUnasked);
-        }
         fields::tokenise(
             &input[lines.fields.clone()],
             lines.field_lines,
@@ -113,12 +110,15 @@ fn interpret(
 ) -> Result<Response, Reason> {
     let headers = &mut head.headers;
     let length = fields::take_body_length(headers, head.version)?;
-    let keep_alive = fields::take_connection(headers, head.version);
+    let connection = fields::take_connection(headers, head.version);
+    if head.status == Status::SWITCHING_PROTOCOLS {
+        head.upgrade = connection.upgrade;
+    }
     let (body, announce) = body_and_announcement(head.status, method, length);
     if announce != Announce::Chunked {
         headers.remove(name::TRAILER);
     }
-    let keep_alive = keep_alive && body != BodyLength::UntilClose;
+    let keep_alive = connection.keep_alive && body != BodyLength::UntilClose;
     Ok(Response {
         consumed,
         body,

@@ -27,8 +27,10 @@ pub(super) struct Socket {
     pub(super) deadline: Cell<Option<Instant>>,
     /// How long nothing may move; each progress renews the deadline.
     stall: Cell<Option<Duration>>,
-    /// When it was last looked at how much the peer has not acknowledged, and what that was.
-    looked: Cell<Option<(Instant, u32)>>,
+    /// When it was last looked at how much the peer has acknowledged, and what that was.
+    looked: Cell<Option<(Instant, u64)>>,
+    /// When a byte last moved, in either direction, as far as is known.
+    pub(super) last_moved: Cell<Instant>,
     /// Listed with the sweep for stalls.
     pub(super) watched: Cell<bool>,
     /// Listed with the sweep for deadlines.
@@ -48,6 +50,7 @@ impl Socket {
             deadline: Cell::new(None),
             stall: Cell::new(None),
             looked: Cell::new(None),
+            last_moved: Cell::new(driver.now()),
             watched: Cell::new(false),
             timed: Cell::new(false),
             driver,
@@ -90,11 +93,17 @@ impl Socket {
     pub(super) fn set_stall(self: &Rc<Self>, stall: Duration) {
         self.stall.set(Some(stall));
         self.looked.set(None);
-        self.moved();
+        self.begin();
     }
 
-    /// Something has moved, or begins to: nothing has stalled for now.
+    /// A byte has moved: nothing has stalled.
     pub(super) fn moved(self: &Rc<Self>) {
+        self.last_moved.set(self.driver.now());
+        self.begin();
+    }
+
+    /// Somebody begins to wait: for how long nothing may move counts from now.
+    pub(super) fn begin(self: &Rc<Self>) {
         if let Some(stall) = self.stall.get() {
             self.expire_at(Some(self.driver.now() + stall));
         }
@@ -136,14 +145,16 @@ impl Socket {
             return;
         };
         let (now, last) = (self.driver.now(), self.looked.get());
-        if last.is_some_and(|(at, _)| now.duration_since(at) < stall / PROGRESS_LOOKS) {
+        let recent = last.is_some_and(|(at, _)| now.duration_since(at) < stall / PROGRESS_LOOKS);
+        // Before the end it is looked once more, however recent the last look was.
+        if recent && !self.expired() {
             return;
         }
-        let unacknowledged = match &*self.descriptor.borrow() {
-            Some(descriptor) => sys::unacknowledged(descriptor.as_fd()),
+        let acknowledged = match &*self.descriptor.borrow() {
+            Some(descriptor) => sys::acknowledged(descriptor.as_fd()),
             None => return,
         };
-        if let Ok(bytes) = unacknowledged {
+        if let Ok(bytes) = acknowledged {
             self.looked.set(Some((now, bytes)));
             if last.is_some_and(|(_, before)| before != bytes) {
                 self.moved();

@@ -69,7 +69,7 @@ impl Stream {
     /// # Errors
     /// `ConnectionReset` and the like as recv(2) says (sticky), `TimedOut` past the stream's deadline.
     pub async fn recv(&self) -> io::Result<Option<Chunk>> {
-        self.socket.moved();
+        self.socket.begin();
         poll_fn(|cx| self.poll_recv(cx)).await
     }
 
@@ -99,7 +99,7 @@ impl Stream {
     /// `BrokenPipe`, `ConnectionReset` as sendmsg(2) says, `TimedOut` past the stream's deadline; all are final. The
     /// queue's content is unspecified then.
     pub async fn send(&self, queue: &mut ChunkQueue, source: Option<&Stream>) -> io::Result<()> {
-        self.socket.moved();
+        self.socket.begin();
         let unfinished = Unfinished(&self.socket);
         let sent = poll_fn(|cx| self.poll_send(cx, queue, source)).await;
         std::mem::forget(unfinished);
@@ -153,6 +153,12 @@ impl Stream {
     /// peer that reads slowly makes progress when its TCP acknowledges more; told to an eighth of `stall`.
     pub fn set_stall(&self, stall: Duration) {
         self.socket.set_stall(stall);
+    }
+
+    /// When a byte last moved in either direction, as far as is known: what the peer of a long send has acknowledged
+    /// is looked at now and then only, and only with [`set_stall`](Self::set_stall).
+    pub fn last_moved(&self) -> Instant {
+        self.socket.last_moved.get()
     }
 
     /// Whether a pooled connection must not be reused: the peer has closed it, it failed, or bytes nobody asked for

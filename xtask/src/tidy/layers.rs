@@ -22,7 +22,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("router", &["limits", "http", "rule", "service"]),
     (
         "config",
-        &["limits", "http", "rule", "service", "router", "tls"],
+        &[
+            "limits", "http", "http1", "rule", "service", "router", "tls",
+        ],
     ),
     // The two planes, and what starts them.
     (

@@ -8,8 +8,8 @@ use std::time::Duration;
 use tracing::level_filters::LevelFilter;
 
 use super::{
-    EntryPoint, EntryPointSteering, Log, LogFormat, OnStop, RuleSource, Snat, StaticConfig,
-    SteeringMode, SteeringSettings, Timeouts, keys,
+    EntryPoint, EntryPointSteering, Limits, Log, LogFormat, OnStop, RuleSource, Snat, StaticConfig,
+    SteeringMode, SteeringSettings, Timeouts, keys, limits,
 };
 use crate::config::Problem;
 use crate::config::walker::{Cost, Fields, Place, Walker};
@@ -21,18 +21,40 @@ const SSH_PORT: u16 = 22;
 pub(super) fn config(walker: &mut Walker, root: &Place<'_>) -> Option<StaticConfig> {
     let fields = walker.fields(root, &keys::ROOT)?;
     let steering = steering(walker, fields.get("steering").as_ref());
+    let (connections, limits) = match fields.get("limits") {
+        Some(place) => limits::shared(walker, &place),
+        None => (None, Limits::default()),
+    };
+    let shared = Shared {
+        limits,
+        reason_header: truth(walker, &fields, "reasonHeader", true),
+    };
     let entry_points = match fields.required(walker, "entryPoints") {
-        Some(place) => entry_points(walker, &place),
+        Some(place) => entry_points(walker, &place, &shared),
         None => Vec::new(),
     };
     Some(StaticConfig {
         entry_points,
+        connections,
         rules: providers(walker, fields.get("providers").as_ref()),
         log: log(walker, fields.get("log").as_ref()),
         runtime_dir: path_or(walker, fields.get("runtimeDir").as_ref(), "/run/weir"),
         workers: workers(walker, fields.get("workers").as_ref()),
         steering: steering?,
     })
+}
+
+/// What entry points have where they say nothing themselves.
+struct Shared {
+    limits: Limits,
+    reason_header: bool,
+}
+
+fn truth(walker: &mut Walker, fields: &Fields<'_>, key: &'static str, default: bool) -> bool {
+    fields
+        .get(key)
+        .and_then(|place| walker.boolean(&place))
+        .unwrap_or(default)
 }
 
 fn workers(walker: &mut Walker, place: Option<&Place<'_>>) -> Option<usize> {
@@ -47,7 +69,7 @@ fn workers(walker: &mut Walker, place: Option<&Place<'_>>) -> Option<usize> {
     })?
 }
 
-fn entry_points(walker: &mut Walker, place: &Place<'_>) -> Vec<EntryPoint> {
+fn entry_points(walker: &mut Walker, place: &Place<'_>, shared: &Shared) -> Vec<EntryPoint> {
     let named = walker.named(place);
     if named.is_empty() || named.len() > ENTRY_POINTS_MAX {
         let problem = Problem::error(
@@ -60,7 +82,7 @@ fn entry_points(walker: &mut Walker, place: &Place<'_>) -> Vec<EntryPoint> {
     let mut used = HashMap::new();
     let mut entry_points = Vec::new();
     for (name, place) in &named {
-        let Some(entry_point) = entry_point(walker, name, place) else {
+        let Some(entry_point) = entry_point(walker, name, place, shared) else {
             continue;
         };
         if let Some(other) = used.insert(conflict_key(entry_point.address), name)
@@ -84,7 +106,12 @@ fn conflict_key(address: SocketAddr) -> (Option<IpAddr>, u16) {
     ((!ip.is_unspecified()).then_some(ip), address.port())
 }
 
-fn entry_point(walker: &mut Walker, name: &str, place: &Place<'_>) -> Option<EntryPoint> {
+fn entry_point(
+    walker: &mut Walker,
+    name: &str,
+    place: &Place<'_>,
+    shared: &Shared,
+) -> Option<EntryPoint> {
     let fields = walker.fields(place, &keys::ENTRY_POINT)?;
     let address_place = fields.required(walker, "address")?;
     let address = address(walker, &address_place)?;
@@ -104,12 +131,14 @@ fn entry_point(walker: &mut Walker, name: &str, place: &Place<'_>) -> Option<Ent
     Some(EntryPoint {
         name: name.to_owned(),
         address,
-        as_default: fields
-            .get("asDefault")
-            .and_then(|place| walker.boolean(&place))
-            .unwrap_or(false),
+        as_default: truth(walker, &fields, "asDefault", false),
         steering,
         timeouts: timeouts(walker, fields.get("transport").as_ref()),
+        limits: match fields.get("limits") {
+            Some(place) => limits::entry_point(walker, &place, &shared.limits),
+            None => shared.limits.clone(),
+        },
+        reason_header: truth(walker, &fields, "reasonHeader", shared.reason_header),
         origin: address_place.origin().clone(),
     })
 }
@@ -198,10 +227,36 @@ fn timeouts(walker: &mut Walker, place: Option<&Place<'_>>) -> Timeouts {
             .unwrap_or(Duration::from_secs(default))
     };
     let or_none = |duration: Duration| (!duration.is_zero()).then_some(duration);
-    Timeouts {
+    let timeouts = Timeouts {
         idle: or_none(value(&responding, "idleTimeout", 180)),
+        read: or_none(value(&responding, "readTimeout", 0)),
+        write: or_none(value(&responding, "writeTimeout", 0)),
         grace: value(&life_cycle, "graceTimeOut", 10),
+    };
+    let killed = [
+        (
+            "readTimeout",
+            timeouts.read,
+            "each request whose body takes longer, however steadily it comes: uploads",
+        ),
+        (
+            "writeTimeout",
+            timeouts.write,
+            "each response that takes longer: downloads, event streams, slow servers",
+        ),
+    ];
+    for (key, set, what) in killed {
+        let place = responding.as_ref().and_then(|fields| fields.get(key));
+        if let (Some(place), Some(time)) = (place, set) {
+            let problem = Problem::warning(
+                place.origin().clone(),
+                format!("{time:?}, which ends {what}"),
+            )
+            .remedy("leave it out: what stalls ends by limits.bodyIdleTimeout");
+            walker.report(Cost::Element, &place, problem);
+        }
     }
+    timeouts
 }
 
 fn providers(walker: &mut Walker, place: Option<&Place<'_>>) -> RuleSource {

@@ -11,6 +11,8 @@ pub const ROOT: Keys = Keys {
         "steering",
         "runtimeDir",
         "workers",
+        "limits",
+        "reasonHeader",
     ],
     later: &[
         "accessLog",
@@ -32,7 +34,14 @@ pub const ROOT: Keys = Keys {
 
 /// `entryPoints.X`
 pub const ENTRY_POINT: Keys = Keys {
-    known: &["address", "asDefault", "steering", "transport"],
+    known: &[
+        "address",
+        "asDefault",
+        "steering",
+        "transport",
+        "limits",
+        "reasonHeader",
+    ],
     later: &[
         "allowACMEByPass",
         "forwardedHeaders",
@@ -60,8 +69,8 @@ pub const TRANSPORT: Keys = Keys {
 
 /// `entryPoints.X.transport.respondingTimeouts`
 pub const RESPONDING_TIMEOUTS: Keys = Keys {
-    known: &["idleTimeout"],
-    later: &["readTimeout", "writeTimeout"],
+    known: &["idleTimeout", "readTimeout", "writeTimeout"],
+    later: &[],
 };
 
 /// `entryPoints.X.transport.lifeCycle`
@@ -126,9 +135,31 @@ pub const SNAT: Keys = Keys {
     later: &[],
 };
 
+/// `limits`
+pub const LIMITS: Keys = Keys {
+    known: &[
+        "connections",
+        "connectionsPerClient",
+        "requestLineBytes",
+        "headerBytes",
+        "headerFields",
+        "bodyBytes",
+        "headerTimeout",
+        "bodyIdleTimeout",
+        "tunnelIdleTimeout",
+    ],
+    later: &[],
+};
+
+/// `entryPoints.X.limits`
+pub const ENTRY_POINT_LIMITS: Keys = Keys {
+    known: LIMITS.known.split_at(1).1,
+    later: &[],
+};
+
 /// All of the above, for the test that holds the documentation to them.
 #[cfg(test)]
-pub const ALL: [&Keys; 11] = [
+pub const ALL: [&Keys; 13] = [
     &ROOT,
     &ENTRY_POINT,
     &ENTRY_POINT_STEERING,
@@ -140,4 +171,6 @@ pub const ALL: [&Keys; 11] = [
     &LOG,
     &STEERING,
     &SNAT,
+    &LIMITS,
+    &ENTRY_POINT_LIMITS,
 ];

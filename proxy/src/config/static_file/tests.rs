@@ -21,6 +21,8 @@ fn the_least_file_has_defaults() {
     );
     let timeouts = Timeouts {
         idle: Some(Duration::from_secs(180)),
+        read: None,
+        write: None,
         grace: Duration::from_secs(10),
     };
     assert_eq!(web.timeouts, timeouts);
@@ -51,7 +53,7 @@ entryPoints:
     asDefault: true
     steering: {interfaces: [eth0, eth1], mode: Generic}
     transport:
-      respondingTimeouts: {idleTimeout: 1m30s}
+      respondingTimeouts: {idleTimeout: 1m30s, readTimeout: 60, writeTimeout: 1h}
       lifeCycle: {graceTimeOut: 5}
 providers: {file: {directory: /etc/weir/rules, watch: false}}
 log: {level: debug, format: json, filePath: /var/log/weir.log}
@@ -78,6 +80,8 @@ workers: 2
     );
     let timeouts = Timeouts {
         idle: Some(Duration::from_secs(90)),
+        read: Some(Duration::from_secs(60)),
+        write: Some(Duration::from_secs(3600)),
         grace: Duration::from_secs(5),
     };
     assert_eq!(entry_point.timeouts, timeouts);
@@ -117,7 +121,7 @@ fn refusals_of_entry_points() {
         ),
         (
             "entryPoints:\n  web:\n    adress: :80",
-            "weir.yml:3:5: entryPoints.web.adress: found unknown key \"adress\"; allowed address, asDefault, steering, transport; did you mean address?",
+            "weir.yml:3:5: entryPoints.web.adress: found unknown key \"adress\"; allowed address, asDefault, steering, transport, limits, reasonHeader; did you mean address?",
         ),
         (
             "entryPoints:\n  web:\n    address: 443x",

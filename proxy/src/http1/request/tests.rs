@@ -396,6 +396,43 @@ fn hop_by_hop_fields_never_get_in() {
     assert_eq!(fields(&head), ["Trailer: x"]);
 }
 
+#[test]
+fn an_upgrade_is_a_fact_and_never_one_to_http() {
+    let upgrade = |fields: &str| accept(&with(fields)).0.upgrade;
+    for (fields, protocols) in [
+        (
+            "Connection: Upgrade\r\nUpgrade: websocket\r\n",
+            Some("websocket"),
+        ),
+        (
+            "Connection: x, UPGRADE\r\nUpgrade: a/1,, b\r\nUpgrade: c\r\n",
+            Some("a/1, b, c"),
+        ),
+        (
+            "Connection: Upgrade\r\nUpgrade: h2c, websocket, TLS/1.2, HTTP/2.0\r\n",
+            Some("websocket"),
+        ),
+        (
+            "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: a\r\n",
+            None,
+        ),
+        (
+            "Connection: Upgrade\r\nUpgrade: a b, c/d/e, \"f\"\r\n",
+            None,
+        ),
+        ("Upgrade: websocket\r\n", None),
+        ("Connection: Upgrade\r\n", None),
+        (
+            "Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 1\r\n",
+            None,
+        ),
+    ] {
+        assert_eq!(upgrade(fields).as_deref(), protocols, "{fields}");
+    }
+    let old = "GET / HTTP/1.0\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    assert_eq!(accept(old).0.upgrade, None);
+}
+
 /// Each limit holds exactly: at it a head passes, one over it does not.
 #[test]
 fn limits() {

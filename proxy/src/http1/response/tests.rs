@@ -178,10 +178,19 @@ fn ambiguous_responses_are_refused() {
 }
 
 #[test]
-fn switching_protocols_is_refused() {
-    let input =
-        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
-    assert_eq!(verdict(input), Err(Reason::UpgradeUnasked));
+fn switching_protocols_says_which() {
+    let upgrade = |fields: &str| {
+        let input = format!("HTTP/1.1 101 Switching Protocols\r\n{fields}\r\n");
+        let (head, response) = accept(&input, Method::Get);
+        assert_eq!(response.body, BodyLength::Empty);
+        assert!(head.headers.is_empty());
+        head.upgrade
+    };
+    let websocket = upgrade("Connection: Upgrade\r\nUpgrade: WebSocket\r\n");
+    assert_eq!(websocket.as_deref(), Some("WebSocket"));
+    for none in ["Upgrade: websocket\r\n", "Connection: upgrade\r\n", ""] {
+        assert_eq!(upgrade(none), None, "{none}");
+    }
 }
 
 #[test]
