@@ -37,8 +37,8 @@ fn a_bad_static_file_is_one_line_and_starts_nothing() {
         ),
         ("log: [\n", "weir: weir.yml:5:1: found what is no YAML: "),
         (
-            "providers: {kubernetesCRD: {}}\n",
-            "weir: weir.yml:4:13: providers.kubernetesCRD: found the key \"kubernetesCRD\"; Traefik has it, weir not yet",
+            "providers: {rest: {}}\n",
+            "weir: weir.yml:4:13: providers.rest: found the key \"rest\"; Traefik has it, weir not yet",
         ),
     ];
     for (more, expected) in cases {

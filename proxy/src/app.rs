@@ -12,7 +12,6 @@ mod rules;
 pub mod status;
 mod worker;
 
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -21,15 +20,15 @@ use tracing::{info, warn};
 use self::control::Control;
 use self::status::StatusFile;
 use self::worker::Workers;
-use crate::config::{Problem, StaticConfig};
+use crate::config::{Problem, Sources, StaticConfig};
 use crate::uring;
 
 /// Why weir did not start: lines to show, one per reason.
 type Refusal = Vec<String>;
 
 /// Runs the proxy until it is told to stop.
-pub fn run(config_file: &Path) -> ExitCode {
-    match start(config_file) {
+pub fn run(sources: &Sources) -> ExitCode {
+    match start(sources) {
         Ok(()) => ExitCode::SUCCESS,
         Err(lines) => {
             for line in lines {
@@ -40,8 +39,8 @@ pub fn run(config_file: &Path) -> ExitCode {
     }
 }
 
-fn start(config_file: &Path) -> Result<(), Refusal> {
-    let (config, warnings) = StaticConfig::load(config_file).map_err(lines)?;
+fn start(sources: &Sources) -> Result<(), Refusal> {
+    let (config, warnings) = StaticConfig::load(sources).map_err(lines)?;
     uring::probe().map_err(|error| vec![error.to_string()])?;
     logging::start(&config.log).map_err(|error| vec![error])?;
     for warning in &warnings {

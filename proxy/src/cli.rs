@@ -3,31 +3,30 @@
 //! `weir` alone runs the proxy. Exit codes: 0 done, 1 it could not be done (one line per reason on standard error),
 //! 2 the command line itself was wrong.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
-use crate::config::StaticConfig;
+use crate::config::{Sources, StaticConfig};
 use crate::{app, steering};
+
+mod arguments;
 
 /// An edge proxy: XDP steering by client address, TLS and routing on io_uring, weighted round robin.
 #[derive(Parser)]
-#[command(name = "weir", disable_version_flag = true, max_term_width = 100)]
+#[command(name = "weir", disable_version_flag = true, max_term_width = 100, after_help = CONFIGURES)]
 struct Arguments {
-    #[command(flatten)]
-    source: Source,
+    /// The static configuration file, YAML or TOML [default: /etc/weir/weir.yml, .yaml or .toml].
+    #[arg(long = "configFile", value_name = "FILE", global = true)]
+    config_file: Option<PathBuf>,
     #[command(subcommand)]
     command: Option<Command>,
 }
 
-/// Where the static configuration is.
-#[derive(Args)]
-struct Source {
-    /// The static configuration file.
-    #[arg(long = "configFile", value_name = "FILE", default_value = StaticConfig::DEFAULT_PATH, global = true)]
-    config_file: PathBuf,
-}
+const CONFIGURES: &str = "Every key of the static configuration is a flag too, --entryPoints.web.address=:80, and a \
+                          variable, WEIR_ENTRYPOINTS_WEB_ADDRESS=:80. Flags count more than variables, these more than \
+                          the file.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -62,16 +61,17 @@ enum Steer {
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let config_file = &arguments.source.config_file;
+    let (own, flags) = arguments::split(std::env::args_os());
+    let arguments = Arguments::parse_from(own);
+    let sources = &Sources::of_process(arguments.config_file, flags);
     match arguments.command {
-        None => app::run(config_file),
+        None => app::run(sources),
         Some(Command::Version) => {
             println!("{}", version());
             ExitCode::SUCCESS
         }
-        Some(Command::Status { json }) => status(config_file, json),
-        Some(Command::Steer(command)) => steer(config_file, &command),
+        Some(Command::Status { json }) => status(sources, json),
+        Some(Command::Steer(command)) => steer(sources, &command),
     }
 }
 
@@ -84,12 +84,12 @@ fn version() -> String {
     format!("weir {}\nXDP program: {object}", env!("CARGO_PKG_VERSION"))
 }
 
-fn status(config_file: &Path, json: bool) -> ExitCode {
-    with_config(config_file, |config| app::status::show(&config, json))
+fn status(sources: &Sources, json: bool) -> ExitCode {
+    with_config(sources, |config| app::status::show(&config, json))
 }
 
-fn steer(config_file: &Path, command: &Steer) -> ExitCode {
-    with_config(config_file, |config| {
+fn steer(sources: &Sources, command: &Steer) -> ExitCode {
+    with_config(sources, |config| {
         let pin_path = &config.steering.pin_path;
         let text = match command {
             Steer::Status { json } => {
@@ -126,10 +126,10 @@ fn steer(config_file: &Path, command: &Steer) -> ExitCode {
 }
 
 fn with_config(
-    path: &Path,
+    sources: &Sources,
     command: impl FnOnce(StaticConfig) -> Result<ExitCode, String>,
 ) -> ExitCode {
-    let problems = match StaticConfig::load(path) {
+    let problems = match StaticConfig::load(sources) {
         Ok((config, _warnings)) => match command(config) {
             Ok(code) => return code,
             Err(message) => vec![message],

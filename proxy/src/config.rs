@@ -6,6 +6,7 @@
 //! Invariants: a bad static file starts nothing; a bad rule file costs that file (a dangling reference: that router; a
 //! bad server: that server) and never the rest; a snapshot never changes once published.
 
+pub mod assignment;
 mod compile;
 pub mod document;
 pub mod node;
@@ -15,14 +16,15 @@ pub mod rule_files;
 pub mod snapshot;
 pub mod source;
 pub mod static_file;
+pub mod toml;
 pub mod walker;
 pub mod watch;
 pub mod yaml;
 
-pub use self::problem::{Origin, Problem, Severity};
+pub use self::problem::{Origin, Problem, Severity, Source};
 pub use self::rule_files::Loader;
 pub use self::snapshot::{EntryPointTable, Snapshot};
-pub use self::static_file::StaticConfig;
+pub use self::static_file::{Sources, StaticConfig};
 pub use self::watch::Watch;
 
 #[cfg(test)]

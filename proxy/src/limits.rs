@@ -42,6 +42,10 @@ pub const DOCUMENT_BYTES_MAX: usize = 16 << 20;
 pub const DOCUMENT_DEPTH_MAX: usize = 64;
 /// Nodes of one file once aliases are resolved: aliases of aliases grow exponentially.
 pub const DOCUMENT_NODES_MAX: usize = 1_000_000;
+/// Flags, or variables of the environment, that configure.
+pub const ASSIGNMENTS_MAX: usize = 10_000;
+/// An index such as `[0]` in a flag is below this: the items before it are made.
+pub const ASSIGNMENT_INDEX_MAX: usize = 1_024;
 /// Rule files in a directory with its sub-directories.
 pub const RULE_FILES_MAX: usize = 20_000;
 /// Directories inside each other below the rule directory.

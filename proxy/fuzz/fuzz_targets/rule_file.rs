@@ -3,14 +3,13 @@
 #![no_main]
 
 use std::path::Path;
-use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
 use weir::config::{Severity, StaticConfig, document};
 
 fuzz_target!(|text: &str| {
     let path = Path::new("rules.yml");
-    let (document, problems) = document::decode(&Arc::from(path), text);
+    let (document, problems) = document::decode(path, text);
     for problem in &problems {
         let line = problem.to_string();
         assert!(line.starts_with("rules.yml:") && !line.contains('\n'), "{line:?}");

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::walker::{Cost, Place, Spanned, Walker};
-use super::{Origin, Problem, Severity, yaml};
+use super::{Origin, Problem, Severity, Source, yaml};
 use crate::rule::{HttpMatcher, Rule, TcpMatcher};
 
 pub mod keys;
@@ -108,7 +108,8 @@ impl<M> Default for Section<M> {
 }
 
 /// Decodes the text of a rule file. Where the file as a whole cannot be used, the document is `None`.
-pub fn decode(file: &Arc<Path>, text: &str) -> (Option<Document>, Vec<Problem>) {
+pub fn decode(file: &Path, text: &str) -> (Option<Document>, Vec<Problem>) {
+    let file = &Source::file(file);
     let tree = match template(file, text).map_or_else(|| yaml::read(file, text), Err) {
         Ok(tree) => tree,
         Err(problem) => return (None, vec![problem.lost("the file")]),
@@ -131,16 +132,9 @@ pub fn decode(file: &Arc<Path>, text: &str) -> (Option<Document>, Vec<Problem>) 
 }
 
 /// Traefik renders every rule file as a Go template, so any `{{` is one.
-fn template(file: &Arc<Path>, text: &str) -> Option<Problem> {
+fn template(file: &Arc<Source>, text: &str) -> Option<Problem> {
     let at = text.find("{{")?;
-    let before = &text[..at];
-    let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    let origin = Origin {
-        file: file.clone(),
-        line: number(1 + before.matches('\n').count()),
-        column: number(1 + before[line_start..].chars().count()),
-    };
+    let origin = Origin::of_offset(file, text, at);
     Some(
         Problem::error(origin, "a Go template")
             .remedy("Traefik has templates, weir not yet: write the file out"),

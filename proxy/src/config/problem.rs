@@ -1,18 +1,87 @@
 //! What is wrong with a configuration: where, what, what is allowed, what to do.
 
 use std::fmt::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A place in a configuration source. Ordered by file, then line.
+/// What a piece of configuration was written in.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// A file.
+    File(PathBuf),
+    /// An argument of the command line, as written.
+    Flag(String),
+    /// A variable of the environment, by name.
+    Variable(String),
+}
+
+/// A place in a configuration source. Ordered by source, then line.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Origin {
-    /// The file.
-    pub file: Arc<Path>,
-    /// From 1; 0 where the whole file is meant.
+    /// What it is written in.
+    pub source: Arc<Source>,
+    /// From 1; 0 where the whole source is meant. Of a template: after expansion.
     pub line: u32,
-    /// From 1, in characters; 0 where the whole file is meant.
+    /// From 1, in characters; 0 where the whole source is meant.
     pub column: u32,
+    /// The line of the template that the line came from; 0 where the source is none.
+    pub template_line: u32,
+}
+
+impl Origin {
+    /// All of a source.
+    pub fn whole(source: &Arc<Source>) -> Self {
+        Self::at(source, 0, 0)
+    }
+
+    /// A line and a column, both from 1.
+    pub fn at(source: &Arc<Source>, line: usize, column: usize) -> Self {
+        let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        Self {
+            source: Arc::clone(source),
+            line: number(line),
+            column: number(column),
+            template_line: 0,
+        }
+    }
+
+    /// All of a file.
+    pub fn file(path: &Path) -> Self {
+        Self::whole(&Source::file(path))
+    }
+
+    /// The place of byte `offset` of the source's text.
+    pub fn of_offset(source: &Arc<Source>, text: &str, offset: usize) -> Self {
+        let before = text.get(..offset).unwrap_or(text);
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let line = 1 + before.matches('\n').count();
+        Self::at(source, line, 1 + before[line_start..].chars().count())
+    }
+}
+
+impl Source {
+    /// A file.
+    pub fn file(path: &Path) -> Arc<Self> {
+        Arc::new(Self::File(path.to_owned()))
+    }
+
+    /// The file, if it is one.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Source::File(path) => Some(path),
+            Source::Flag(_) | Source::Variable(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::File(path) => write!(out, "{}", path.display()),
+            Source::Flag(argument) => out.write_str(argument),
+            Source::Variable(name) => out.write_str(name),
+        }
+    }
 }
 
 /// Whether something was left out because of it.
@@ -102,10 +171,13 @@ impl Problem {
 
 impl fmt::Display for Origin {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}", self.file.display())?;
-        match self.line {
+        write!(out, "{}", self.source)?;
+        if self.line > 0 {
+            write!(out, ":{}:{}", self.line, self.column)?;
+        }
+        match self.template_line {
             0 => Ok(()),
-            line => write!(out, ":{line}:{}", self.column),
+            line => write!(out, " (template line {line})"),
         }
     }
 }
@@ -154,11 +226,7 @@ mod tests {
 
     #[test]
     fn a_problem_is_one_line_whatever_names_are() {
-        let origin = Origin {
-            file: Arc::from(Path::new("a\n.yml")),
-            line: 1,
-            column: 2,
-        };
+        let origin = Origin::at(&Source::file(Path::new("a\n.yml")), 1, 2);
         let problem = Problem::error(origin, "x")
             .at("http.\u{1b}[31m")
             .lost("router é\u{9b}\r");

@@ -81,7 +81,7 @@ impl Loader {
             Err(error) => {
                 let path = self.config.rules.path.as_deref().unwrap_or(Path::new(""));
                 let problem = Problem::error(
-                    whole(path),
+                    Origin::file(path),
                     format!("certificates that cannot be used: {error}"),
                 );
                 return Some(
@@ -127,7 +127,7 @@ fn find(path: &Path, problems: &mut Vec<Problem>) -> Vec<Arc<Path>> {
     descend(path, 0, &mut files, problems);
     files.sort();
     if files.len() > RULE_FILES_MAX {
-        let problem = Problem::error(whole(path), format!("{} rule files", files.len()));
+        let problem = Problem::error(Origin::file(path), format!("{} rule files", files.len()));
         problems.push(
             problem
                 .allowed(format!("at most {RULE_FILES_MAX}"))
@@ -142,7 +142,7 @@ fn descend(directory: &Path, depth: usize, files: &mut Vec<PathBuf>, problems: &
     let entries = match fs::read_dir(directory) {
         Ok(entries) if depth <= RULE_DIRECTORY_DEPTH_MAX => entries,
         Ok(_) => {
-            let problem = Problem::error(whole(directory), "a deeper directory");
+            let problem = Problem::error(Origin::file(directory), "a deeper directory");
             problems.push(
                 problem
                     .allowed(format!("at most {RULE_DIRECTORY_DEPTH_MAX} levels"))
@@ -152,7 +152,7 @@ fn descend(directory: &Path, depth: usize, files: &mut Vec<PathBuf>, problems: &
         }
         Err(error) => {
             let problem = Problem::error(
-                whole(directory),
+                Origin::file(directory),
                 format!("a directory that cannot be read: {error}"),
             );
             problems.push(
@@ -188,7 +188,7 @@ fn is_rule_file(path: &Path, problems: &mut Vec<Problem>) -> bool {
     {
         Some("yml" | "yaml") => true,
         Some("toml") => {
-            let problem = Problem::error(whole(path), "a TOML file").allowed(".yml, .yaml");
+            let problem = Problem::error(Origin::file(path), "a TOML file").allowed(".yml, .yaml");
             problems.push(
                 problem
                     .remedy("Traefik has TOML, weir not yet: write it as YAML")
@@ -218,14 +218,6 @@ fn key_pairs<'c>(
             .ok()
     });
     (key_pairs.collect(), problems)
-}
-
-fn whole(path: &Path) -> Origin {
-    Origin {
-        file: Arc::from(path),
-        line: 0,
-        column: 0,
-    }
 }
 
 #[cfg(test)]

@@ -2,18 +2,13 @@
 
 use std::io::{ErrorKind, Read};
 use std::path::Path;
-use std::sync::Arc;
 
-use super::{Origin, Problem};
+use super::{Origin, Problem, Source};
 use crate::limits::DOCUMENT_BYTES_MAX;
 
 /// The text of the file; a problem if it cannot be read, is larger than [`DOCUMENT_BYTES_MAX`] or is not UTF-8.
-pub fn read(path: &Arc<Path>) -> Result<String, Problem> {
-    let whole = || Origin {
-        file: path.clone(),
-        line: 0,
-        column: 0,
-    };
+pub fn read(path: &Path) -> Result<String, Problem> {
+    let whole = || Origin::file(path);
     let mut bytes = Vec::new();
     std::fs::File::open(path)
         .and_then(|file| {
@@ -32,19 +27,9 @@ pub fn read(path: &Arc<Path>) -> Result<String, Problem> {
             .remedy("split it"));
     }
     String::from_utf8(bytes).map_err(|error| {
-        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = 1 + valid.iter().filter(|byte| **byte == b'\n').count();
-        let start = valid
-            .iter()
-            .rposition(|byte| *byte == b'\n')
-            .map_or(0, |newline| newline + 1);
-        let column = 1 + String::from_utf8_lossy(&valid[start..]).chars().count();
-        let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        let origin = Origin {
-            line: number(line),
-            column: number(column),
-            ..whole()
-        };
+        let valid = error.utf8_error().valid_up_to();
+        let text = String::from_utf8_lossy(&error.as_bytes()[..valid]);
+        let origin = Origin::of_offset(&Source::file(path), &text, valid);
         Problem::error(origin, "bytes that are not UTF-8").remedy("save the file as UTF-8")
     })
 }

@@ -1,21 +1,25 @@
-//! The static file: what weir is started with. A change of it needs a restart.
+//! The static configuration: what weir is started with, from a file, the environment and flags. A change of it needs a
+//! restart.
 //!
 //! Owns the checked types; `decode` makes them of the tree. Invariant: whatever is in a [`StaticConfig`] was checked as
 //! far as that is possible without the kernel; ports in use and missing interfaces are found by who needs them.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
+use super::node::Node;
 use super::walker::{Place, Walker};
-use super::{Origin, Problem, Severity, source, yaml};
+use super::{Origin, Problem, Severity};
 
+mod accepted;
 mod decode;
 pub mod keys;
 mod limits;
+mod sources;
 
-pub use limits::Limits;
+pub use self::limits::Limits;
+pub use self::sources::Sources;
 
 /// The static configuration, checked.
 #[derive(Clone, Debug)]
@@ -161,42 +165,37 @@ pub enum LogFormat {
 }
 
 impl StaticConfig {
-    /// Where the static file is without `--configFile`.
-    pub const DEFAULT_PATH: &str = "/etc/weir/weir.yml";
-
-    /// Reads and checks the file. On success the problems are warnings; otherwise all problems, in file order.
-    pub fn load(path: &Path) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
-        let text = source::read(&Arc::from(path)).map_err(|problem| {
-            let named = "name another with --configFile";
-            let remedy = if problem.remedy.is_empty() {
-                named.to_owned()
-            } else {
-                format!("{}, or {named}", problem.remedy)
-            };
-            vec![problem.remedy(remedy)]
-        })?;
-        Self::parse(path, &text)
+    /// Reads and checks all sources. On success the problems are warnings; otherwise all problems, in file order.
+    pub fn load(sources: &Sources) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
+        let (tree, problems) = sources.read()?;
+        Self::decode(&tree, problems)
     }
 
     /// Checks `text` as the content of `path`.
     pub fn parse(path: &Path, text: &str) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
-        let tree = yaml::read(&Arc::from(path), text).map_err(|problem| vec![problem])?;
+        let mut tree = sources::parse(path, text).map_err(|problem| vec![problem])?;
+        let problems = accepted::take(&mut tree);
+        Self::decode(&tree, problems)
+    }
+
+    fn decode(
+        tree: &Node,
+        mut problems: Vec<Problem>,
+    ) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
         let mut walker = Walker::default();
-        let config = decode::config(&mut walker, &Place::root(&tree));
-        let mut problems: Vec<Problem> = walker
-            .into_problems()
-            .into_iter()
-            .map(|(problem, _)| problem)
-            .collect();
+        let config = decode::config(&mut walker, &Place::root(tree));
+        problems.extend(
+            walker
+                .into_problems()
+                .into_iter()
+                .map(|(problem, _)| problem),
+        );
         problems.sort_by(|a, b| a.origin.cmp(&b.origin));
+        let errors = problems
+            .iter()
+            .any(|problem| problem.severity == Severity::Error);
         match config {
-            Some(config)
-                if problems
-                    .iter()
-                    .all(|problem| problem.severity == Severity::Warning) =>
-            {
-                Ok((config, problems))
-            }
+            Some(config) if !errors => Ok((config, problems)),
             _ => Err(problems),
         }
     }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
 
 use super::{Problem, StaticConfig, document, static_file};
 
@@ -71,7 +70,7 @@ fn problems(example: &str) -> Vec<Problem> {
     let path = Path::new("example.yml");
     let first = example.split(':').next().unwrap_or_default();
     if !static_file::keys::ROOT.known.contains(&first) {
-        return document::decode(&Arc::from(path), example).1;
+        return document::decode(path, example).1;
     }
     let entry_points = if first == "entryPoints" {
         ""

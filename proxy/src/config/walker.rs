@@ -94,6 +94,11 @@ impl<'a> Place<'a> {
         }
     }
 
+    /// Whether a flag or a variable gives it.
+    fn is_assigned(&self) -> bool {
+        self.node.origin.source.path().is_none()
+    }
+
     /// The text of a scalar.
     pub fn text(&self) -> Option<&'a str> {
         match &self.node.value {
@@ -259,11 +264,14 @@ impl Walker {
                 .map(|part| place.spanned(part.trim().to_owned()))
                 .collect();
         }
-        let items = self.items(place);
-        items
-            .iter()
-            .filter_map(|item| Some(item.spanned(self.string(item)?)))
-            .collect()
+        let mut strings = Vec::new();
+        for item in &self.items(place) {
+            match item.is_assigned() {
+                true => strings.extend(self.strings(item)),
+                false => strings.extend(self.string(item).map(|text| item.spanned(text))),
+            }
+        }
+        strings
     }
 
     /// A text.
@@ -321,6 +329,12 @@ impl Walker {
     ) -> Option<T> {
         let parsed = match &place.node.value {
             Value::Scalar(scalar) => parse(&scalar.text),
+            // Given by several flags: the last one counts.
+            Value::List(items) if place.is_assigned() => match items.last().map(|last| &last.value)
+            {
+                Some(Value::Scalar(scalar)) => parse(&scalar.text),
+                _ => None,
+            },
             Value::Null | Value::List(_) | Value::Map(_) => None,
         };
         if parsed.is_none() {
@@ -373,6 +387,8 @@ impl Walker {
         match &place.node.value {
             Value::Null => Some(&[]),
             Value::Map(entries) => Some(entries),
+            // `--ping` enables a structure with its defaults.
+            Value::Scalar(scalar) if scalar.text == "true" && place.is_assigned() => Some(&[]),
             Value::Scalar(_) | Value::List(_) => {
                 self.wrong(place, "a mapping");
                 None
@@ -463,10 +479,14 @@ impl<'a> Fields<'a> {
 
 /// The key that was probably meant.
 fn nearest(written: &str, keys: &Keys) -> Option<&'static str> {
+    nearest_of(written, keys.known.iter().chain(keys.later).copied())
+}
+
+/// Which of `all` was probably meant, if one is near enough.
+pub fn nearest_of<'k>(written: &str, all: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     const LIKENESS_MIN: f64 = 0.8;
     let written = written.to_ascii_lowercase();
     let likeness = |key: &str| strsim::jaro_winkler(&written, &key.to_ascii_lowercase());
-    let all = keys.known.iter().chain(keys.later).copied();
     all.map(|key| (likeness(key), key))
         .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))

@@ -5,23 +5,18 @@
 //! Why this crate: docs/decisions/0002-yaml-crate.md.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
 use std::sync::Arc;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, Tag};
 
 use super::node::{Entry, Node, Scalar, Value, quoted};
-use super::{Origin, Problem};
+use super::{Origin, Problem, Source};
 use crate::limits::{DOCUMENT_BYTES_MAX, DOCUMENT_DEPTH_MAX, DOCUMENT_NODES_MAX};
 
 /// The first document of `text`; `Null` for an empty file. A file that is no YAML has one problem: after it, nothing
 /// is certain.
-pub fn read(file: &Arc<Path>, text: &str) -> Result<Node, Problem> {
-    let whole = Origin {
-        file: file.clone(),
-        line: 0,
-        column: 0,
-    };
+pub fn read(file: &Arc<Source>, text: &str) -> Result<Node, Problem> {
+    let whole = Origin::whole(file);
     if text.len() > DOCUMENT_BYTES_MAX {
         return Err(Problem::error(whole, format!("{} bytes", text.len()))
             .allowed(format!("at most {DOCUMENT_BYTES_MAX}"))
@@ -59,17 +54,13 @@ pub fn read(file: &Arc<Path>, text: &str) -> Result<Node, Problem> {
         reader.take(event, span)?;
     }
     Ok(reader.root.unwrap_or(Node {
-        origin: Origin {
-            line: 1,
-            column: 1,
-            ..whole
-        },
+        origin: Origin::at(file, 1, 1),
         value: Value::Null,
     }))
 }
 
 struct Reader<'f> {
-    file: &'f Arc<Path>,
+    file: &'f Arc<Source>,
     stack: Vec<Open>,
     anchors: HashMap<usize, Arc<Node>>,
     nodes: usize,
@@ -252,12 +243,7 @@ impl Reader<'_> {
     }
 
     fn origin(&self, marker: &Marker) -> Origin {
-        let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        Origin {
-            file: self.file.clone(),
-            line: number(marker.line()),
-            column: number(marker.col() + 1),
-        }
+        Origin::at(self.file, marker.line(), marker.col() + 1)
     }
 }
 

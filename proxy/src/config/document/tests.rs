@@ -8,11 +8,7 @@ fn server(
     text: &str,
     decode: fn(&mut Walker, &Place<'_>, u32) -> Option<ServerDraft>,
 ) -> (Option<ServerDraft>, Vec<String>) {
-    let origin = Origin {
-        file: Arc::from(Path::new("a.yml")),
-        line: 1,
-        column: 1,
-    };
+    let origin = Origin::at(&Source::file(Path::new("a.yml")), 1, 1);
     let value = Value::Scalar(Scalar {
         text: text.to_owned(),
         inset: Some(0),

@@ -4,6 +4,8 @@ use std::net::Ipv4Addr;
 
 use super::*;
 
+mod sources;
+
 fn parse(text: &str) -> Result<StaticConfig, Vec<String>> {
     let parsed = StaticConfig::parse(Path::new("weir.yml"), text);
     parsed
@@ -136,8 +138,8 @@ fn refusals_of_entry_points() {
             "weir.yml:5:14: entryPoints.old: found the address of entry point web; give each entry point an address of its own",
         ),
         (
-            &format!("{web}    http: {{}}"),
-            "weir.yml:4:5: entryPoints.web.http: found the key \"http\"; Traefik has it, weir not yet",
+            &format!("{web}    http3: {{}}"),
+            "weir.yml:4:5: entryPoints.web.http3: found the key \"http3\"; Traefik has it, weir not yet",
         ),
         (
             &format!("{web}    transport: {{respondingTimeouts: {{idleTimeout: soon}}}}"),
@@ -192,8 +194,8 @@ fn refusals_beside_entry_points() {
             "weir.yml:4:14: log.level: found \"loud\"; allowed TRACE, DEBUG, INFO, WARN, ERROR, FATAL, PANIC",
         ),
         (
-            &format!("{web}providers: {{docker: {{}}}}"),
-            "weir.yml:4:13: providers.docker: found the key \"docker\"; Traefik has it, weir not yet",
+            &format!("{web}providers: {{rest: {{}}}}"),
+            "weir.yml:4:13: providers.rest: found the key \"rest\"; Traefik has it, weir not yet",
         ),
         (
             &format!("{web}providers: {{file: {{directory: /a, filename: /b}}}}"),
@@ -226,7 +228,8 @@ fn all_problems_are_told_at_once() {
 
 #[test]
 fn a_missing_file_is_a_problem_of_its_own() {
-    let problems = StaticConfig::load(Path::new("/nonexistent/weir.yml")).unwrap_err();
+    let problems =
+        StaticConfig::load(&Sources::of_file(Path::new("/nonexistent/weir.yml"))).unwrap_err();
     let expected =
         "/nonexistent/weir.yml: found no such file; create it, or name another with --configFile";
     assert_eq!(problems[0].to_string(), expected);

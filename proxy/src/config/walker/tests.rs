@@ -1,7 +1,6 @@
 //! Lenient scalars, suggestions, and the form of every message.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use super::*;
 use crate::config::yaml;
@@ -14,7 +13,7 @@ const KEYS: Keys = Keys {
 
 /// The messages of decoding `text` with `decode`.
 fn messages(text: &str, decode: impl FnOnce(&mut Walker, &Place<'_>)) -> Vec<String> {
-    let tree = yaml::read(&Arc::from(Path::new("f.yml")), text).unwrap();
+    let tree = yaml::read(&crate::config::Source::file(Path::new("f.yml")), text).unwrap();
     let mut walker = Walker::default();
     decode(&mut walker, &Place::root(&tree));
     walker

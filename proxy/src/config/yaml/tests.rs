@@ -2,8 +2,8 @@
 
 use super::*;
 
-fn file() -> Arc<Path> {
-    Arc::from(Path::new("rules.yml"))
+fn file() -> Arc<Source> {
+    Source::file(std::path::Path::new("rules.yml"))
 }
 
 /// The tree on one line, each scalar and key with `line:column`.

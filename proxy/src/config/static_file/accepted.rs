@@ -1,0 +1,349 @@
+//! Static keys of Traefik that are taken without effect, so that its flags and files start weir unchanged: features
+//! that are not built yet, and what means nothing on bare metal. One warning for each; a key that Traefik has not
+//! either stays an error.
+//!
+//! A feature that is built loses its line here and gets keys of its own.
+
+use std::collections::BTreeSet;
+
+use super::keys;
+use crate::config::Problem;
+use crate::config::node::{Entry, Node, Value, quoted};
+use crate::config::walker::nearest_of;
+
+/// Something of Traefik that has no effect.
+struct Accepted {
+    /// Where it is; `*` stands for a name.
+    path: &'static str,
+    /// Its keys below, to the leaves; `*` stands for a name, and `**` for whatever is there.
+    leaves: &'static [&'static str],
+    /// Why it has none.
+    why: &'static str,
+}
+
+const NOT_YET: &str = "Traefik has it, weir not yet: it has no effect";
+const NO_ORDERS: &str =
+    "weir orders no certificates yet: name yours in tls.certificates of a rule file";
+const NO_PROVIDER: &str = "it means nothing on bare metal, where rules are files: remove it";
+const NO_CALLS_HOME: &str = "weir tells nobody about itself: remove it";
+
+const ACCEPTED: &[Accepted] = &[
+    Accepted {
+        path: "accessLog",
+        leaves: &[
+            "addInternals",
+            "bufferingSize",
+            "fields.defaultMode",
+            "fields.headers.defaultMode",
+            "fields.headers.names.*",
+            "fields.names.*",
+            "fields.queryParameters.**",
+            "filePath",
+            "filters.minDuration",
+            "filters.retryAttempts",
+            "filters.statusCodes",
+            "format",
+            "otlp.**",
+        ],
+        why: NOT_YET,
+    },
+    Accepted {
+        path: "api",
+        leaves: &[
+            "basePath",
+            "dashboard",
+            "dashboardName",
+            "debug",
+            "disableDashboardAd",
+            "insecure",
+        ],
+        why: NOT_YET,
+    },
+    Accepted {
+        path: "certificatesResolvers.*",
+        leaves: &[
+            "acme.caCertificates",
+            "acme.caServer",
+            "acme.caServerName",
+            "acme.caSystemCertPool",
+            "acme.certificatesDuration",
+            "acme.clientResponseHeaderTimeout",
+            "acme.clientTimeout",
+            "acme.disableCommonName",
+            "acme.dnsChallenge.delayBeforeCheck",
+            "acme.dnsChallenge.disablePropagationCheck",
+            "acme.dnsChallenge.propagation.**",
+            "acme.dnsChallenge.provider",
+            "acme.dnsChallenge.resolvers",
+            "acme.eab.hmacEncoded",
+            "acme.eab.kid",
+            "acme.email",
+            "acme.emailAddresses",
+            "acme.httpChallenge.delay",
+            "acme.httpChallenge.entryPoint",
+            "acme.keyType",
+            "acme.preferredChain",
+            "acme.profile",
+            "acme.storage",
+            "acme.tlsChallenge.delay",
+            "tailscale",
+        ],
+        why: NO_ORDERS,
+    },
+    Accepted {
+        path: "entryPoints.*.http",
+        leaves: &[
+            "encodeQuerySemicolons",
+            "encodedCharacters.**",
+            "maxHeaderBytes",
+            "middlewares",
+            "redirections.entryPoint.permanent",
+            "redirections.entryPoint.priority",
+            "redirections.entryPoint.scheme",
+            "redirections.entryPoint.to",
+            "sanitizePath",
+            "tls.certResolver",
+            "tls.domains.**",
+            "tls.options",
+            "underscoreHeadersStrategy",
+        ],
+        why: NOT_YET,
+    },
+    Accepted {
+        path: "metrics",
+        leaves: &[
+            "addInternals",
+            "datadog.**",
+            "influxDB2.**",
+            "otlp.**",
+            "prometheus.addEntryPointsLabels",
+            "prometheus.addRoutersLabels",
+            "prometheus.addServicesLabels",
+            "prometheus.buckets",
+            "prometheus.entryPoint",
+            "prometheus.headerLabels.*",
+            "prometheus.manualRouting",
+            "statsD.**",
+        ],
+        why: NOT_YET,
+    },
+    Accepted {
+        path: "ping",
+        leaves: &["entryPoint", "manualRouting", "terminatingStatusCode"],
+        why: NOT_YET,
+    },
+    Accepted {
+        path: "tracing",
+        leaves: &["**"],
+        why: NOT_YET,
+    },
+    Accepted {
+        path: "global",
+        leaves: &["checkNewVersion", "sendAnonymousUsage"],
+        why: NO_CALLS_HOME,
+    },
+    provider("providers.consul"),
+    provider("providers.consulCatalog"),
+    provider("providers.docker"),
+    provider("providers.ecs"),
+    provider("providers.etcd"),
+    provider("providers.knative"),
+    provider("providers.kubernetesCRD"),
+    provider("providers.kubernetesGateway"),
+    provider("providers.kubernetesIngress"),
+    provider("providers.kubernetesIngressNGINX"),
+    provider("providers.nomad"),
+    provider("providers.redis"),
+    provider("providers.swarm"),
+    provider("providers.zooKeeper"),
+    Accepted {
+        path: "providers.providersThrottleDuration",
+        leaves: &[],
+        why: "weir waits until the directory is quiet: remove it",
+    },
+];
+
+const fn provider(path: &'static str) -> Accepted {
+    Accepted {
+        path,
+        leaves: &["**"],
+        why: NO_PROVIDER,
+    }
+}
+
+/// Takes what is accepted out of the tree, and says what that is.
+pub(super) fn take(root: &mut Node) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for accepted in ACCEPTED {
+        let path: Vec<&str> = accepted.path.split('.').collect();
+        descend(root, &path, &mut Vec::new(), accepted, &mut problems);
+    }
+    problems
+}
+
+fn descend(
+    node: &mut Node,
+    path: &[&str],
+    way: &mut Vec<String>,
+    accepted: &Accepted,
+    problems: &mut Vec<Problem>,
+) {
+    let (Some((first, rest)), Value::Map(entries)) = (path.split_first(), &mut node.value) else {
+        return;
+    };
+    for index in (0..entries.len()).rev() {
+        let entry = &mut entries[index];
+        if *first != "*" && !first.eq_ignore_ascii_case(&entry.key) {
+            continue;
+        }
+        way.push(if *first == "*" {
+            entry.key.clone()
+        } else {
+            (*first).to_owned()
+        });
+        if rest.is_empty() {
+            let entry = entries.remove(index);
+            report(&entry, way, accepted, problems);
+        } else {
+            descend(&mut entry.node, rest, way, accepted, problems);
+        }
+        way.pop();
+    }
+    // What only leads there must not be left behind as a key that nobody knows.
+    entries.retain(|entry| {
+        let emptied = entry.node.value == Value::Map(Vec::new());
+        !(emptied
+            && path.len() > 1
+            && !keys::ROOT.known.contains(first)
+            && first.eq_ignore_ascii_case(&entry.key))
+    });
+}
+
+fn report(entry: &Entry, way: &[String], accepted: &Accepted, problems: &mut Vec<Problem>) {
+    let path = way.join(".");
+    let leaves: Vec<Vec<&str>> = accepted
+        .leaves
+        .iter()
+        .map(|leaf| leaf.split('.').collect())
+        .collect();
+    let before = problems.len();
+    let leaves: Vec<&[&str]> = leaves.iter().map(Vec::as_slice).collect();
+    let count = check(&entry.node, &path, &leaves, problems);
+    if problems.len() > before || is_false(&entry.node) {
+        return;
+    }
+    let found = match count {
+        0 | 1 => format!("the key {}", quoted(&entry.key)),
+        count => format!("the key {} with {count} settings", quoted(&entry.key)),
+    };
+    let origin = entry.origin.clone();
+    problems.push(
+        Problem::warning(origin, found)
+            .at(path)
+            .remedy(accepted.why),
+    );
+}
+
+/// How many leaves there are; a key that Traefik has not is a problem.
+fn check(node: &Node, path: &str, leaves: &[&[&str]], problems: &mut Vec<Problem>) -> usize {
+    let Value::Map(entries) = &node.value else {
+        return 1;
+    };
+    let mut count = 0;
+    for entry in entries {
+        let fits = |name: &str| matches!(name, "*" | "**") || name.eq_ignore_ascii_case(&entry.key);
+        let below: Vec<&[&str]> = leaves
+            .iter()
+            .filter(|leaf| leaf.first().is_some_and(|name| fits(name)))
+            .map(|leaf| if leaf[0] == "**" { leaf } else { &leaf[1..] })
+            .collect();
+        if below.is_empty() {
+            let known: BTreeSet<&str> = leaves
+                .iter()
+                .filter_map(|leaf| leaf.first().copied())
+                .collect();
+            problems.push(unknown(entry, path, &known));
+        } else {
+            count += check(
+                &entry.node,
+                &format!("{path}.{}", entry.key),
+                &below,
+                problems,
+            );
+        }
+    }
+    count
+}
+
+fn unknown(entry: &Entry, path: &str, known: &BTreeSet<&str>) -> Problem {
+    let remedy = match nearest_of(&entry.key, known.iter().copied()) {
+        Some(key) => format!("did you mean {key}?"),
+        None => "remove it".to_owned(),
+    };
+    let allowed: Vec<&str> = known.iter().copied().collect();
+    Problem::error(
+        entry.origin.clone(),
+        format!("unknown key {}", quoted(&entry.key)),
+    )
+    .at(format!("{path}.{}", entry.key))
+    .allowed(allowed.join(", "))
+    .remedy(remedy)
+}
+
+/// Turned off in Traefik too.
+fn is_false(node: &Node) -> bool {
+    matches!(&node.value, Value::Scalar(scalar) if scalar.text == "false")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::assignment;
+
+    fn taken(arguments: &[&str]) -> (Node, Vec<String>) {
+        let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+        let mut root = assignment::flags(&arguments).unwrap();
+        let problems = take(&mut root).iter().map(Problem::to_string).collect();
+        (root, problems)
+    }
+
+    #[test]
+    fn one_warning_for_each_and_nothing_is_left() {
+        let (root, problems) = taken(&[
+            "--ping",
+            "--ping.entryPoint=websecure",
+            "--metrics.prometheus.addrouterslabels=true",
+            "--metrics.prometheus.headerlabels.origin=Origin",
+            "--certificatesresolvers.r.acme.email=a@example",
+            "--certificatesResolvers.s.tailscale=true",
+            "--providers.swarm.endpoint=unix:///x",
+            "--providers.swarm.exposedByDefault=false",
+            "--accesslog=false",
+        ]);
+        assert_eq!(problems.len(), 5, "{problems:#?}");
+        let Value::Map(entries) = &root.value else {
+            panic!()
+        };
+        let left: Vec<&str> = entries.iter().map(|entry| entry.key.as_str()).collect();
+        assert_eq!(left, ["providers"]);
+        assert!(
+            problems.contains(
+                &"--ping: ping: found the key \"ping\"; Traefik has it, weir not yet: it has no effect".to_owned()
+            ),
+            "{problems:#?}"
+        );
+    }
+
+    #[test]
+    fn a_key_that_traefik_has_not_is_an_error() {
+        let (_, problems) = taken(&["--metrics.prometheus.bucket=1"]);
+        assert_eq!(
+            problems,
+            [
+                "--metrics.prometheus.bucket=1: metrics.prometheus.bucket: found unknown key \"bucket\"; allowed \
+              addEntryPointsLabels, addRoutersLabels, addServicesLabels, buckets, entryPoint, headerLabels, \
+              manualRouting; did you mean buckets?"
+            ]
+        );
+    }
+}
