@@ -3,12 +3,14 @@
 //! Owns: the tables a worker asks ([`RouterTable`], [`TcpTable`]; the steered one is in `steered`). Never: YAML, or a
 //! look at anything outside [`RequestView`]. Precedence: higher priority first, ties by name.
 
+mod index;
 pub mod steered;
 
 use std::cmp::Reverse;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use self::index::HostIndex;
 use crate::rule::{HttpRule, RequestView, TcpRule};
 use crate::service::Service;
 
@@ -30,20 +32,22 @@ pub struct Router {
 #[derive(Debug, Default)]
 pub struct RouterTable {
     routers: Vec<Arc<Router>>,
+    index: HostIndex,
 }
 
 impl RouterTable {
     /// Sorts the routers by precedence.
     pub fn new(mut routers: Vec<Arc<Router>>) -> Self {
         routers.sort_by(|a, b| (Reverse(a.priority), &a.name).cmp(&(Reverse(b.priority), &b.name)));
-        Self { routers }
+        let index = HostIndex::new(routers.iter().map(|router| &router.rule));
+        Self { routers, index }
     }
 
     /// The router that answers this request.
     pub fn find(&self, request: &RequestView<'_>) -> Option<&Arc<Router>> {
-        self.routers
-            .iter()
-            .find(|router| router.rule.holds(|matcher| matcher.matches(request)))
+        let candidates = self.index.candidates(request);
+        let mut routers = candidates.filter_map(|rank| self.routers.get(rank as usize));
+        routers.find(|router| router.rule.holds(|matcher| matcher.matches(request)))
     }
 
     /// All routers, in precedence order.

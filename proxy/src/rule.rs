@@ -11,17 +11,20 @@
 mod arguments;
 pub mod host;
 pub mod http;
+mod query;
 pub mod regexp;
 pub mod syntax;
 pub mod tcp;
+mod view;
 
 use std::sync::Arc;
 
-pub use self::http::{HttpMatcher, RequestView};
+pub use self::http::HttpMatcher;
 pub use self::regexp::Regexp;
 use self::syntax::Expression;
 pub use self::syntax::{Call, RuleError};
 pub use self::tcp::TcpMatcher;
+pub use self::view::RequestView;
 
 /// A rule of an HTTP router.
 pub type HttpRule = Rule<HttpMatcher>;

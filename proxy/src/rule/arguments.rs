@@ -1,9 +1,11 @@
 //! What every matcher checks of its call: the name in the spellings Traefik takes, and the count of arguments.
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
 
+use super::regexp::Regexp;
 use super::syntax::{Argument, Call, RuleError};
 
 /// Whether `written` is the matcher `declared`: as declared, all lower, all upper, or only the first letter upper,
@@ -40,6 +42,43 @@ pub(super) fn single(call: &Call) -> Result<&Argument, RuleError> {
                 .remedy(format!("write {name}(`a`) || {name}(`b`)")))
         }
     }
+}
+
+/// The arguments of a call that takes a few, none of them empty.
+pub(super) fn texts(call: &Call, count: RangeInclusive<usize>) -> Result<&[Argument], RuleError> {
+    let name = &call.name;
+    if !count.contains(&call.arguments.len()) {
+        let found = format!("{} arguments for {name}", call.arguments.len());
+        let allowed = match (*count.start(), *count.end()) {
+            (2, 2) => "two, such as (`name`, `value`)",
+            _ => "one or two, such as (`key`, `value`)",
+        };
+        return Err(RuleError::new(call.offset, found, allowed));
+    }
+    let empty = call
+        .arguments
+        .iter()
+        .find(|argument| argument.text.is_empty());
+    match empty {
+        Some(argument) => {
+            let allowed = format!("arguments with text for {name}");
+            Err(RuleError::new(argument.offset, "an empty string", allowed))
+        }
+        None => Ok(&call.arguments),
+    }
+}
+
+/// The regular expression of an argument.
+pub(super) fn regexp(argument: &Argument) -> Result<Regexp, RuleError> {
+    Regexp::new(&argument.text).map_err(|error| {
+        let found = format!("{:?}: {}", argument.text, error.found);
+        RuleError::new(
+            argument.offset,
+            found,
+            "a regular expression as Go reads them (RE2)",
+        )
+        .remedy(error.remedy)
+    })
 }
 
 /// The network of a ClientIP call: an address or a CIDR, either family; IPv4-mapped IPv6 becomes IPv4.

@@ -24,6 +24,10 @@ impl HostPattern {
             )
         };
         let text = argument.text.strip_suffix('.').unwrap_or(&argument.text);
+        let bare = text
+            .strip_prefix('[')
+            .and_then(|text| text.strip_suffix(']'));
+        let text = bare.unwrap_or(text);
         let name = text.strip_prefix("*.").unwrap_or(text);
         if text == "*" {
             return Ok(Self::Any);
@@ -53,7 +57,7 @@ impl HostPattern {
         })
     }
 
-    /// Whether `host` (any case; no port, no trailing dot) is meant.
+    /// Whether `host` (any case; no port, no trailing dot, no brackets) is meant.
     pub fn matches(&self, host: &str) -> bool {
         match self {
             Self::Any => true,

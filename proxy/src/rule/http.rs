@@ -1,21 +1,38 @@
-//! The matchers of HTTP routers, and the view of a request they look at.
-
-use std::borrow::Cow;
-use std::net::IpAddr;
+//! The matchers of HTTP routers.
 
 use ipnet::IpNet;
 
-use super::arguments::{is_named, network, single};
+use super::arguments::{is_named, network, regexp, single, texts};
 use super::host::HostPattern;
+use super::query;
+use super::regexp::Regexp;
+use super::view::RequestView;
 use super::{Call, Matcher, RuleError};
+use crate::http::Name;
 
 /// One matcher of an HTTP rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HttpMatcher {
     /// ``Host(`a.example`)``: the host name, never the port.
     Host(HostPattern),
+    /// ``HostRegexp(`^.+\.a\.example$`)``: somewhere in the host name in lower case, without the port.
+    HostRegexp(Regexp),
+    /// ``Path(`/a`)``: the whole decoded path.
+    Path(Box<str>),
     /// ``PathPrefix(`/a`)``: a plain prefix of the decoded path, as in Traefik: `/a` also holds for `/ab`.
     PathPrefix(Box<str>),
+    /// ``PathRegexp(`\.png$`)``: somewhere in the decoded path.
+    PathRegexp(Regexp),
+    /// ``Method(`GET`)``; the rule's text in upper case.
+    Method(Box<str>),
+    /// ``Header(`X-A`, `v`)``: one field of this name has this value.
+    Header(Box<str>, Box<str>),
+    /// ``HeaderRegexp(`X-A`, `^v`)``: somewhere in the value of one field of this name.
+    HeaderRegexp(Box<str>, Regexp),
+    /// ``Query(`k`, `v`)``; ``Query(`k`)`` asks for an empty value.
+    Query(Box<str>, Box<str>),
+    /// ``QueryRegexp(`k`, `^v`)``.
+    QueryRegexp(Box<str>, Regexp),
     /// ``ClientIP(`10.0.0.0/8`)``: the address of the peer, never a header.
     ClientIp(IpNet),
 }
@@ -24,41 +41,78 @@ impl HttpMatcher {
     /// Whether the request is one this matcher means.
     pub fn matches(&self, request: &RequestView<'_>) -> bool {
         match self {
-            HttpMatcher::Host(pattern) => pattern.matches(request.host),
-            HttpMatcher::PathPrefix(prefix) => request.path.starts_with(&**prefix),
-            HttpMatcher::ClientIp(net) => net.contains(&request.client),
+            Self::Host(pattern) => pattern.matches(request.host()),
+            Self::HostRegexp(regexp) => regexp.is_match(request.host_with_dot().as_bytes()),
+            Self::Path(path) => request.path() == &**path,
+            Self::PathPrefix(prefix) => request.path().starts_with(&**prefix),
+            Self::PathRegexp(regexp) => regexp.is_match(request.path().as_bytes()),
+            Self::Method(method) => request.method() == &**method,
+            Self::Header(name, value) => {
+                request.has_header(name, |found| found == value.as_bytes())
+            }
+            Self::HeaderRegexp(name, regexp) => {
+                request.has_header(name, |found| regexp.is_match(found))
+            }
+            Self::Query(key, value) => {
+                query::has(request.query(), key, |found| found == value.as_bytes())
+            }
+            Self::QueryRegexp(key, regexp) => {
+                query::has(request.query(), key, |found| regexp.is_match(found))
+            }
+            Self::ClientIp(net) => net.contains(&request.client()),
         }
     }
 }
+
+/// The names in Traefik's order, and what makes a matcher of a call by that name.
+const MATCHERS: [(&str, fn(&Call) -> Result<HttpMatcher, RuleError>); 11] = [
+    ("Host", |call| {
+        HostPattern::from_call(call).map(HttpMatcher::Host)
+    }),
+    ("HostRegexp", host_regexp),
+    ("Path", |call| path(call).map(HttpMatcher::Path)),
+    ("PathPrefix", |call| path(call).map(HttpMatcher::PathPrefix)),
+    ("PathRegexp", |call| {
+        regexp(single(call)?).map(HttpMatcher::PathRegexp)
+    }),
+    ("Method", |call| {
+        let method = single(call)?.text.to_ascii_uppercase();
+        Ok(HttpMatcher::Method(method.into()))
+    }),
+    ("Header", |call| {
+        let [name, value] = header(call)?;
+        Ok(HttpMatcher::Header(
+            name.text.as_str().into(),
+            value.text.as_str().into(),
+        ))
+    }),
+    ("HeaderRegexp", |call| {
+        let [name, value] = header(call)?;
+        Ok(HttpMatcher::HeaderRegexp(
+            name.text.as_str().into(),
+            regexp(value)?,
+        ))
+    }),
+    ("Query", query),
+    ("QueryRegexp", |call| match texts(call, 1..=2)? {
+        [key, value] => Ok(HttpMatcher::QueryRegexp(
+            key.text.as_str().into(),
+            regexp(value)?,
+        )),
+        _ => query(call),
+    }),
+    ("ClientIP", |call| network(call).map(HttpMatcher::ClientIp)),
+];
 
 impl Matcher for HttpMatcher {
     fn from_call(call: &Call) -> Result<Self, RuleError> {
-        if is_named(&call.name, "Host") {
-            return HostPattern::from_call(call).map(HttpMatcher::Host);
+        let named = |(name, _): &&(&str, _)| is_named(&call.name, name);
+        match MATCHERS.iter().find(named) {
+            Some((_, matcher)) => matcher(call),
+            None => Err(unknown(call)),
         }
-        if is_named(&call.name, "PathPrefix") {
-            return path_prefix(call).map(HttpMatcher::PathPrefix);
-        }
-        if is_named(&call.name, "ClientIP") {
-            return network(call).map(HttpMatcher::ClientIp);
-        }
-        Err(unknown(call))
     }
 }
-
-const ALLOWED: &str = "Host, PathPrefix, ClientIP";
-
-/// Matchers Traefik has in HTTP rules and weir not yet.
-const LATER: [&str; 8] = [
-    "HostRegexp",
-    "Path",
-    "PathRegexp",
-    "Method",
-    "Header",
-    "HeaderRegexp",
-    "Query",
-    "QueryRegexp",
-];
 
 /// Matchers of Traefik v2, and what v3 calls them.
 const RENAMED: [(&str, &str); 3] = [
@@ -68,20 +122,42 @@ const RENAMED: [(&str, &str); 3] = [
 ];
 
 fn unknown(call: &Call) -> RuleError {
-    let error = RuleError::new(call.offset, format!("matcher {}", call.name), ALLOWED);
-    if let Some(name) = LATER.iter().find(|name| is_named(&call.name, name)) {
-        return error.remedy(format!("Traefik has {name}, weir not yet"));
-    }
+    let names = MATCHERS.map(|(name, _)| name);
+    let error = RuleError::new(
+        call.offset,
+        format!("matcher {}", call.name),
+        names.join(", "),
+    );
     if let Some((_, name)) = RENAMED.iter().find(|(old, _)| is_named(&call.name, old)) {
         return error.remedy(format!("that is Traefik v2; v3 calls it {name}"));
     }
-    if is_named(&call.name, "HostSNI") {
-        return error.remedy("HostSNI is for tcp routers; write Host");
+    if let Some(name) = names
+        .iter()
+        .find(|name| name.eq_ignore_ascii_case(&call.name))
+    {
+        return error.remedy(format!("write {name}"));
     }
-    error
+    match call.name.as_str() {
+        name if is_named(name, "HostSNI") => error.remedy("HostSNI is for tcp routers; write Host"),
+        name if is_named(name, "HostSNIRegexp") => {
+            error.remedy("HostSNIRegexp is for tcp routers; write HostRegexp")
+        }
+        name if is_named(name, "ALPN") => error.remedy("ALPN is for tcp routers"),
+        _ => error,
+    }
 }
 
-fn path_prefix(call: &Call) -> Result<Box<str>, RuleError> {
+fn host_regexp(call: &Call) -> Result<HttpMatcher, RuleError> {
+    let argument = single(call)?;
+    if !argument.text.is_ascii() {
+        let found = format!("{:?}", argument.text);
+        return Err(RuleError::new(argument.offset, found, "ASCII host names")
+            .remedy("write the xn-- form of the name"));
+    }
+    regexp(argument).map(HttpMatcher::HostRegexp)
+}
+
+fn path(call: &Call) -> Result<Box<str>, RuleError> {
     let argument = single(call)?;
     if !argument.text.starts_with('/') {
         return Err(RuleError::new(
@@ -93,77 +169,24 @@ fn path_prefix(call: &Call) -> Result<Box<str>, RuleError> {
     Ok(argument.text.as_str().into())
 }
 
-/// What rules may look at in a request. Borrows; built once per request.
-#[derive(Clone, Debug)]
-pub struct RequestView<'a> {
-    host: &'a str,
-    path: Cow<'a, str>,
-    client: IpAddr,
-}
-
-impl<'a> RequestView<'a> {
-    /// `host`: the Host header or the authority as sent (port and trailing dot are taken off here; empty if absent).
-    /// `path`: the path of the request target as sent, without the query. `client`: the peer's address.
-    pub fn new(host: &'a str, path: &'a str, client: IpAddr) -> Self {
-        Self {
-            host: without_port(host),
-            path: decoded(path),
-            client: client.to_canonical(),
-        }
-    }
-
-    /// The host without port and trailing dot, in the case it was sent in.
-    pub fn host(&self) -> &str {
-        self.host
-    }
-
-    /// The path with escapes decoded, save those of reserved characters.
-    pub fn path(&self) -> &str {
-        &self.path
-    }
-
-    /// The client's address; IPv4-mapped IPv6 is IPv4.
-    pub fn client(&self) -> IpAddr {
-        self.client
-    }
-}
-
-fn without_port(host: &str) -> &str {
-    let name = match host.rfind(':') {
-        // A colon inside brackets belongs to an IPv6 address.
-        Some(colon) if !host[colon..].contains(']') => &host[..colon],
-        _ => host,
+fn header(call: &Call) -> Result<[&super::syntax::Argument; 2], RuleError> {
+    let [name, value] = texts(call, 2..=2)? else {
+        unreachable!("two were asked for");
     };
-    name.strip_suffix('.').unwrap_or(name)
+    if Name::parse(&name.text).is_none() {
+        let found = format!("{:?}", name.text);
+        return Err(RuleError::new(
+            name.offset,
+            found,
+            "the name of a header field",
+        ));
+    }
+    Ok([name, value])
 }
 
-/// Decodes `%XX` of every character that means nothing in a path; reserved characters (RFC 3986 section 2.2) and `%`
-/// stay encoded, so that `%2F` is never taken for a separator. What is then not UTF-8 stays as it was sent.
-fn decoded(path: &str) -> Cow<'_, str> {
-    if !path.contains('%') {
-        return Cow::Borrowed(path);
-    }
-    let mut bytes = Vec::with_capacity(path.len());
-    let mut rest = path.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        match escaped(rest).filter(|byte| !b":/?#[]@!$&'()*+,;=%".contains(byte)) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &rest[3..];
-            }
-            None => {
-                bytes.push(first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8(bytes).map_or(Cow::Borrowed(path), Cow::Owned)
-}
-
-fn escaped(bytes: &[u8]) -> Option<u8> {
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    match bytes {
-        [b'%', high, low, ..] => u8::try_from(digit(*high)? * 16 + digit(*low)?).ok(),
-        _ => None,
-    }
+/// With one argument the value is to be empty.
+fn query(call: &Call) -> Result<HttpMatcher, RuleError> {
+    let arguments = texts(call, 1..=2)?;
+    let text = |index: usize| arguments.get(index).map_or("", |argument| &argument.text);
+    Ok(HttpMatcher::Query(text(0).into(), text(1).into()))
 }

@@ -58,6 +58,37 @@ fn matchers_mean_what_traefik_means() {
         ),
         ("Host(`*`)", "", "/", "10.0.0.1", true),
         ("Host(`::1`)", "", "/", "10.0.0.1", false),
+        ("Host(`::1`)", "[::1]:443", "/", "10.0.0.1", true),
+        ("Host(`[::1]`)", "[::1]", "/", "10.0.0.1", true),
+        ("Host(`*`) && !HostRegexp(`.`)", "", "/", "10.0.0.1", true),
+        (
+            "HostRegexp(`^.+\\.usegalaxy\\.eu`)",
+            "A.usegalaxy.eu.evil.com:8443",
+            "/",
+            "10.0.0.1",
+            true,
+        ),
+        ("HostRegexp(`^[A-Z]+$`)", "ABC", "/", "10.0.0.1", false),
+        ("HostRegexp(`eu$`)", "a.eu.", "/", "10.0.0.1", false),
+        ("Path(`/css`)", "", "/css", "10.0.0.1", true),
+        ("Path(`/css`)", "", "/css/", "10.0.0.1", false),
+        ("Path(`/a b`)", "", "/a%20b", "10.0.0.1", true),
+        (
+            "PathRegexp(`\\.(png|jpg)$`)",
+            "",
+            "/x/y.png",
+            "10.0.0.1",
+            true,
+        ),
+        ("PathRegexp(`^/a`)", "", "/b/a", "10.0.0.1", false),
+        ("method(`get`) && METHOD(`GET`)", "", "/", "10.0.0.1", true),
+        (
+            "Hostregexp(`a`) && hostregexp(`a`)",
+            "a",
+            "/",
+            "10.0.0.1",
+            true,
+        ),
         (
             "HOST(`a`) && host(\"a\") && Host(`a`)",
             "a",
@@ -90,10 +121,42 @@ fn matchers_mean_what_traefik_means() {
 }
 
 #[test]
+fn fields_and_queries_are_looked_at_as_sent() {
+    let mut head = crate::http::RequestHead::default();
+    head.method = crate::http::Method::from_token("get");
+    head.set_target("/a", Some("page=1&empty&q=x+y"));
+    head.set_authority("a.example");
+    let name = crate::http::Name::literal;
+    head.headers.append(name("x-tenant"), b"a");
+    head.headers.append(name("X-Tenant"), b"b, c");
+    let view = RequestView::of(&head, IpAddr::from([127, 0, 0, 1]));
+    for (rule, expected) in [
+        ("Header(`X-TENANT`, `a`)", true),
+        ("Header(`X-Tenant`, `b`)", false),
+        ("Header(`X-Tenant`, `b, c`)", true),
+        ("HeaderRegexp(`X-Tenant`, `^b`)", true),
+        ("HeaderRegexp(`X-Other`, `.*`)", false),
+        ("Header(`Host`, `a.example`)", false),
+        ("Query(`page`, `1`)", true),
+        ("Query(`page`)", false),
+        ("Query(`empty`)", true),
+        ("QueryRegexp(`empty`)", true),
+        ("QueryRegexp(`q`, `^x y$`)", true),
+        ("QueryRegexp(`page`, `^[2-9]`)", false),
+        ("Method(`GET`)", false),
+    ] {
+        let rule_text = rule;
+        let rule = HttpRule::parse(rule).unwrap();
+        let holds = rule.holds(|matcher| matcher.matches(&view));
+        assert_eq!(holds, expected, "{rule_text}");
+    }
+}
+
+#[test]
 fn the_host_of_a_request_may_be_an_address() {
     for (sent, expected) in [
-        ("[2001:db8::1]:443", "[2001:db8::1]"),
-        ("[::1]", "[::1]"),
+        ("[2001:db8::1]:443", "2001:db8::1"),
+        ("[::1]", "::1"),
         ("1.2.3.4:80", "1.2.3.4"),
     ] {
         assert_eq!(
@@ -142,7 +205,14 @@ fn errors_name_the_place_and_the_remedy() {
         ("ClientIP(`10.0.0.0/-1`)", 9, "\"10.0.0.0/-1\""),
         ("ClientIP(`10.0.0.300`)", 9, "\"10.0.0.300\""),
         ("Headers(`a`, `b`)", 0, "matcher Headers"),
-        ("Path(`/a`)", 0, "matcher Path"),
+        ("Path(`a`)", 5, "\"a\""),
+        ("Header(`X-A`)", 0, "1 arguments for Header"),
+        ("Header(`X A`, `v`)", 7, "\"X A\""),
+        ("Header(`X-A`, ``)", 14, "an empty string"),
+        ("Query(`a`, `b`, `c`)", 0, "3 arguments for Query"),
+        ("HostRegexp(`ü`)", 11, "\"ü\""),
+        ("PathRegexp(`(?=a)`)", 11, "\"(?=a)\": lookahead \"(?=\""),
+        ("HOSTregexp(`a`)", 0, "matcher HOSTregexp"),
         ("Hots(`a`)", 0, "matcher Hots"),
         ("Host(`a`) # b", 10, "'#'"),
         (")", 0, ")"),
