@@ -29,6 +29,7 @@ use std::sync::Arc;
 use tracing::debug;
 
 use crate::config::EntryPointTable;
+use crate::config::static_file::EntryPoint;
 use crate::net::Stream;
 use crate::service::Server;
 use crate::transport::Transport;
@@ -57,6 +58,11 @@ impl Client<'_> {
             address: self.transport.peer_addr(),
             tls: self.transport.is_tls(),
         }
+    }
+
+    /// The configuration of the entry point that accepted it.
+    fn entry_point(&self) -> &EntryPoint {
+        &self.worker.config.entry_points[self.entry_point]
     }
 }
 

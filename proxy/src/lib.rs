@@ -14,6 +14,7 @@ pub mod uring;
 pub mod failure;
 pub mod http;
 pub mod http1;
+pub mod proxy_protocol;
 pub mod tls;
 
 // The rule language and what it compiles to.

@@ -112,6 +112,9 @@ const _: () =
 /// Bytes a client may send before its handshake ends. A ClientHello with post-quantum shares takes 2 KiB, client
 /// certificates a few more.
 pub const TLS_HANDSHAKE_BYTES_MAX: usize = 64 << 10;
+/// A ClientHello that is looked at before it is answered; larger is refused. Those of today's clients, with post-quantum
+/// shares and Encrypted Client Hello, take 2 KiB.
+pub const CLIENT_HELLO_BYTES_MAX: usize = 32 << 10;
 /// Plaintext of a record (RFC 8446 section 5.1).
 pub const TLS_RECORD_PLAINTEXT: usize = 16 << 10;
 /// Plaintext encrypted into one piece of memory: ring buffers return that much earlier than everything is encrypted.
@@ -164,6 +167,10 @@ pub const ACCEPT_AHEAD: usize = 256;
 
 /// To the first bytes of a connection, which say whether it is TLS.
 pub const CLIENT_FIRST_BYTES: Duration = Duration::from_secs(10);
+/// A PROXY header, of which version 2 allows 64 KiB; client certificates among its TLVs take a few KiB.
+pub const PROXY_HEADER_BYTES_MAX: usize = 16 << 10;
+/// To the end of a PROXY header. Proxies send it at once; a connection on which nothing has come by then has none.
+pub const PROXY_HEADER: Duration = Duration::from_secs(5);
 /// To the end of a TLS handshake, from its first byte.
 pub const TLS_HANDSHAKE: Duration = Duration::from_secs(10);
 /// To the end of a request head, from its first byte.

@@ -19,6 +19,7 @@ mod view;
 
 use std::sync::Arc;
 
+pub use self::arguments::{NETWORK_ALLOWED, network};
 pub use self::http::HttpMatcher;
 pub use self::regexp::Regexp;
 use self::syntax::Expression;

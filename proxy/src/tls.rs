@@ -2,9 +2,10 @@
 //!
 //! rustls does the protocol, aws-lc-rs the cryptography. Here is what they leave open: which certificate, what is
 //! offered, and how bytes get in and out. No socket and no clock; files are read only by [`KeyPair::load`], which the
-//! control plane calls.
+//! control plane calls. [`client_hello`] looks at a connection before anybody answers it.
 
 mod client;
+pub mod client_hello;
 mod default_certificate;
 mod error;
 mod key_pair;
@@ -14,6 +15,7 @@ mod session;
 mod store;
 
 pub use client::{ClientSettings, OFFERS_H2, client_config};
+pub use client_hello::{ClientHello, HelloError, HelloReader};
 pub use default_certificate::default_certificate;
 pub use error::{Fault, TlsError};
 pub use key_pair::{KeyPair, KeyPairError};

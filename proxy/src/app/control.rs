@@ -12,6 +12,7 @@ use tracing::{info, warn};
 use super::rules::{Published, Rules};
 use super::status::StatusFile;
 use super::worker::Workers;
+use crate::config::static_file::Timeouts;
 use crate::config::{Snapshot, StaticConfig, Watch};
 use crate::steering::Plane;
 use crate::{limits, sys};
@@ -143,10 +144,7 @@ impl Supervision<'_> {
     }
 
     fn stopping(&self, signal: &str) {
-        info!(
-            "{signal}: no new connections; requests under way have {:?}",
-            grace(self.config)
-        );
+        info!("{signal}: weir stops, within {:?}", grace(self.config));
     }
 }
 
@@ -163,13 +161,16 @@ impl Signals {
     }
 }
 
+/// How long a stop takes at most: entry points first go on accepting, then wait.
 fn grace(config: &StaticConfig) -> Duration {
-    config
-        .entry_points
-        .iter()
-        .map(|entry_point| entry_point.timeouts.grace)
-        .max()
-        .unwrap_or_default()
+    let longest = |time: fn(&Timeouts) -> Duration| {
+        let times = config
+            .entry_points
+            .iter()
+            .map(|entry_point| time(&entry_point.timeouts));
+        times.max().unwrap_or_default()
+    };
+    longest(|timeouts| timeouts.accept_grace) + longest(|timeouts| timeouts.grace)
 }
 
 fn watch(config: &StaticConfig) -> Option<Watch> {

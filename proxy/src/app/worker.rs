@@ -152,7 +152,14 @@ async fn serve(assignment: Assignment, started: mpsc::Sender<Result<(), String>>
     let mut stop = assignment.stop;
     // An error means that the control thread is gone, which ends the process anyway.
     let _ = stop.wait_for(|stop| *stop).await;
-    for (entry_point, listener) in listeners.iter().enumerate() {
+    let begun = Instant::now();
+    for entry_point in by_accept_grace(&worker.config) {
+        let listener = &listeners[entry_point];
+        let until = begun
+            + worker.config.entry_points[entry_point]
+                .timeouts
+                .accept_grace;
+        tokio::time::sleep_until(until.into()).await;
         match listener.stop().await {
             Ok(queued) => queued
                 .into_iter()
@@ -168,6 +175,13 @@ async fn serve(assignment: Assignment, started: mpsc::Sender<Result<(), String>>
     drop(listeners);
     worker.finish().await;
     housekeeping.abort();
+}
+
+/// The entry points, those first that stop accepting first.
+fn by_accept_grace(config: &StaticConfig) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..config.entry_points.len()).collect();
+    order.sort_by_key(|index| config.entry_points[*index].timeouts.accept_grace);
+    order
 }
 
 fn listen(addresses: &[SocketAddr]) -> Result<Vec<Rc<Listener>>, String> {

@@ -4,9 +4,8 @@
 //! Owns the checked types; `decode` makes them of the tree. Invariant: whatever is in a [`StaticConfig`] was checked as
 //! far as that is possible without the kernel; ports in use and missing interfaces are found by who needs them.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::node::Node;
 use super::walker::{Place, Walker};
@@ -14,10 +13,15 @@ use super::{Origin, Problem, Severity};
 
 mod accepted;
 mod decode;
+mod entry_point;
 pub mod keys;
 mod limits;
 mod sources;
 
+pub use self::entry_point::{
+    EntryPoint, EntryPointSteering, ForwardedHeaders, HttpOptions, KeepAlive, SteeringMode,
+    Timeouts, Trust, UnderscoreHeaders,
+};
 pub use self::limits::Limits;
 pub use self::sources::Sources;
 
@@ -38,64 +42,6 @@ pub struct StaticConfig {
     pub workers: Option<usize>,
     /// `limits.connections`: clients' connections at one time; `None` is what the file descriptors allow.
     pub connections: Option<usize>,
-}
-
-/// A named address that weir listens on.
-#[derive(Clone, Debug)]
-pub struct EntryPoint {
-    /// The key under `entryPoints`.
-    pub name: String,
-    /// Where it listens. `:443` is `[::]:443`, both address families.
-    pub address: SocketAddr,
-    /// Whether routers without `entryPoints` are on it; where none says so, they are on all.
-    pub as_default: bool,
-    /// `steering`: the NIC takes part.
-    pub steering: Option<EntryPointSteering>,
-    /// `transport.respondingTimeouts` and `transport.lifeCycle`.
-    pub timeouts: Timeouts,
-    /// `limits`: how much and how long.
-    pub limits: Limits,
-    /// `reasonHeader`: weir's own answers say why in `X-Weir-Reason`.
-    pub reason_header: bool,
-    /// Where its `address` is written, for problems found later (port in use, missing interface).
-    pub origin: Origin,
-}
-
-/// `entryPoints.X.transport`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Timeouts {
-    /// `respondingTimeouts.idleTimeout`: how long a keep-alive connection may wait for its next request; 0 is none.
-    pub idle: Option<Duration>,
-    /// `respondingTimeouts.readTimeout`: for a whole request, from its first byte to the end of its body; 0 is none.
-    pub read: Option<Duration>,
-    /// `respondingTimeouts.writeTimeout`: from the end of a request's head to the end of its response; 0 is none.
-    pub write: Option<Duration>,
-    /// `lifeCycle.graceTimeOut`: how long a stop waits for requests under way.
-    pub grace: Duration,
-}
-
-/// `entryPoints.X.steering`.
-#[derive(Clone, Debug)]
-pub struct EntryPointSteering {
-    /// Names of the interfaces whose packets the XDP program sees; never empty.
-    pub interfaces: Vec<String>,
-    /// How to attach.
-    pub mode: SteeringMode,
-    /// Where `interfaces` is written.
-    pub origin: Origin,
-}
-
-/// How the XDP program is attached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SteeringMode {
-    /// Native, else generic, else user space.
-    Auto,
-    /// In the driver, else user space.
-    Native,
-    /// Behind the driver, else user space.
-    Generic,
-    /// User space only.
-    Off,
 }
 
 /// `steering`: what all steered entry points share.

@@ -9,7 +9,7 @@ use super::request::{self, Next};
 use super::scratch::Scratch;
 use super::{Client, answer};
 use crate::http::Status;
-use crate::http1::ConnectionField;
+use crate::http1::{ConnectionField, RequestParser};
 use crate::limits;
 use crate::uring::{self, Chunk};
 
@@ -17,9 +17,15 @@ use crate::uring::{self, Chunk};
 /// may be as late as any other.
 pub async fn serve(client: &Client<'_>) -> io::Result<()> {
     let mut first = idle(client).await?;
+    let (opened, mut served) = (uring::now(), 0);
     while let Some(chunk) = first {
         let mut scratch = client.worker.scratch();
-        let next = one(client, &mut scratch, chunk).await;
+        served += 1;
+        let last = client
+            .entry_point()
+            .keep_alive
+            .is_over(served, opened, uring::now());
+        let next = one(client, &mut scratch, chunk, last).await;
         client.worker.give_back(scratch);
         match next {
             Next::Request => {}
@@ -42,11 +48,9 @@ pub async fn serve(client: &Client<'_>) -> io::Result<()> {
 /// that is on its way then is answered rather than reset.
 async fn idle(client: &Client<'_>) -> io::Result<Option<Chunk>> {
     let Client {
-        worker,
-        transport,
-        entry_point,
+        worker, transport, ..
     } = client;
-    let idle = worker.config.entry_points[*entry_point].timeouts.idle;
+    let idle = client.entry_point().timeouts.idle;
     transport.set_deadline(idle.map(|time| uring::now() + time));
     let received = tokio::select! {
         biased;
@@ -62,7 +66,8 @@ async fn idle(client: &Client<'_>) -> io::Result<Option<Chunk>> {
     }
 }
 
-async fn one(client: &Client<'_>, scratch: &mut Scratch, first: Chunk) -> Next {
+/// One request; `last` after which the connection ends.
+async fn one(client: &Client<'_>, scratch: &mut Scratch, first: Chunk, last: bool) -> Next {
     client
         .transport
         .set_deadline(Some(uring::now() + limits::CLIENT_HEAD));
@@ -72,12 +77,16 @@ async fn one(client: &Client<'_>, scratch: &mut Scratch, first: Chunk) -> Next {
         requests,
         ..
     } = scratch;
+    *requests = RequestParser::new(client.entry_point().limits.head);
     let read = head::read(client.transport, Some(first), partial, |input| {
         let parsed = requests.parse(input, request)?;
         Ok(parsed.map(|facts| (facts, facts.consumed)))
     });
     match read.await {
-        Ok((facts, rest)) => request::serve(client, scratch, facts, rest).await,
+        Ok((mut facts, rest)) => {
+            facts.keep_alive &= !last;
+            request::serve(client, scratch, facts, rest).await
+        }
         Err(NoHead::Rejected(reject)) => {
             debug!(client = %client.transport.peer_addr(), reason = reject.reason.as_str(), "request refused: {reject}");
             refuse(client, reject.status).await

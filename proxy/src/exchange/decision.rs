@@ -6,7 +6,8 @@ use std::rc::Rc;
 
 use super::forwarded;
 use super::worker::{OwnRouter, Worker};
-use crate::http::{RequestHead, Status};
+use crate::config::static_file::{EntryPoint, UnderscoreHeaders};
+use crate::http::{Name, RequestHead, Status};
 use crate::rule::RequestView;
 use crate::service::Picked;
 
@@ -24,12 +25,12 @@ pub struct Visitor<'a> {
 }
 
 impl Visitor<'_> {
-    /// The router for a request, whose path is cleaned.
+    /// The router for a request, whose path and query are cleaned.
     ///
     /// # Errors
-    /// 404 where no router takes it.
+    /// 400 for what the entry point does not take, 404 where no router takes it.
     pub fn route(&self, head: &mut RequestHead) -> Result<Rc<OwnRouter>, Status> {
-        head.sanitize_target();
+        self.clean(head)?;
         let view = RequestView::new(head.authority(), head.path(), self.address.ip());
         let router = self.worker.route(self.entry_point, self.tls, &view);
         router.ok_or(Status::NOT_FOUND)
@@ -47,7 +48,39 @@ impl Visitor<'_> {
         let service = router.service.as_ref().ok_or(Status::NOT_FOUND)?;
         let picked = self.worker.pick(service);
         let picked = picked.ok_or(Status::SERVICE_UNAVAILABLE)?;
-        forwarded::set(head, self.address, self.tls, &self.worker.hostname);
+        let options = &self.options().forwarded_headers;
+        forwarded::set(head, options, &forwarded::Peer::of(self));
         Ok(picked)
+    }
+
+    /// The configuration of the entry point.
+    fn options(&self) -> &EntryPoint {
+        &self.worker.config.entry_points[self.entry_point]
+    }
+
+    /// Does to a request what the entry point's `http` says.
+    fn clean(&self, head: &mut RequestHead) -> Result<(), Status> {
+        let options = &self.options().http;
+        head.sanitize_target(&options.path);
+        if options.path.denies(head.path()) {
+            return Err(Status::BAD_REQUEST);
+        }
+        head.rewrite_semicolons(options.encode_query_semicolons);
+        let underscored = |name: Name<'_>| name.as_bytes().contains(&b'_');
+        match options.underscore_headers {
+            UnderscoreHeaders::Keep => Ok(()),
+            UnderscoreHeaders::Delete => {
+                head.headers.retain(|name, _| !underscored(name));
+                Ok(())
+            }
+            UnderscoreHeaders::Reject => {
+                let refused = head.headers.iter().any(|(name, _)| underscored(name));
+                if refused {
+                    Err(Status::BAD_REQUEST)
+                } else {
+                    Ok(())
+                }
+            }
+        }
     }
 }

@@ -1,13 +1,21 @@
-//! The fields by which a server learns about the client (Traefik, "Forwarded Headers"): what the client sent under
-//! these names is dropped, as nobody vouches for it, and weir says what it knows.
+//! The fields by which a server learns about the client, as Traefik has them ("Forwarded Headers"): what a peer that is
+//! not trusted sent under these names is dropped, and weir adds what it knows. `Forwarded` (RFC 7239) is left alone.
+//!
+//! Source: <https://doc.traefik.io/traefik/reference/install-configuration/entrypoints/#forwardedheaders>, and
+//! `pkg/middlewares/forwardedheaders` of Traefik v3.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
 
+use super::decision::Visitor;
+use crate::config::static_file::ForwardedHeaders;
 use crate::http::{Headers, Name, RequestHead, name};
 
+const X_FORWARDED_SCHEME: Name<'static> = Name::literal("X-Forwarded-Scheme");
+const X_SCHEME: Name<'static> = Name::literal("X-Scheme");
+
 /// All names by which Traefik and its servers speak about the client; compared without case.
-const CLAIMED: [Name<'static>; 12] = [
+const CLAIMED: [Name<'static>; 13] = [
     name::X_FORWARDED_FOR,
     name::X_FORWARDED_HOST,
     name::X_FORWARDED_PORT,
@@ -15,43 +23,112 @@ const CLAIMED: [Name<'static>; 12] = [
     name::X_FORWARDED_SERVER,
     name::X_FORWARDED_URI,
     name::X_REAL_IP,
+    X_FORWARDED_SCHEME,
+    X_SCHEME,
     Name::literal("X-Forwarded-Method"),
     Name::literal("X-Forwarded-Prefix"),
-    Name::literal("X-Forwarded-Scheme"),
     Name::literal("X-Forwarded-Tls-Client-Cert"),
     Name::literal("X-Forwarded-Tls-Client-Cert-Info"),
 ];
 
-/// Replaces what the client claims by what is so.
-pub fn set(head: &mut RequestHead, client: SocketAddr, tls: bool, hostname: &str) {
-    strip(&mut head.headers);
+/// The peer of a connection, as far as servers are told.
+pub struct Peer<'a> {
+    /// Its address.
+    pub address: SocketAddr,
+    /// Whether it came through TLS.
+    pub tls: bool,
+    /// This host.
+    pub hostname: &'a str,
+}
+
+impl<'a> Peer<'a> {
+    /// The peer that a request comes from.
+    pub fn of(visitor: &Visitor<'a>) -> Self {
+        Self {
+            address: visitor.address,
+            tls: visitor.tls,
+            hostname: &visitor.worker.hostname,
+        }
+    }
+}
+
+/// Drops what nobody vouches for and adds what is so.
+pub fn set(head: &mut RequestHead, options: &ForwardedHeaders, peer: &Peer<'_>) {
+    if !options.trust.covers(peer.address.ip()) {
+        head.headers.retain(|name, _| !is_claimed(name));
+    }
     let mut text = String::with_capacity(64);
-    let _ = write!(text, "{}", client.ip());
-    head.headers.append(name::X_FORWARDED_FOR, text.as_bytes());
-    head.headers.append(name::X_REAL_IP, text.as_bytes());
+    let _ = write!(text, "{}", peer.address.ip());
+    if !options.not_append_for {
+        append_for(&mut head.headers, text.as_bytes());
+    }
+    offer(&mut head.headers, name::X_REAL_IP, text.as_bytes());
     text.clear();
     text.push_str(head.authority());
-    let port = port_of(&text).unwrap_or(if tls { 443 } else { 80 });
-    head.headers.append(name::X_FORWARDED_HOST, text.as_bytes());
+    if !text.is_empty() {
+        offer(&mut head.headers, name::X_FORWARDED_HOST, text.as_bytes());
+    }
+    let proto = scheme(false, peer.tls);
+    offer(&mut head.headers, name::X_FORWARDED_PROTO, proto);
+    let port = port_of(&text).unwrap_or_else(|| default_port(&head.headers, peer.tls));
     text.clear();
     let _ = write!(text, "{port}");
-    head.headers.append(name::X_FORWARDED_PORT, text.as_bytes());
-    head.headers.append(
-        name::X_FORWARDED_PROTO,
-        if tls { b"https" } else { b"http" },
-    );
-    head.headers
-        .append(name::X_FORWARDED_SERVER, hostname.as_bytes());
+    offer(&mut head.headers, name::X_FORWARDED_PORT, text.as_bytes());
+    if options.add_scheme {
+        let scheme = head.headers.get(name::X_FORWARDED_PROTO);
+        let scheme = scheme.unwrap_or_default().to_vec();
+        replace(&mut head.headers, X_FORWARDED_SCHEME, &scheme);
+        replace(&mut head.headers, X_SCHEME, &scheme);
+    }
+    if !peer.hostname.is_empty() {
+        let hostname = peer.hostname.as_bytes();
+        replace(&mut head.headers, name::X_FORWARDED_SERVER, hostname);
+    }
 }
 
-/// Drops the claimed names, and those that a server which maps `-` to `_` would take for them.
-fn strip(headers: &mut Headers) {
-    headers.retain(|name, _| !is_claimed(name));
+/// One field with what came, in order, and the address at its end.
+fn append_for(headers: &mut Headers, address: &[u8]) {
+    let mut list = Vec::new();
+    for value in headers.get_all(name::X_FORWARDED_FOR) {
+        list.extend_from_slice(value);
+        list.extend_from_slice(b", ");
+    }
+    list.extend_from_slice(address);
+    replace(headers, name::X_FORWARDED_FOR, &list);
 }
 
+/// Sets a field that is missing, or there with nothing in it.
+fn offer(headers: &mut Headers, name: Name<'_>, value: &[u8]) {
+    if headers.get(name).is_none_or(<[u8]>::is_empty) {
+        replace(headers, name, value);
+    }
+}
+
+fn replace(headers: &mut Headers, name: Name<'_>, value: &[u8]) {
+    headers.remove(name);
+    headers.append(name, value);
+}
+
+fn scheme(websocket: bool, tls: bool) -> &'static [u8] {
+    match (websocket, tls) {
+        (false, false) => b"http",
+        (false, true) => b"https",
+        (true, false) => b"ws",
+        (true, true) => b"wss",
+    }
+}
+
+/// Where the client named no port.
+fn default_port(headers: &Headers, tls: bool) -> u16 {
+    let proto = headers.get(name::X_FORWARDED_PROTO);
+    let secure = proto.is_some_and(|proto| proto == b"https" || proto == b"wss");
+    if secure || tls { 443 } else { 80 }
+}
+
+/// Whether a field is one of them, or one that a server which maps `-` to `_` would take for it.
 fn is_claimed(name: Name<'_>) -> bool {
     let text = name.as_bytes();
-    if text.len() < 9 || !text[0].eq_ignore_ascii_case(&b'x') || !matches!(text[1], b'-' | b'_') {
+    if text.len() < 8 || !text[0].eq_ignore_ascii_case(&b'x') || !matches!(text[1], b'-' | b'_') {
         return false;
     }
     CLAIMED
@@ -60,67 +137,19 @@ fn is_claimed(name: Name<'_>) -> bool {
 }
 
 fn same_but_for_underscores(a: &[u8], b: &[u8]) -> bool {
-    let fold = |byte: &u8| {
-        if *byte == b'_' {
-            b'-'
-        } else {
-            byte.to_ascii_lowercase()
-        }
+    let fold = |byte: &u8| match *byte {
+        b'_' => b'-',
+        byte => byte.to_ascii_lowercase(),
     };
     a.len() == b.len() && a.iter().map(fold).eq(b.iter().map(fold))
 }
 
 fn port_of(authority: &str) -> Option<u16> {
-    authority.rsplit_once(':')?.1.parse().ok()
+    let (host, port) = authority.rsplit_once(':')?;
+    // Within brackets it is a part of an IPv6 address.
+    let whole = !host.starts_with('[') || host.ends_with(']');
+    port.parse().ok().filter(|_| whole)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn forwarded(sent: &[(&'static str, &str)], tls: bool) -> Vec<(String, String)> {
-        let mut head = RequestHead::default();
-        head.set_authority("a.example:8443");
-        for (name, value) in sent {
-            head.headers.append(Name::literal(name), value.as_bytes());
-        }
-        set(
-            &mut head,
-            "192.0.2.7:40000".parse().expect("an address"),
-            tls,
-            "edge",
-        );
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        head.headers
-            .iter()
-            .map(|(name, value)| (text(name.as_bytes()), text(value)))
-            .collect()
-    }
-
-    #[test]
-    fn what_the_client_claims_is_replaced() {
-        let fields = forwarded(
-            &[
-                ("x-forwarded-for", "6.6.6.6"),
-                ("X_Forwarded_For", "6.6.6.6"),
-                ("X-Real-IP", "6.6.6.6"),
-                ("X-Other", "1"),
-            ],
-            true,
-        );
-        let expected = [
-            ("X-Other", "1"),
-            ("X-Forwarded-For", "192.0.2.7"),
-            ("X-Real-Ip", "192.0.2.7"),
-            ("X-Forwarded-Host", "a.example:8443"),
-            ("X-Forwarded-Port", "8443"),
-            ("X-Forwarded-Proto", "https"),
-            ("X-Forwarded-Server", "edge"),
-        ];
-        let fields: Vec<_> = fields
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-            .collect();
-        assert_eq!(fields, expected);
-    }
-}
+mod tests;

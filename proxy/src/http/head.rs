@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::{Headers, Method, Status, path};
+use super::path::PathPolicy;
+use super::{Headers, Method, Status};
 
 /// The HTTP version of a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,10 +70,19 @@ impl RequestHead {
         self.query = query.map(|query| self.store(query));
     }
 
-    /// Cleans the path, so that rules and servers understand the same by it; see [`path::sanitize`].
-    pub fn sanitize_target(&mut self) {
-        if let Cow::Owned(clean) = path::sanitize(self.path()) {
+    /// Cleans the path, so that rules and servers understand the same by it; see [`PathPolicy::clean`].
+    pub fn sanitize_target(&mut self, policy: &PathPolicy) {
+        if let Cow::Owned(clean) = policy.clean(self.path()) {
             self.path = self.store(&clean);
+        }
+    }
+
+    /// Leaves no `;` in the query, which some servers take for `&` and others do not: it becomes `%3B` if `encode`,
+    /// else `&`, as in Traefik.
+    pub fn rewrite_semicolons(&mut self, encode: bool) {
+        if let Some(query) = self.query().filter(|query| query.contains(';')) {
+            let rewritten = query.replace(';', if encode { "%3B" } else { "&" });
+            self.query = Some(self.store(&rewritten));
         }
     }
 
@@ -133,8 +143,18 @@ mod tests {
     fn a_cleaned_target_keeps_its_query() {
         let mut head = RequestHead::default();
         head.set_target("/x/../a", Some("b=/../c"));
-        head.sanitize_target();
+        head.sanitize_target(&PathPolicy::default());
         assert_eq!((head.path(), head.query()), ("/a", Some("b=/../c")));
+    }
+
+    #[test]
+    fn no_semicolon_stays_in_a_query() {
+        for (encode, expected) in [(false, "a=1&b=2&"), (true, "a=1%3Bb=2%3B")] {
+            let mut head = RequestHead::default();
+            head.set_target("/;", Some("a=1;b=2;"));
+            head.rewrite_semicolons(encode);
+            assert_eq!((head.path(), head.query()), ("/;", Some(expected)));
+        }
     }
 
     #[test]

@@ -6,16 +6,46 @@
 
 use std::borrow::Cow;
 
-/// The path as Traefik routes and sends it by default: escapes of unreserved characters decoded and the others in upper
-/// case (RFC 3986 sections 6.2.2.1 and 6.2.2.2), then `//`, `/./` and `/../` collapsed, a slash at the end kept. So no
-/// rule about `/admin` is passed by `/x/%2e%2e/admin`. `*` stays. Borrowed if nothing changes.
-/// Source: <https://doc.traefik.io/traefik/security/request-path/>.
-pub fn sanitize(path: &str) -> Cow<'_, str> {
-    let normal = normalize(path);
-    let suspect = normal.contains("//") || normal.contains("/.");
-    match suspect.then(|| collapse(&normal)) {
-        Some(clean) if clean != *normal => Cow::Owned(clean),
-        _ => normal,
+/// What an entry point does with paths. Source: <https://doc.traefik.io/traefik/security/request-path/>.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathPolicy {
+    /// `//`, `/./` and `/../` are collapsed.
+    pub sanitize: bool,
+    /// Characters that must not stand in a path as an escape such as `%2F`.
+    pub denied: Box<[u8]>,
+}
+
+impl Default for PathPolicy {
+    fn default() -> Self {
+        Self {
+            sanitize: true,
+            denied: Box::default(),
+        }
+    }
+}
+
+impl PathPolicy {
+    /// The path as Traefik routes and sends it: escapes of unreserved characters decoded and the others in upper case
+    /// (RFC 3986 sections 6.2.2.1 and 6.2.2.2), then, unless that is switched off, `//`, `/./` and `/../` collapsed, a
+    /// slash at the end kept. So no rule about `/admin` is passed by `/x/%2e%2e/admin`. `*` stays. Borrowed if nothing
+    /// changes.
+    pub fn clean<'p>(&self, path: &'p str) -> Cow<'p, str> {
+        let normal = normalize(path);
+        let suspect = self.sanitize && (normal.contains("//") || normal.contains("/."));
+        match suspect.then(|| collapse(&normal)) {
+            Some(clean) if clean != *normal => Cow::Owned(clean),
+            _ => normal,
+        }
+    }
+
+    /// Whether the path holds an escape of a character that is denied.
+    pub fn denies(&self, path: &str) -> bool {
+        let denied = |at: usize| {
+            let byte = path.get(at + 1..at + 3);
+            let byte = byte.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+            byte.is_some_and(|byte| self.denied.contains(&byte))
+        };
+        !self.denied.is_empty() && memchr::memchr_iter(b'%', path.as_bytes()).any(denied)
     }
 }
 
@@ -95,8 +125,11 @@ mod tests {
             ("/a%2f%c3%a4", "/a%2F%C3%A4"),
             ("/a%7eb/%252e%252e", "/a~b/%252e%252e"),
         ] {
-            assert_eq!(sanitize(path), clean, "{path}");
-            assert!(matches!(sanitize(clean), Cow::Borrowed(_)), "{clean}");
+            assert_eq!(PathPolicy::default().clean(path), clean, "{path}");
+            assert!(
+                matches!(PathPolicy::default().clean(clean), Cow::Borrowed(_)),
+                "{clean}"
+            );
         }
     }
 
@@ -113,9 +146,43 @@ mod tests {
             "/%zz",
         ] {
             assert!(
-                matches!(sanitize(path), Cow::Borrowed(same) if same == path),
+                matches!(PathPolicy::default().clean(path), Cow::Borrowed(same) if same == path),
                 "{path}"
             );
+        }
+    }
+
+    #[test]
+    fn without_sanitizing_only_escapes_are_cleaned() {
+        let policy = PathPolicy {
+            sanitize: false,
+            ..PathPolicy::default()
+        };
+        for (path, clean) in [
+            ("//x/./../a", "//x/./../a"),
+            ("/x/%2e%2e/%61%2f", "/x/../a%2F"),
+        ] {
+            assert_eq!(policy.clean(path), clean);
+        }
+    }
+
+    #[test]
+    fn escapes_are_denied_in_either_case() {
+        let policy = PathPolicy {
+            sanitize: true,
+            denied: (*b"/\\\0").into(),
+        };
+        for (path, denied) in [
+            ("/a%2fb", true),
+            ("/a%2Fb", true),
+            ("/%5C", true),
+            ("/%00", true),
+            ("/a/b%20%3B", false),
+            ("/%252F", false),
+            ("/%2", false),
+        ] {
+            assert_eq!(policy.denies(path), denied, "{path}");
+            assert!(!PathPolicy::default().denies(path));
         }
     }
 }

@@ -19,6 +19,8 @@ use crate::uring::{self, Chunk, ChunkQueue};
 pub struct Stream {
     socket: Rc<Socket>,
     peer: SocketAddr,
+    /// The client's destination, where a proxy in between has said it.
+    destination: Option<SocketAddr>,
 }
 
 impl Stream {
@@ -40,6 +42,7 @@ impl Stream {
         Ok(Self {
             socket: Socket::new(driver, descriptor),
             peer: canonical(peer),
+            destination: None,
         })
     }
 
@@ -168,6 +171,12 @@ impl Stream {
         self.socket.send_failed() || self.socket.spent()
     }
 
+    /// From now on these are the peer's and the local address: a proxy in between has said for whom it connects.
+    pub fn set_addresses(&mut self, peer: SocketAddr, local: SocketAddr) {
+        self.peer = canonical(peer);
+        self.destination = Some(canonical(local));
+    }
+
     /// The peer's address; an IPv4 address mapped into IPv6 is given as IPv4.
     pub fn peer_addr(&self) -> SocketAddr {
         self.peer
@@ -178,6 +187,9 @@ impl Stream {
     /// # Errors
     /// What getsockname(2) says.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        if let Some(destination) = self.destination {
+            return Ok(destination);
+        }
         let address = self.with_socket(|socket| socket.local_addr())?;
         address
             .as_socket()

@@ -81,17 +81,28 @@ pub(super) fn regexp(argument: &Argument) -> Result<Regexp, RuleError> {
     })
 }
 
-/// The network of a ClientIP call: an address or a CIDR, either family; IPv4-mapped IPv6 becomes IPv4.
-pub(super) fn network(call: &Call) -> Result<IpNet, RuleError> {
+/// What [`network`] takes.
+pub const NETWORK_ALLOWED: &str = "an IP address or CIDR such as 10.0.0.0/8 or 2001:db8::/32";
+
+/// The network of a ClientIP call.
+pub(super) fn client_network(call: &Call) -> Result<IpNet, RuleError> {
     let argument = single(call)?;
-    let found = || format!("{:?}", argument.text);
-    let allowed = "an IP address or CIDR such as 10.0.0.0/8 or 2001:db8::/32";
-    let wrong = |remedy: &str| RuleError::new(argument.offset, found(), allowed).remedy(remedy);
-    let (address, length) = match argument.text.split_once('/') {
+    network(&argument.text).map_err(|remedy| {
+        let found = format!("{:?}", argument.text);
+        RuleError::new(argument.offset, found, NETWORK_ALLOWED).remedy(remedy)
+    })
+}
+
+/// An address or a CIDR, either family; IPv4-mapped IPv6 becomes IPv4.
+///
+/// # Errors
+/// What to do about it; empty where [`NETWORK_ALLOWED`] says it all.
+pub fn network(text: &str) -> Result<IpNet, String> {
+    let (address, length) = match text.split_once('/') {
         Some((address, length)) => (address, Some(length)),
-        None => (argument.text.as_str(), None),
+        None => (text, None),
     };
-    let address: IpAddr = address.parse().map_err(|_| wrong(""))?;
+    let address: IpAddr = address.parse().map_err(|_| String::new())?;
     let Some(length) = length else {
         return Ok(IpNet::from(address.to_canonical()));
     };
@@ -100,7 +111,7 @@ pub(super) fn network(call: &Call) -> Result<IpNet, RuleError> {
         .parse::<u8>()
         .ok()
         .filter(|length| *length <= most)
-        .ok_or_else(|| wrong(&format!("use a prefix length from 0 to {most}")))?;
+        .ok_or_else(|| format!("use a prefix length from 0 to {most}"))?;
     Ok(unmapped(address, length).trunc())
 }
 

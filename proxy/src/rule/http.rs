@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 
-use super::arguments::{is_named, network, regexp, single, texts};
+use super::arguments::{client_network, is_named, regexp, single, texts};
 use super::host::HostPattern;
 use super::query;
 use super::regexp::Regexp;
@@ -101,7 +101,9 @@ const MATCHERS: [(&str, fn(&Call) -> Result<HttpMatcher, RuleError>); 11] = [
         )),
         _ => query(call),
     }),
-    ("ClientIP", |call| network(call).map(HttpMatcher::ClientIp)),
+    ("ClientIP", |call| {
+        client_network(call).map(HttpMatcher::ClientIp)
+    }),
 ];
 
 impl Matcher for HttpMatcher {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::arguments::{is_named, network, single};
+use super::arguments::{client_network, is_named, single};
 use super::{Call, Matcher, Rule, RuleError, Tree};
 
 /// One matcher of a TCP rule.
@@ -46,7 +46,7 @@ impl Matcher for TcpMatcher {
             };
         }
         if is_named(&call.name, "ClientIP") {
-            return network(call).map(TcpMatcher::ClientIp);
+            return client_network(call).map(TcpMatcher::ClientIp);
         }
         let error = RuleError::new(
             call.offset,

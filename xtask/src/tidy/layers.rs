@@ -16,6 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("http1", &["limits", "http"]),
     ("failure", &["http", "http1"]),
     ("tls", &["limits"]),
+    ("proxy_protocol", &["limits"]),
     // What the configuration compiles to.
     ("rule", &["limits", "http"]),
     ("service", &["limits", "rule", "tls"]),
@@ -60,6 +61,7 @@ const EXCHANGE: &[&str] = &[
     "http",
     "http1",
     "tls",
+    "proxy_protocol",
     "rule",
     "service",
     "router",
@@ -77,6 +79,7 @@ const APP: &[&str] = &[
     "http",
     "http1",
     "tls",
+    "proxy_protocol",
     "rule",
     "service",
     "router",

@@ -1,19 +1,18 @@
 //! The tree of the static file to [`StaticConfig`], key by key.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
 use super::{
-    EntryPoint, EntryPointSteering, Limits, Log, LogFormat, OnStop, RuleSource, Snat, StaticConfig,
-    SteeringMode, SteeringSettings, Timeouts, keys, limits,
+    Limits, Log, LogFormat, OnStop, RuleSource, Snat, StaticConfig, SteeringSettings, keys, limits,
 };
 use crate::config::Problem;
 use crate::config::walker::{Cost, Fields, Place, Walker};
-use crate::limits::{ENTRY_POINTS_MAX, SNAT_PORTS_DEFAULT, WORKERS_MAX};
+use crate::limits::{SNAT_PORTS_DEFAULT, WORKERS_MAX};
+
+mod entry_point;
 
 const SSH_PORT: u16 = 22;
 
@@ -30,7 +29,7 @@ pub(super) fn config(walker: &mut Walker, root: &Place<'_>) -> Option<StaticConf
         reason_header: truth(walker, &fields, "reasonHeader", true),
     };
     let entry_points = match fields.required(walker, "entryPoints") {
-        Some(place) => entry_points(walker, &place, &shared),
+        Some(place) => entry_point::all(walker, &place, &shared),
         None => Vec::new(),
     };
     Some(StaticConfig {
@@ -67,196 +66,6 @@ fn workers(walker: &mut Walker, place: Option<&Place<'_>>) -> Option<usize> {
             .filter(|number| (1..=WORKERS_MAX).contains(number))
             .map(Some),
     })?
-}
-
-fn entry_points(walker: &mut Walker, place: &Place<'_>, shared: &Shared) -> Vec<EntryPoint> {
-    let named = walker.named(place);
-    if named.is_empty() || named.len() > ENTRY_POINTS_MAX {
-        let problem = Problem::error(
-            place.origin().clone(),
-            format!("{} entry points", named.len()),
-        )
-        .allowed(format!("1 to {ENTRY_POINTS_MAX}"));
-        walker.report(Cost::Source, place, problem);
-    }
-    let mut used = HashMap::new();
-    let mut entry_points = Vec::new();
-    for (name, place) in &named {
-        let Some(entry_point) = entry_point(walker, name, place, shared) else {
-            continue;
-        };
-        if let Some(other) = used.insert(conflict_key(entry_point.address), name)
-            && entry_point.address.port() != 0
-        {
-            let problem = Problem::error(
-                entry_point.origin.clone(),
-                format!("the address of entry point {other}"),
-            )
-            .remedy("give each entry point an address of its own");
-            walker.report(Cost::Source, place, problem);
-        }
-        entry_points.push(entry_point);
-    }
-    entry_points
-}
-
-/// Two addresses with one key cannot both be listened on: the IPv6 wildcard takes IPv4 too.
-fn conflict_key(address: SocketAddr) -> (Option<IpAddr>, u16) {
-    let ip = address.ip();
-    ((!ip.is_unspecified()).then_some(ip), address.port())
-}
-
-fn entry_point(
-    walker: &mut Walker,
-    name: &str,
-    place: &Place<'_>,
-    shared: &Shared,
-) -> Option<EntryPoint> {
-    let fields = walker.fields(place, &keys::ENTRY_POINT)?;
-    let address_place = fields.required(walker, "address")?;
-    let address = address(walker, &address_place)?;
-    let steering = fields
-        .get("steering")
-        .and_then(|place| entry_point_steering(walker, &place));
-    let in_nic = steering
-        .as_ref()
-        .is_some_and(|steering| steering.mode != SteeringMode::Off);
-    if in_nic && address.port() == 0 {
-        let origin = address_place.origin().clone();
-        let problem = Problem::error(origin, "port 0 with steering")
-            .allowed("a port from 1 to 65535")
-            .remedy("name the port that clients connect to, or set steering.mode: off");
-        walker.report(Cost::Source, &address_place, problem);
-    }
-    Some(EntryPoint {
-        name: name.to_owned(),
-        address,
-        as_default: truth(walker, &fields, "asDefault", false),
-        steering,
-        timeouts: timeouts(walker, fields.get("transport").as_ref()),
-        limits: match fields.get("limits") {
-            Some(place) => limits::entry_point(walker, &place, &shared.limits),
-            None => shared.limits.clone(),
-        },
-        reason_header: truth(walker, &fields, "reasonHeader", shared.reason_header),
-        origin: address_place.origin().clone(),
-    })
-}
-
-/// Traefik's `[host]:port[/tcp]`, the host an IP address or nothing.
-fn address(walker: &mut Walker, place: &Place<'_>) -> Option<SocketAddr> {
-    let text = walker.string(place)?;
-    let (text, protocol) = text.split_once('/').unwrap_or((&text, "tcp"));
-    if protocol == "udp" {
-        let problem = Problem::error(place.origin().clone(), "a UDP entry point")
-            .remedy("Traefik has it, weir not yet");
-        walker.report(Cost::Source, place, problem);
-        return None;
-    }
-    let parsed = match text.strip_prefix(':') {
-        Some(port) => port
-            .parse()
-            .ok()
-            .map(|port| SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))),
-        None => text.parse().ok(),
-    };
-    if parsed.is_none() || protocol != "tcp" {
-        walker.wrong(
-            place,
-            "[address]:port such as :443, 192.0.2.1:443 or [2001:db8::1]:443",
-        );
-        return None;
-    }
-    parsed
-}
-
-fn entry_point_steering(walker: &mut Walker, place: &Place<'_>) -> Option<EntryPointSteering> {
-    let fields = walker.fields(place, &keys::ENTRY_POINT_STEERING)?;
-    let modes = [
-        ("auto", SteeringMode::Auto),
-        ("native", SteeringMode::Native),
-        ("generic", SteeringMode::Generic),
-        ("off", SteeringMode::Off),
-    ];
-    let mode = fields
-        .get("mode")
-        .and_then(|place| walker.choice(&place, &modes))
-        .unwrap_or(SteeringMode::Auto);
-    let list = fields.required(walker, "interfaces")?;
-    let mut interfaces: Vec<String> = Vec::new();
-    let written = walker.strings(&list);
-    if written.is_empty() {
-        walker.wrong(&list, "a list of at least one network interface");
-    }
-    for interface in written {
-        if !is_interface_name(&interface.value) || interfaces.contains(&interface.value) {
-            let problem = Problem::error(interface.origin, format!("{:?}", interface.value))
-                .allowed("names of network interfaces, each once, such as eth0");
-            walker.report(Cost::Source, &list, problem);
-        } else {
-            interfaces.push(interface.value);
-        }
-    }
-    Some(EntryPointSteering {
-        interfaces,
-        mode,
-        origin: list.origin().clone(),
-    })
-}
-
-/// What the kernel takes as a name (`dev_valid_name` in net/core/dev.c): 1 to 15 bytes without `/`, `:` and blanks.
-fn is_interface_name(name: &str) -> bool {
-    let forbidden = |c: char| c == '/' || c == ':' || c.is_whitespace();
-    (1..=15).contains(&name.len()) && name != "." && name != ".." && !name.contains(forbidden)
-}
-
-fn timeouts(walker: &mut Walker, place: Option<&Place<'_>>) -> Timeouts {
-    let transport = place.and_then(|place| walker.fields(place, &keys::TRANSPORT));
-    let child = |key| transport.as_ref().and_then(|fields| fields.get(key));
-    let (responding, life_cycle) = (child("respondingTimeouts"), child("lifeCycle"));
-    let responding = responding
-        .as_ref()
-        .and_then(|place| walker.fields(place, &keys::RESPONDING_TIMEOUTS));
-    let life_cycle = life_cycle
-        .as_ref()
-        .and_then(|place| walker.fields(place, &keys::LIFE_CYCLE));
-    let mut value = |fields: &Option<Fields<'_>>, key: &'static str, default: u64| {
-        let place = fields.as_ref().and_then(|fields| fields.get(key));
-        place
-            .and_then(|place| walker.duration(&place))
-            .unwrap_or(Duration::from_secs(default))
-    };
-    let or_none = |duration: Duration| (!duration.is_zero()).then_some(duration);
-    let timeouts = Timeouts {
-        idle: or_none(value(&responding, "idleTimeout", 180)),
-        read: or_none(value(&responding, "readTimeout", 0)),
-        write: or_none(value(&responding, "writeTimeout", 0)),
-        grace: value(&life_cycle, "graceTimeOut", 10),
-    };
-    let killed = [
-        (
-            "readTimeout",
-            timeouts.read,
-            "each request whose body takes longer, however steadily it comes: uploads",
-        ),
-        (
-            "writeTimeout",
-            timeouts.write,
-            "each response that takes longer: downloads, event streams, slow servers",
-        ),
-    ];
-    for (key, set, what) in killed {
-        let place = responding.as_ref().and_then(|fields| fields.get(key));
-        if let (Some(place), Some(time)) = (place, set) {
-            let problem = Problem::warning(
-                place.origin().clone(),
-                format!("{time:?}, which ends {what}"),
-            )
-            .remedy("leave it out: what stalls ends by limits.bodyIdleTimeout");
-            walker.report(Cost::Element, &place, problem);
-        }
-    }
-    timeouts
 }
 
 fn providers(walker: &mut Walker, place: Option<&Place<'_>>) -> RuleSource {

@@ -37,22 +37,16 @@ pub const ENTRY_POINT: Keys = Keys {
     known: &[
         "address",
         "asDefault",
-        "steering",
-        "transport",
         "limits",
         "reasonHeader",
-    ],
-    later: &[
-        "allowACMEByPass",
         "forwardedHeaders",
         "http",
-        "http2",
-        "http3",
-        "observability",
         "proxyProtocol",
         "reusePort",
-        "udp",
+        "steering",
+        "transport",
     ],
+    later: &["allowACMEByPass", "http2", "http3", "observability", "udp"],
 };
 
 /// `entryPoints.X.steering`
@@ -61,10 +55,58 @@ pub const ENTRY_POINT_STEERING: Keys = Keys {
     later: &[],
 };
 
+/// `entryPoints.X.proxyProtocol`
+pub const PROXY_PROTOCOL: Keys = Keys {
+    known: &["insecure", "trustedIPs"],
+    later: &[],
+};
+
+/// `entryPoints.X.forwardedHeaders`
+pub const FORWARDED_HEADERS: Keys = Keys {
+    known: &[
+        "insecure",
+        "trustedIPs",
+        "notAppendXForwardedFor",
+        "addXForwardedSchemeHeaders",
+    ],
+    later: &["connection"],
+};
+
+/// `entryPoints.X.http`
+pub const HTTP_OPTIONS: Keys = Keys {
+    known: &[
+        "maxHeaderBytes",
+        "sanitizePath",
+        "encodedCharacters",
+        "encodeQuerySemicolons",
+        "underscoreHeadersStrategy",
+    ],
+    later: &["middlewares", "redirections", "tls"],
+};
+
+/// `entryPoints.X.http.encodedCharacters`
+pub const ENCODED_CHARACTERS: Keys = Keys {
+    known: &[
+        "allowEncodedSlash",
+        "allowEncodedBackSlash",
+        "allowEncodedNullCharacter",
+        "allowEncodedSemicolon",
+        "allowEncodedPercent",
+        "allowEncodedQuestionMark",
+        "allowEncodedHash",
+    ],
+    later: &[],
+};
+
 /// `entryPoints.X.transport`
 pub const TRANSPORT: Keys = Keys {
-    known: &["respondingTimeouts", "lifeCycle"],
-    later: &["keepAliveMaxRequests", "keepAliveMaxTime"],
+    known: &[
+        "respondingTimeouts",
+        "lifeCycle",
+        "keepAliveMaxRequests",
+        "keepAliveMaxTime",
+    ],
+    later: &[],
 };
 
 /// `entryPoints.X.transport.respondingTimeouts`
@@ -75,8 +117,8 @@ pub const RESPONDING_TIMEOUTS: Keys = Keys {
 
 /// `entryPoints.X.transport.lifeCycle`
 pub const LIFE_CYCLE: Keys = Keys {
-    known: &["graceTimeOut"],
-    later: &["requestAcceptGraceTimeout"],
+    known: &["graceTimeOut", "requestAcceptGraceTimeout"],
+    later: &[],
 };
 
 /// `providers`
@@ -159,10 +201,14 @@ pub const ENTRY_POINT_LIMITS: Keys = Keys {
 
 /// All of the above, for the test that holds the documentation to them.
 #[cfg(test)]
-pub const ALL: [&Keys; 13] = [
+pub const ALL: [&Keys; 17] = [
     &ROOT,
     &ENTRY_POINT,
     &ENTRY_POINT_STEERING,
+    &PROXY_PROTOCOL,
+    &FORWARDED_HEADERS,
+    &HTTP_OPTIONS,
+    &ENCODED_CHARACTERS,
     &TRANSPORT,
     &RESPONDING_TIMEOUTS,
     &LIFE_CYCLE,

@@ -1,9 +1,11 @@
 //! Defaults, every key, and the message of every refusal.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use super::*;
 
+mod entry_points;
 mod sources;
 
 fn parse(text: &str) -> Result<StaticConfig, Vec<String>> {
@@ -25,6 +27,7 @@ fn the_least_file_has_defaults() {
         idle: Some(Duration::from_secs(180)),
         read: None,
         write: None,
+        accept_grace: Duration::ZERO,
         grace: Duration::from_secs(10),
     };
     assert_eq!(web.timeouts, timeouts);
@@ -56,7 +59,7 @@ entryPoints:
     steering: {interfaces: [eth0, eth1], mode: Generic}
     transport:
       respondingTimeouts: {idleTimeout: 1m30s, readTimeout: 60, writeTimeout: 1h}
-      lifeCycle: {graceTimeOut: 5}
+      lifeCycle: {graceTimeOut: 5, requestAcceptGraceTimeout: 3}
 providers: {file: {directory: /etc/weir/rules, watch: false}}
 log: {level: debug, format: json, filePath: /var/log/weir.log}
 steering:
@@ -84,6 +87,7 @@ workers: 2
         idle: Some(Duration::from_secs(90)),
         read: Some(Duration::from_secs(60)),
         write: Some(Duration::from_secs(3600)),
+        accept_grace: Duration::from_secs(3),
         grace: Duration::from_secs(5),
     };
     assert_eq!(entry_point.timeouts, timeouts);
@@ -123,7 +127,7 @@ fn refusals_of_entry_points() {
         ),
         (
             "entryPoints:\n  web:\n    adress: :80",
-            "weir.yml:3:5: entryPoints.web.adress: found unknown key \"adress\"; allowed address, asDefault, steering, transport, limits, reasonHeader; did you mean address?",
+            "weir.yml:3:5: entryPoints.web.adress: found unknown key \"adress\"; allowed address, asDefault, limits, reasonHeader, forwardedHeaders, http, proxyProtocol, reusePort, steering, transport; did you mean address?",
         ),
         (
             "entryPoints:\n  web:\n    address: 443x",
