@@ -112,8 +112,8 @@ const _: () =
 /// Bytes a client may send before its handshake ends. A ClientHello with post-quantum shares takes 2 KiB, client
 /// certificates a few more.
 pub const TLS_HANDSHAKE_BYTES_MAX: usize = 64 << 10;
-/// A ClientHello that is looked at before it is answered; larger is refused. Those of today's clients, with post-quantum
-/// shares and Encrypted Client Hello, take 2 KiB.
+/// A ClientHello that is looked at before it is answered; larger is refused. Those of today's clients, with
+/// post-quantum shares and Encrypted Client Hello, take 2 KiB.
 pub const CLIENT_HELLO_BYTES_MAX: usize = 32 << 10;
 /// Plaintext of a record (RFC 8446 section 5.1).
 pub const TLS_RECORD_PLAINTEXT: usize = 16 << 10;

@@ -47,7 +47,8 @@ pub struct Timeouts {
     pub read: Option<Duration>,
     /// `respondingTimeouts.writeTimeout`: from the end of a request's head to the end of its response; 0 is none.
     pub write: Option<Duration>,
-    /// `lifeCycle.requestAcceptGraceTimeout`: how long a stop goes on accepting, for a load balancer in front to notice.
+    /// `lifeCycle.requestAcceptGraceTimeout`: how long a stop goes on accepting, so that a load balancer in front can
+    /// notice.
     pub accept_grace: Duration,
     /// `lifeCycle.graceTimeOut`: how long a stop then waits for requests under way.
     pub grace: Duration,
