@@ -16,6 +16,7 @@ pub mod rule_files;
 pub mod snapshot;
 pub mod source;
 pub mod static_file;
+pub mod template;
 pub mod toml;
 pub mod walker;
 pub mod watch;

@@ -57,6 +57,15 @@ pub const SERVER_ADDRESSES_MAX: usize = 16;
 /// Problems reported for one file; more are counted.
 pub const FILE_PROBLEMS_MAX: usize = 100;
 
+/// Actions and texts that one template may pass while it is expanded.
+pub const TEMPLATE_STEPS_MAX: usize = 1_000_000;
+/// Rounds of all `range` loops of one template together.
+pub const TEMPLATE_ROUNDS_MAX: u64 = 1_000_000;
+/// Bytes that a template expands to: those of a file.
+pub const TEMPLATE_OUTPUT_BYTES_MAX: usize = DOCUMENT_BYTES_MAX;
+/// Bytes that the functions of one template read and write together: bounds their memory and their time.
+pub const TEMPLATE_WORK_BYTES_MAX: usize = 64 << 20;
+
 /// Quiet time after the last change of a rule file before it is read: rsync writes a set file by file.
 pub const WATCH_QUIET: Duration = Duration::from_millis(200);
 /// A directory that never gets quiet is read this long after its first change.

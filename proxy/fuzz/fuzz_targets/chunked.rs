@@ -20,7 +20,8 @@ fuzz_target!(|input: &[u8]| {
 
 /// Payload, bytes used up, whether the body has ended.
 fn decode<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Result<(Vec<u8>, usize, bool), Reason> {
-    let (mut decoder, mut payload, mut used) = (BodyDecoder::new(BodyLength::Chunked), Vec::new(), 0);
+    let (mut decoder, mut payload, mut used) =
+        (BodyDecoder::new(BodyLength::Chunked), Vec::new(), 0);
     for mut piece in pieces {
         loop {
             let taken = match decoder.step(piece)? {

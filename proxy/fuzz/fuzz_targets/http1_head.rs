@@ -4,14 +4,19 @@
 
 use libfuzzer_sys::fuzz_target;
 use weir::http::{Method, RequestHead, ResponseHead};
-use weir::http1::{ConnectionField, HeadLimits, Request, RequestParser, ResponseParser, encode_request};
+use weir::http1::{
+    ConnectionField, HeadLimits, Request, RequestParser, ResponseParser, encode_request,
+};
 
 fuzz_target!(|input: &[u8]| {
     let mut head = RequestHead::default();
     let whole = RequestParser::new(HeadLimits::default()).parse(input, &mut head);
     let mut parser = RequestParser::new(HeadLimits::default());
     let mut in_pieces = Ok(None);
-    for end in (0..input.len()).step_by(input.len() / 16 + 1).chain([input.len()]) {
+    for end in (0..input.len())
+        .step_by(input.len() / 16 + 1)
+        .chain([input.len()])
+    {
         in_pieces = parser.parse(&input[..end], &mut RequestHead::default());
         if !matches!(in_pieces, Ok(None)) {
             break;
@@ -43,14 +48,32 @@ fn survives_rewriting(head: &RequestHead, request: Request) {
         return;
     }
     let mut wire = Vec::new();
-    encode_request(head, None, request.body.announce(), ConnectionField::Omit, &mut wire);
-    let limits = HeadLimits { bytes: wire.len() + 1, request_line: wire.len(), ..HeadLimits::default() };
-    let limits = HeadLimits { fields: limits.fields + 3, ..limits };
+    encode_request(
+        head,
+        None,
+        request.body.announce(),
+        ConnectionField::Omit,
+        &mut wire,
+    );
+    let limits = HeadLimits {
+        bytes: wire.len() + 1,
+        request_line: wire.len(),
+        ..HeadLimits::default()
+    };
+    let limits = HeadLimits {
+        fields: limits.fields + 3,
+        ..limits
+    };
     let mut again = RequestHead::default();
     let parsed = RequestParser::new(limits).parse(&wire, &mut again);
-    let parsed = parsed.expect("what weir writes is valid").expect("and whole");
+    let parsed = parsed
+        .expect("what weir writes is valid")
+        .expect("and whole");
     assert_eq!(parsed.consumed, wire.len());
     assert_eq!(parsed.body, request.body);
-    assert_eq!((again.path(), again.query(), again.authority()), (head.path(), head.query(), head.authority()));
+    assert_eq!(
+        (again.path(), again.query(), again.authority()),
+        (head.path(), head.query(), head.authority())
+    );
     assert_eq!(again.headers.len(), head.headers.len());
 }

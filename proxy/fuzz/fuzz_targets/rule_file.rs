@@ -12,11 +12,20 @@ fuzz_target!(|text: &str| {
     let (document, problems) = document::decode(path, text);
     for problem in &problems {
         let line = problem.to_string();
-        assert!(line.starts_with("rules.yml:") && !line.contains('\n'), "{line:?}");
+        assert!(
+            line.starts_with("rules.yml:") && !line.contains('\n'),
+            "{line:?}"
+        );
     }
-    let refused = problems.iter().any(|problem| problem.severity == Severity::Error);
+    let refused = problems
+        .iter()
+        .any(|problem| problem.severity == Severity::Error);
     assert!(document.is_some() || refused);
     if let Err(problems) = StaticConfig::parse(path, text) {
-        assert!(problems.iter().any(|problem| problem.severity == Severity::Error));
+        assert!(
+            problems
+                .iter()
+                .any(|problem| problem.severity == Severity::Error)
+        );
     }
 });

@@ -9,14 +9,25 @@ use weir::rule::{HttpRule, RequestView, RuleError, TcpRule};
 fuzz_target!(|text: &str| {
     let (rule, rest) = text.split_once('\n').unwrap_or((text, ""));
     let (host, path) = rest.split_once('\n').unwrap_or((rest, "/"));
-    let clients = [[10, 0, 0, 1].into(), [0x2001, 0xdb8, 0, 0, 0, 0, 0, 1].into()];
-    check(rule, HttpRule::parse(rule), |parsed, client| {
-        let request = RequestView::new(host, path, client);
-        parsed.holds(|matcher| matcher.matches(&request))
-    }, clients);
-    check(rule, TcpRule::parse(rule), |parsed, client| {
-        parsed.holds(|matcher| matcher.matches(client))
-    }, clients);
+    let clients = [
+        [10, 0, 0, 1].into(),
+        [0x2001, 0xdb8, 0, 0, 0, 0, 0, 1].into(),
+    ];
+    check(
+        rule,
+        HttpRule::parse(rule),
+        |parsed, client| {
+            let request = RequestView::new(host, path, client);
+            parsed.holds(|matcher| matcher.matches(&request))
+        },
+        clients,
+    );
+    check(
+        rule,
+        TcpRule::parse(rule),
+        |parsed, client| parsed.holds(|matcher| matcher.matches(client)),
+        clients,
+    );
 });
 
 fn check<R>(

@@ -7,8 +7,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::node::Node;
 use super::walker::{Cost, Place, Spanned, Walker};
-use super::{Origin, Problem, Severity, Source, yaml};
+use super::{Origin, Problem, Severity, Source, template, toml, yaml};
 use crate::rule::{HttpMatcher, Rule, TcpMatcher};
 
 pub mod keys;
@@ -110,7 +111,7 @@ impl<M> Default for Section<M> {
 /// Decodes the text of a rule file. Where the file as a whole cannot be used, the document is `None`.
 pub fn decode(file: &Path, text: &str) -> (Option<Document>, Vec<Problem>) {
     let file = &Source::file(file);
-    let tree = match template(file, text).map_or_else(|| yaml::read(file, text), Err) {
+    let tree = match tree(file, text) {
         Ok(tree) => tree,
         Err(problem) => return (None, vec![problem.lost("the file")]),
     };
@@ -131,14 +132,30 @@ pub fn decode(file: &Path, text: &str) -> (Option<Document>, Vec<Problem>) {
     )
 }
 
-/// Traefik renders every rule file as a Go template, so any `{{` is one.
-fn template(file: &Arc<Source>, text: &str) -> Option<Problem> {
-    let at = text.find("{{")?;
-    let origin = Origin::of_offset(file, text, at);
-    Some(
-        Problem::error(origin, "a Go template")
-            .remedy("Traefik has templates, weir not yet: write the file out"),
-    )
+/// The tree of a rule file, by the file's name: TOML, else YAML; a template is expanded before.
+fn tree(file: &Arc<Source>, text: &str) -> Result<Node, Problem> {
+    if !template::is_template(text) {
+        return parsed(file, text);
+    }
+    let expanded = template::expand(file, text)?;
+    match parsed(file, &expanded.text) {
+        Ok(mut tree) => {
+            expanded.trace_all(&mut tree);
+            Ok(tree)
+        }
+        Err(mut problem) => {
+            expanded.trace(&mut problem.origin);
+            Err(problem)
+        }
+    }
+}
+
+fn parsed(file: &Arc<Source>, text: &str) -> Result<Node, Problem> {
+    let extension = file.path().and_then(Path::extension);
+    match extension.is_some_and(|extension| extension.eq_ignore_ascii_case("toml")) {
+        true => toml::read(file, text),
+        false => yaml::read(file, text),
+    }
 }
 
 fn document(walker: &mut Walker, root: &Place<'_>) -> Option<Document> {

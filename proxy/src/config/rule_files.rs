@@ -171,33 +171,21 @@ fn descend(directory: &Path, depth: usize, files: &mut Vec<PathBuf>, problems: &
         }
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             descend(&path, depth + 1, files, problems);
-        } else if is_rule_file(&path, problems) && !is_special(&path) {
+        } else if is_rule_file(&path) && !is_special(&path) {
             files.push(path);
         }
     }
 }
 
-/// By extension: `.yml` and `.yaml`, in any case.
-fn is_rule_file(path: &Path, problems: &mut Vec<Problem>) -> bool {
+/// By extension: `.yml`, `.yaml` and `.toml`, in any case.
+fn is_rule_file(path: &Path) -> bool {
     let extension = path
         .extension()
         .map(|extension| extension.to_ascii_lowercase());
-    match extension
+    let extension = extension
         .as_deref()
-        .and_then(|extension| extension.to_str())
-    {
-        Some("yml" | "yaml") => true,
-        Some("toml") => {
-            let problem = Problem::error(Origin::file(path), "a TOML file").allowed(".yml, .yaml");
-            problems.push(
-                problem
-                    .remedy("Traefik has TOML, weir not yet: write it as YAML")
-                    .lost("the file"),
-            );
-            false
-        }
-        _ => false,
-    }
+        .and_then(|extension| extension.to_str());
+    matches!(extension, Some("yml" | "yaml" | "toml"))
 }
 
 /// Whether reading it might never end, as with a pipe.
