@@ -14,10 +14,12 @@ mod forward;
 mod forwarded;
 mod head;
 mod request;
+mod request_id;
 mod response;
 mod scratch;
 mod server;
 mod sides;
+mod switched;
 mod tunnel;
 mod worker;
 

@@ -80,6 +80,7 @@ macro_rules! failures {
 
 failures! {
     RequestMalformed "request_malformed" Client Some(Status::BAD_REQUEST), "the request breaks HTTP's rules"
+    RequestDenied "request_denied" Client Some(Status::BAD_REQUEST), "a path or header field that the entry point does not take"
     HeadTimeout "head_timeout" Client Some(Status::REQUEST_TIMEOUT), "the head of the request did not come in time"
     BodyTimeout "body_timeout" Client Some(Status::REQUEST_TIMEOUT), "the body of the request stalled"
     BodyTooLarge "body_too_large" Client Some(Status::CONTENT_TOO_LARGE), "the body is larger than the entry point takes"
@@ -93,10 +94,12 @@ failures! {
     ClientTls "client_tls" Client None, "the TLS handshake failed or did not end in time"
     ClientConnections "client_connections" Client None, "the client's address has too many connections"
     NoRouter "no_router" Operator Some(Status::NOT_FOUND), "no router takes the request"
+    RouterError "router_error" Operator Some(Status::NOT_FOUND), "the router that takes the request was left out for an error"
     NoServer "no_server" Operator Some(Status::SERVICE_UNAVAILABLE), "the service has no server in rotation"
     ConnectTimeout "connect_timeout" Upstream Some(Status::GATEWAY_TIMEOUT), "the server did not take the connection in time"
     ConnectRefused "connect_refused" Upstream Some(Status::BAD_GATEWAY), "the server refuses connections"
     ConnectFailed "connect_failed" Upstream Some(Status::BAD_GATEWAY), "the server cannot be reached"
+    ServerTls "server_tls" Upstream Some(Status::BAD_GATEWAY), "the TLS handshake with the server failed"
     ServerClosed "server_closed" Upstream Some(Status::BAD_GATEWAY), "the server closed the connection before its response"
     ServerTimeout "server_timeout" Upstream Some(Status::GATEWAY_TIMEOUT), "the head of the response did not come in time"
     ResponseMalformed "response_malformed" Upstream Some(Status::BAD_GATEWAY), "the response breaks HTTP's rules"
@@ -135,6 +138,7 @@ impl Failure {
         match error.kind() {
             std::io::ErrorKind::TimedOut => Self::ConnectTimeout,
             std::io::ErrorKind::ConnectionRefused => Self::ConnectRefused,
+            std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof => Self::ServerTls,
             _ if error
                 .raw_os_error()
                 .is_some_and(|code| NO_RESOURCES.contains(&code)) =>

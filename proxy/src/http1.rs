@@ -22,7 +22,7 @@ pub mod upgrade;
 pub mod websocket;
 
 pub use body::{BodyDecoder, Step};
-pub use encode::{chunk_head, encode_request, encode_response, last_chunk, simple_response};
+pub use encode::{chunk_head, encode_request, encode_response, last_chunk};
 pub use framing::{Announce, BodyLength, ConnectionField};
 pub use reject::{Reason, Reject};
 pub use request::{HeadLimits, Request, RequestParser};

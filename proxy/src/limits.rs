@@ -231,7 +231,9 @@ pub const UPSTREAM_IDLE_PER_WORKER: usize = 1024;
 pub const UPSTREAM_IDLE_UNREPEATABLE: Duration = Duration::from_secs(3);
 /// Interim responses (1xx) to one request.
 pub const INTERIM_RESPONSES_MAX: usize = 64;
-/// How long a client that has ended its side waits for a response: it may have gone for good.
+/// Between two looks at whether a client that sends nothing more, or has sent its next request ahead, is still there.
+pub const GONE_LOOK: Duration = Duration::from_secs(1);
+/// How long a client that has ended its side is answered while nothing moves: it may have gone for good.
 pub const HALF_CLOSED: Duration = Duration::from_secs(30);
 /// Idle connections kept for one server, over all workers: Traefik's default of `maxIdleConnsPerHost`.
 pub const UPSTREAM_IDLE_PER_HOST: usize = 200;

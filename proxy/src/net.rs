@@ -22,7 +22,7 @@ mod sweep;
 mod tests;
 
 pub use listener::{Listener, ListenerOptions};
-pub use stream::Stream;
+pub use stream::{Peer, Stream};
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -58,12 +58,30 @@ impl Drop for Mapping {
     }
 }
 
-/// How many bytes the peer of a TCP socket has acknowledged in all (`tcpi_bytes_acked` of TCP_INFO, tcp(7)): unlike
-/// what is still unacknowledged it never looks the same after progress.
+/// States of a TCP connection (include/net/tcp_states.h): failed or over.
+pub const TCP_CLOSE: u8 = 7;
+/// The peer has sent its end.
+pub const TCP_CLOSE_WAIT: u8 = 8;
+/// So have we, and ours is not acknowledged.
+pub const TCP_LAST_ACK: u8 = 9;
+/// Both have at the same time.
+pub const TCP_CLOSING: u8 = 11;
+
+/// What the kernel says of a TCP connection (TCP_INFO, tcp(7)).
+#[derive(Clone, Copy, Debug)]
+pub struct TcpInfo {
+    /// `TCP_ESTABLISHED` and so on (include/net/tcp_states.h).
+    pub state: u8,
+    /// How many bytes the peer has acknowledged in all: unlike what is still unacknowledged it never looks the same
+    /// after progress.
+    pub acknowledged: u64,
+}
+
+/// Asks for it.
 ///
 /// # Errors
 /// What getsockopt(2) says; `Unsupported` where the kernel tells less.
-pub fn acknowledged(socket: BorrowedFd<'_>) -> io::Result<u64> {
+pub fn tcp_info(socket: BorrowedFd<'_>) -> io::Result<TcpInfo> {
     /// Where `tcpi_bytes_acked` stands in `struct tcp_info` (include/uapi/linux/tcp.h), and all that comes before.
     const OFFSET: usize = 120;
     let mut info = [0u8; OFFSET + size_of::<u64>()];
@@ -82,7 +100,10 @@ pub fn acknowledged(socket: BorrowedFd<'_>) -> io::Result<u64> {
         return Err(io::Error::last_os_error());
     }
     match info[OFFSET..].try_into() {
-        Ok(bytes) if length as usize == info.len() => Ok(u64::from_ne_bytes(bytes)),
+        Ok(bytes) if length as usize == info.len() => Ok(TcpInfo {
+            state: info[0],
+            acknowledged: u64::from_ne_bytes(bytes),
+        }),
         _ => Err(io::ErrorKind::Unsupported.into()),
     }
 }

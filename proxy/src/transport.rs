@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rustls::pki_types::ServerName;
 
 use crate::limits;
-use crate::net::Stream;
+use crate::net::{Peer, Stream};
 use crate::tls::{Session, TlsError};
 use crate::uring::{self, Chunk, ChunkQueue};
 
@@ -175,6 +175,11 @@ impl Transport {
     /// Ends a connection on which nothing moves for this long; see [`Stream::set_stall`].
     pub fn set_stall(&self, stall: Duration) {
         self.stream.set_stall(stall);
+    }
+
+    /// Whether the peer is still there; see [`Stream::peer`].
+    pub fn peer(&self) -> Peer {
+        self.stream.peer()
     }
 
     /// When a byte last moved; see [`Stream::last_moved`].

@@ -1,6 +1,7 @@
 //! The control thread: waits for signals, changed rule files and the network, and decides. What computes runs on the
 //! blocking pool, at low priority.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -94,6 +95,7 @@ impl Control {
             rules: &mut rules,
             workers: &workers,
             status: &status,
+            told: BTreeMap::new(),
         };
         let ended = runtime.block_on(supervision.wait(signals, watch));
         workers.stop(grace(&config) + limits::STOP_EXTRA);
@@ -110,11 +112,14 @@ struct Supervision<'a> {
     rules: &'a mut Rules,
     workers: &'a Workers,
     status: &'a StatusFile,
+    /// The failures in the status file.
+    told: BTreeMap<String, u64>,
 }
 
 impl Supervision<'_> {
     async fn wait(&mut self, mut signals: Signals, mut watch: Option<Watch>) -> Result<(), String> {
         let mut every = tokio::time::interval(limits::HOUSEKEEPING);
+        let mut telling = tokio::time::interval(limits::HOUSEKEEPING);
         let first = self.rules.published().load_full();
         self.apply(&first).await;
         drop(first);
@@ -126,6 +131,7 @@ impl Supervision<'_> {
                 () = changed(&mut watch) => self.rules.reload(),
                 snapshot = self.rules.reloaded() => self.apply(&snapshot).await,
                 () = self.plane.follow() => self.write_status(&self.rules.published().load_full()),
+                _ = telling.tick() => self.tell_failures(),
                 () = ended(self.workers, &mut every) => {
                     return Err("a worker ended by itself; weir ends with it so that it can be started anew".to_owned());
                 }
@@ -139,8 +145,18 @@ impl Supervision<'_> {
         self.write_status(snapshot);
     }
 
-    fn write_status(&self, snapshot: &Snapshot) {
-        self.status.write(snapshot, self.plane.is_active());
+    /// Failures are told soon, but not one by one.
+    fn tell_failures(&mut self) {
+        if self.told != self.workers.failures() {
+            self.write_status(&self.rules.published().load_full());
+        }
+    }
+
+    fn write_status(&mut self, snapshot: &Snapshot) {
+        let failures = self.workers.failures();
+        self.status
+            .write(snapshot, self.plane.is_active(), &failures);
+        self.told = failures;
     }
 
     fn stopping(&self, signal: &str) {

@@ -1,5 +1,6 @@
 //! `weir status`: what the running proxy says about itself, through a file in its runtime directory.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
@@ -27,6 +28,8 @@ struct Status {
     generation: u64,
     /// Steered connections are steered in the NIC where `weir steer status` says so; else all in user space.
     steering_in_nic: bool,
+    /// How often weir answered a request itself, or closed a connection, by reason (docs/ERRORS.md).
+    failures: BTreeMap<String, u64>,
     /// Rule files, routers, services and certificates left out, and why.
     errors: Vec<String>,
     warnings: Vec<String>,
@@ -81,7 +84,7 @@ impl StatusFile {
     }
 
     /// Writes what is so now. Readers see the old file or the new one, never half of it.
-    pub fn write(&self, snapshot: &Snapshot, in_nic: bool) {
+    pub fn write(&self, snapshot: &Snapshot, in_nic: bool, failures: &BTreeMap<String, u64>) {
         let (errors, warnings): (Vec<_>, Vec<_>) = snapshot
             .problems
             .iter()
@@ -96,6 +99,7 @@ impl StatusFile {
             entry_points: self.entry_points(snapshot),
             generation: snapshot.generation,
             steering_in_nic: in_nic,
+            failures: failures.clone(),
             errors: lines(errors),
             warnings: lines(warnings),
         };
@@ -197,6 +201,9 @@ impl Status {
                 "  {name:<16} {address:<24} routers: {http_routers} http, {https_routers} https, {tcp_routers} tcp, \
                  {steered_routers} steered"
             );
+        }
+        for (reason, count) in self.failures.iter().filter(|(_, count)| **count > 0) {
+            let _ = writeln!(out, "  {reason:<20} {count} (docs/ERRORS.md)");
         }
         let plane = if self.steering_in_nic {
             "in the NIC (see `weir steer status`)"

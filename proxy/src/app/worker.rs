@@ -1,5 +1,6 @@
 //! The worker threads: one ring, one runtime, one balancer and one pool each.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
@@ -13,12 +14,14 @@ use super::listen::Reserved;
 use super::rules::Published;
 use crate::config::StaticConfig;
 use crate::exchange::{self, Worker};
+use crate::failure::{Counts, Failure};
 use crate::net::{Listener, ListenerOptions, Stream};
 use crate::{limits, uring};
 
 /// The running workers.
 pub struct Workers {
     stop: watch::Sender<bool>,
+    failures: Vec<Arc<Counts>>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -31,6 +34,7 @@ struct Assignment {
     rules: Published,
     addresses: Vec<SocketAddr>,
     connections_max: usize,
+    failures: Arc<Counts>,
     stop: watch::Receiver<bool>,
 }
 
@@ -50,6 +54,7 @@ impl Workers {
         let (started, starts) = mpsc::channel();
         let mut workers = Self {
             stop,
+            failures: (0..of).map(|_| Arc::default()).collect(),
             threads: Vec::with_capacity(of),
         };
         for index in 0..of {
@@ -60,6 +65,7 @@ impl Workers {
                 rules: Arc::clone(rules),
                 addresses: reserved.iter().map(|one| one.address).collect(),
                 connections_max: (connections_max / of).max(1),
+                failures: Arc::clone(&workers.failures[index]),
                 stop: stopped.clone(),
             };
             let started = started.clone();
@@ -79,6 +85,15 @@ impl Workers {
             }
         }
         Ok(workers)
+    }
+
+    /// How often each failure has happened, over all workers.
+    pub fn failures(&self) -> BTreeMap<String, u64> {
+        let sum = |failure| self.failures.iter().map(|counts| counts.get(failure)).sum();
+        Failure::ALL
+            .iter()
+            .map(|failure| (failure.to_string(), sum(*failure)))
+            .collect()
     }
 
     /// Whether one has ended although nobody told it to.
@@ -131,6 +146,7 @@ async fn serve(assignment: Assignment, started: mpsc::Sender<Result<(), String>>
         assignment.of,
         assignment.config,
         assignment.rules,
+        assignment.failures,
     ));
     let accepting: Vec<_> = listeners
         .iter()

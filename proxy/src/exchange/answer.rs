@@ -3,28 +3,66 @@
 use std::io;
 
 use super::Client;
-use crate::http::Status;
-use crate::http1::{self, ConnectionField};
+use super::decision::Visitor;
+use crate::failure::Failure;
+use crate::http::{Name, ResponseHead, Status, name};
+use crate::http1::{self, Announce, ConnectionField};
 use crate::limits;
 use crate::transport::Transport;
 use crate::uring::{self, ChunkQueue};
 
+const REASON: Name<'static> = Name::literal("X-Weir-Reason");
+
+/// An answer of weir's own, for any protocol.
+pub struct Answer {
+    /// Its head, without framing.
+    pub head: ResponseHead,
+    /// Its body: a line of plain text.
+    pub text: &'static str,
+}
+
+impl Answer {
+    /// What the client is told about a failure; `None` where it is told nothing. The text is Traefik's
+    /// (`404 page not found`), or the status in words.
+    pub fn to(failure: Failure, visitor: Visitor<'_>, request_id: &[u8]) -> Option<Self> {
+        let status = failure
+            .status()
+            .filter(|status| *status != Status::CLIENT_CLOSED_REQUEST)?;
+        let text = match status {
+            Status::NOT_FOUND => "404 page not found\n",
+            Status::SERVICE_UNAVAILABLE => "no available server\n",
+            _ => status.reason(),
+        };
+        let mut head = ResponseHead {
+            status,
+            ..ResponseHead::default()
+        };
+        let headers = &mut head.headers;
+        headers.append(Name::literal("Content-Type"), b"text/plain; charset=utf-8");
+        headers.append(Name::literal("X-Content-Type-Options"), b"nosniff");
+        headers.append(name::DATE, &visitor.worker.date());
+        headers.append(name::X_REQUEST_ID, request_id);
+        if visitor.settings().reason_header {
+            headers.append(REASON, failure.as_str().as_bytes());
+        }
+        Some(Self { head, text })
+    }
+}
+
 impl Client<'_> {
-    /// Sends a short response of weir's own.
+    /// Sends an answer; to HEAD (`head_only`) its body is announced but not sent.
     pub async fn answer(
         &self,
-        status: Status,
+        answer: &Answer,
         head_only: bool,
         connection: ConnectionField,
     ) -> io::Result<()> {
         let mut bytes = Vec::with_capacity(limits::ANSWER_BYTES);
-        http1::simple_response(
-            status,
-            &self.worker.date(),
-            head_only,
-            connection,
-            &mut bytes,
-        );
+        let length = Announce::Length(answer.text.len() as u64);
+        http1::encode_response(&answer.head, length, connection, &mut bytes);
+        if !head_only {
+            bytes.extend_from_slice(answer.text.as_bytes());
+        }
         let mut queue = ChunkQueue::new();
         queue.push(bytes);
         self.transport

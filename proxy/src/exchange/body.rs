@@ -24,6 +24,8 @@ pub enum BodyError {
     Receive(io::Error),
     /// Sending failed.
     Send(io::Error),
+    /// It is larger than it may be.
+    TooLarge,
 }
 
 impl fmt::Display for BodyError {
@@ -32,6 +34,7 @@ impl fmt::Display for BodyError {
             Self::Malformed(reason) => out.write_str(reason.explanation()),
             Self::Receive(error) => write!(out, "receiving failed: {error}"),
             Self::Send(error) => write!(out, "sending failed: {error}"),
+            Self::TooLarge => out.write_str("it is too large"),
         }
     }
 }
@@ -58,6 +61,9 @@ pub trait Source {
 
     /// Takes a copy of what it holds of the worker's ring buffers, as nobody will read it for a while.
     fn copy_out(&mut self);
+
+    /// After a change of protocol: all that comes from now on, to the connection's or the stream's end, is payload.
+    fn switch(&mut self);
 
     /// The connection that carries nothing else meanwhile, to pause while the sink's peer does not read.
     fn transport(&self) -> Option<&Transport>;
@@ -88,16 +94,30 @@ pub trait Sink {
         trailers: Option<&Headers>,
         from: Option<&Transport>,
     ) -> Result<(), BodyError>;
+
+    /// Says, after a change of protocol, that nothing more comes; the other direction goes on.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    async fn close(&mut self) -> Result<(), BodyError>;
 }
 
-/// Relays a body to its end.
+/// Relays a body to its end, if it is no larger than `most`. `payload` is what was gathered of it already.
 ///
 /// # Errors
 /// What either side says.
-pub async fn relay(source: &mut impl Source, sink: &mut impl Sink) -> Result<(), BodyError> {
-    let mut payload = ChunkQueue::new();
+pub async fn relay(
+    source: &mut impl Source,
+    sink: &mut impl Sink,
+    most: Option<u64>,
+    mut payload: ChunkQueue,
+) -> Result<(), BodyError> {
+    let mut left = most.unwrap_or(u64::MAX);
     loop {
         source.gather(&mut payload)?;
+        left = left
+            .checked_sub(payload.bytes() as u64)
+            .ok_or(BodyError::TooLarge)?;
         if source.is_ended() {
             let (trailers, from) = (source.trailers(), source.transport());
             return sink.finish(&mut payload, trailers, from).await;

@@ -1,14 +1,14 @@
 //! The requests of one HTTP/1.1 connection, one after the other.
 
 use std::io;
+use std::time::Duration;
 
-use tracing::debug;
-
+use super::Client;
+use super::answer::{self, Answer};
 use super::head::{self, NoHead};
 use super::request::{self, Next};
 use super::scratch::Scratch;
-use super::{Client, answer};
-use crate::http::Status;
+use crate::failure::Failure;
 use crate::http1::{ConnectionField, RequestParser};
 use crate::limits;
 use crate::uring::{self, Chunk};
@@ -68,9 +68,12 @@ async fn idle(client: &Client<'_>) -> io::Result<Option<Chunk>> {
 
 /// One request; `last` after which the connection ends.
 async fn one(client: &Client<'_>, scratch: &mut Scratch, first: Chunk, last: bool) -> Next {
-    client
-        .transport
-        .set_deadline(Some(uring::now() + limits::CLIENT_HEAD));
+    let settings = client.visitor().settings();
+    let begun = uring::now();
+    let most = settings.timeouts.read.unwrap_or(Duration::MAX);
+    let head_time = settings.limits.header.min(most);
+    client.transport.set_deadline(Some(begun + head_time));
+    scratch.requests = RequestParser::new(settings.limits.head);
     let Scratch {
         partial,
         request,
@@ -85,22 +88,28 @@ async fn one(client: &Client<'_>, scratch: &mut Scratch, first: Chunk, last: boo
     match read.await {
         Ok((mut facts, rest)) => {
             facts.keep_alive &= !last;
-            request::serve(client, scratch, facts, rest).await
+            request::serve(client, scratch, facts, rest, begun).await
         }
         Err(NoHead::Rejected(reject)) => {
-            debug!(client = %client.transport.peer_addr(), reason = reject.reason.as_str(), "request refused: {reject}");
-            refuse(client, reject.status).await
+            let reason = reject.reason;
+            refuse(client, Failure::refused(reason), reason.explanation()).await
         }
         Err(NoHead::Failed(error)) if error.kind() == io::ErrorKind::TimedOut => {
-            refuse(client, Status::REQUEST_TIMEOUT).await
+            let failure = Failure::HeadTimeout;
+            refuse(client, failure, failure.explanation()).await
         }
         Err(NoHead::Ended | NoHead::Truncated | NoHead::Failed(_)) => Next::Close,
     }
 }
 
 /// Answers a message whose end is unknown: the connection is of no further use.
-async fn refuse(client: &Client<'_>, status: Status) -> Next {
-    match client.answer(status, false, ConnectionField::Close).await {
+async fn refuse(client: &Client<'_>, failure: Failure, detail: &str) -> Next {
+    let (visitor, id) = (client.visitor(), client.worker.ids.next());
+    visitor.note(failure, &id, None, &detail);
+    let Some(answer) = Answer::to(failure, visitor, &id) else {
+        return Next::Close;
+    };
+    match client.answer(&answer, false, ConnectionField::Close).await {
         Ok(()) => Next::Linger,
         Err(_) => Next::Close,
     }

@@ -1,13 +1,17 @@
 //! What is decided about a request, whatever protocol brought it: its path made unambiguous, its router and server
 //! found, the fields about its client replaced.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
+
+use tracing::debug;
 
 use super::forwarded;
 use super::worker::{OwnRouter, Worker};
 use crate::config::static_file::{EntryPoint, UnderscoreHeaders};
-use crate::http::{Name, RequestHead, Status};
+use crate::failure::Failure;
+use crate::http::{Name, RequestHead};
 use crate::rule::RequestView;
 use crate::service::Picked;
 
@@ -24,46 +28,68 @@ pub struct Visitor<'a> {
     pub tls: bool,
 }
 
-impl Visitor<'_> {
+impl<'a> Visitor<'a> {
+    /// What the configuration says about the entry point.
+    pub fn settings(&self) -> &'a EntryPoint {
+        &self.worker.config.entry_points[self.entry_point]
+    }
+
+    /// Counts a failure and logs it. `place`: router and server, where it got so far.
+    pub fn note(
+        &self,
+        failure: Failure,
+        request_id: &[u8],
+        place: Option<(&str, &str)>,
+        detail: &dyn fmt::Display,
+    ) {
+        self.worker.failures.add(failure);
+        debug!(
+            client = %self.address,
+            entry_point = self.settings().name,
+            reason = failure.as_str(),
+            fault = failure.fault().as_str(),
+            status = failure.status().map(|status| status.code()),
+            request_id = &*String::from_utf8_lossy(request_id),
+            router = place.map(|(router, _)| router),
+            server = place.map(|(_, server)| server),
+            "{detail}"
+        );
+    }
+
     /// The router for a request, whose path and query are cleaned.
     ///
     /// # Errors
-    /// 400 for what the entry point does not take, 404 where no router takes it.
-    pub fn route(&self, head: &mut RequestHead) -> Result<Rc<OwnRouter>, Status> {
+    /// What the entry point does not take, or no router does.
+    pub fn route(&self, head: &mut RequestHead) -> Result<Rc<OwnRouter>, Failure> {
         self.clean(head)?;
         let view = RequestView::new(head.authority(), head.path(), self.address.ip());
         let router = self.worker.route(self.entry_point, self.tls, &view);
-        router.ok_or(Status::NOT_FOUND)
+        router.ok_or(Failure::NoRouter)
     }
 
     /// The server for a routed request, whose fields about the client then say what is so.
     ///
     /// # Errors
-    /// 404 where the router has an error, 503 where its service has no server.
+    /// Where the router has an error, or its service no server.
     pub fn pick<'r>(
         &self,
         router: &'r OwnRouter,
         head: &mut RequestHead,
-    ) -> Result<Picked<'r>, Status> {
-        let service = router.service.as_ref().ok_or(Status::NOT_FOUND)?;
+    ) -> Result<Picked<'r>, Failure> {
+        let service = router.service.as_ref().ok_or(Failure::RouterError)?;
         let picked = self.worker.pick(service);
-        let picked = picked.ok_or(Status::SERVICE_UNAVAILABLE)?;
-        let options = &self.options().forwarded_headers;
+        let picked = picked.ok_or(Failure::NoServer)?;
+        let options = &self.settings().forwarded_headers;
         forwarded::set(head, options, &forwarded::Peer::of(self));
         Ok(picked)
     }
 
-    /// The configuration of the entry point.
-    fn options(&self) -> &EntryPoint {
-        &self.worker.config.entry_points[self.entry_point]
-    }
-
     /// Does to a request what the entry point's `http` says.
-    fn clean(&self, head: &mut RequestHead) -> Result<(), Status> {
-        let options = &self.options().http;
+    fn clean(&self, head: &mut RequestHead) -> Result<(), Failure> {
+        let options = &self.settings().http;
         head.sanitize_target(&options.path);
         if options.path.denies(head.path()) {
-            return Err(Status::BAD_REQUEST);
+            return Err(Failure::RequestDenied);
         }
         head.rewrite_semicolons(options.encode_query_semicolons);
         let underscored = |name: Name<'_>| name.as_bytes().contains(&b'_');
@@ -76,7 +102,7 @@ impl Visitor<'_> {
             UnderscoreHeaders::Reject => {
                 let refused = head.headers.iter().any(|(name, _)| underscored(name));
                 if refused {
-                    Err(Status::BAD_REQUEST)
+                    Err(Failure::RequestDenied)
                 } else {
                     Ok(())
                 }

@@ -4,23 +4,28 @@
 //! may send interim responses (100, 103) that the client waits for.
 
 use std::cell::Cell;
+use std::io;
 use std::pin::pin;
+use std::time::{Duration, Instant};
 
 use tracing::debug;
 
 use super::body::{self, BodyError, Http1Sink, Sink, Source};
 use super::decision::Visitor;
 use super::head::NoHead;
-use super::response::{self, Failed};
+use super::response::{self, Delivered, Failed};
 use super::scratch::Scratch;
 use super::server::Http1Server;
 use super::sides::{Downstream, Upstream};
-use crate::http::{Method, Status};
-use crate::http1::{self, BodyLength, ConnectionField};
+use super::switched::Switched;
+use crate::config::static_file::EntryPoint;
+use crate::failure::Failure;
+use crate::http::{Method, RequestHead, ResponseHead, name};
+use crate::http1::{self, BodyLength, ConnectionField, upgrade};
 use crate::limits;
 use crate::service::Picked;
 use crate::transport::Transport;
-use crate::uring::Chunk;
+use crate::uring::{self, Chunk, ChunkQueue};
 
 /// What is known of a request while it is carried out.
 pub struct Asked {
@@ -32,6 +37,8 @@ pub struct Asked {
     pub sent: Cell<bool>,
     /// The client has got the first byte of a final response.
     pub started: Cell<bool>,
+    /// When its first byte came.
+    pub begun: Cell<Instant>,
 }
 
 impl Asked {
@@ -42,6 +49,7 @@ impl Asked {
             body,
             sent: Cell::new(false),
             started: Cell::new(false),
+            begun: Cell::new(uring::now()),
         }
     }
 
@@ -60,9 +68,9 @@ impl Asked {
 /// Why a request was not served to its end.
 pub enum Unserved {
     /// No server was asked: the client is told why.
-    Refused(Status),
+    Refused(Failure),
     /// It failed on its way.
-    Failed(Failed),
+    Failed(Failure),
 }
 
 /// One exchange: who asks, what, and with which body.
@@ -87,13 +95,34 @@ pub async fn serve<D: Downstream, B: Source>(
 ) -> Result<(), Unserved> {
     let visitor = exchange.visitor;
     let head = &mut scratch.request;
-    let router = visitor.route(head).map_err(Unserved::Refused)?;
-    let picked = visitor.pick(&router, head).map_err(Unserved::Refused)?;
+    let trust = &visitor.settings().forwarded_headers.trust;
+    let trusted = trust.covers(visitor.address.ip());
+    visitor.worker.ids.assign(&mut head.headers, trusted);
+    let refused = |failure: Failure, head: &RequestHead| {
+        visitor.note(failure, id_of(head), None, &failure.explanation());
+        Unserved::Refused(failure)
+    };
+    let most = visitor.settings().limits.body;
+    if matches!((exchange.asked.body, most), (BodyLength::Length(length), Some(most)) if length > most)
+    {
+        return Err(refused(Failure::BodyTooLarge, head));
+    }
+    let router = visitor
+        .route(head)
+        .map_err(|failure| refused(failure, head))?;
+    let picked = visitor
+        .pick(&router, head)
+        .map_err(|failure| refused(failure, head))?;
     exchange.forward(&picked, scratch).await.map_err(|failed| {
-        let (server, router) = (&*picked.server.name, &*router.name);
-        debug!(server, router, "{failed}");
-        Unserved::Failed(failed)
+        let (failure, id) = (failed.failure(), id_of(&scratch.request));
+        let place = Some((&*router.name, &*picked.server.name));
+        visitor.note(failure, id, place, &failed);
+        Unserved::Failed(failure)
     })
+}
+
+fn id_of(head: &RequestHead) -> &[u8] {
+    head.headers.get(name::X_REQUEST_ID).unwrap_or_default()
 }
 
 impl<D: Downstream, B: Source> Exchange<'_, D, B> {
@@ -132,8 +161,42 @@ impl<D: Downstream, B: Source> Exchange<'_, D, B> {
         let body = self.asked.body;
         let sink = Http1Sink::new(transport, head, body, body.announce());
         let mut server = Http1Server::new(transport);
-        self.attempt(sink, &mut server, scratch).await?;
-        Ok(server.keeps_alive() && self.asked.sent.get())
+        match self.attempt(sink, &mut server, scratch).await? {
+            Delivered::Whole => Ok(server.keeps_alive() && self.asked.sent.get()),
+            Delivered::Switched => {
+                let first = server.take_rest();
+                self.switched(transport, first, &scratch.response).await;
+                Ok(false)
+            }
+        }
+    }
+
+    /// Sends the 101 and relays what follows it.
+    async fn switched(&mut self, server: &Transport, first: Option<Chunk>, head: &ResponseHead) {
+        let idle = self.visitor.settings().limits.tunnel_idle;
+        for side in [self.body.transport(), Some(server)].into_iter().flatten() {
+            match idle {
+                Some(time) => side.set_stall(time),
+                None => side.set_deadline(None),
+            }
+        }
+        self.asked.started.set(true);
+        let protocols = head.upgrade.as_deref().unwrap_or_default();
+        let relay = Switched {
+            server,
+            first,
+            websocket: upgrade::is_websocket(protocols),
+            worker: self.visitor.worker,
+        };
+        let outcome = relay.run(self.body, self.client.switch(head)).await;
+        if let Err(error) = outcome {
+            debug!(client = %self.visitor.address, "an upgraded connection ends: {error}");
+            // A failure on one side must not look like an orderly end on the other.
+            server.abort();
+            if let Some(client) = self.body.transport() {
+                client.abort();
+            }
+        }
     }
 
     /// Keeps the server's connection if it is of further use.
@@ -156,12 +219,17 @@ impl<D: Downstream, B: Source> Exchange<'_, D, B> {
         mut sink: impl Sink,
         server: &mut impl Upstream,
         scratch: &mut Scratch,
-    ) -> Result<(), Failed> {
-        let (client, asked) = (self.client, self.asked);
-        let worker = self.visitor.worker;
-        let mut send = pin!(body::relay(self.body, &mut sink));
+    ) -> Result<Delivered, Failed> {
+        let (client, asked, worker) = (self.client, self.asked, self.visitor.worker);
+        let EntryPoint {
+            limits, timeouts, ..
+        } = self.visitor.settings();
+        let nothing = ChunkQueue::new();
+        let mut send = pin!(body::relay(self.body, &mut sink, limits.body, nothing));
         let mut deliver = pin!(response::deliver(worker, client, server, scratch, asked));
         let mut gone = pin!(client.gone());
+        let mut slow = pin!(late(uring::now(), timeouts.write));
+        let mut late = pin!(late(asked.begun.get(), timeouts.read));
         let mut sending = true;
         loop {
             tokio::select! {
@@ -175,22 +243,41 @@ impl<D: Downstream, B: Source> Exchange<'_, D, B> {
                         Err(error) => return Err(Failed::Client(error)),
                     }
                 }
-                delivered = &mut deliver => return delivered,
-                () = &mut gone, if !sending && !asked.started.get() => return Err(Failed::Gone),
+                delivered = &mut deliver => {
+                    if sending && matches!(delivered, Ok(Delivered::Switched)) {
+                        // A send that is dropped before its end is the connection's last.
+                        send.await.map_err(Failed::Client)?;
+                    }
+                    return delivered;
+                }
+                () = &mut gone, if !sending => return Err(Failed::Gone),
+                () = &mut late, if sending => {
+                    return Err(Failed::Client(BodyError::Receive(io::ErrorKind::TimedOut.into())));
+                }
+                () = &mut slow => return Err(Failed::Slow),
             }
         }
     }
 }
 
+/// Resolves so long after `begun`; never without a time, and then it costs nothing.
+async fn late(begun: Instant, time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep_until((begun + time).into()).await,
+        None => std::future::pending().await,
+    }
+}
+
 fn encode(scratch: &Scratch, body: BodyLength, picked: &Picked<'_>) -> Chunk {
-    let host = (!picked.load_balancer.pass_host_header).then_some(&*picked.server.authority);
+    let request = &scratch.request;
+    // HTTP/1.0 clients may name no host; servers are spoken to in HTTP/1.1, which needs one.
+    let own = !picked.load_balancer.pass_host_header || request.authority().is_empty();
+    let host = own.then_some(&*picked.server.authority);
+    let connection = match request.upgrade {
+        Some(_) => ConnectionField::Upgrade,
+        None => ConnectionField::Omit,
+    };
     let mut bytes = Vec::with_capacity(limits::HEAD_BYTES_USUAL);
-    http1::encode_request(
-        &scratch.request,
-        host,
-        body.announce(),
-        ConnectionField::Omit,
-        &mut bytes,
-    );
+    http1::encode_request(request, host, body.announce(), connection, &mut bytes);
     Chunk::from(bytes)
 }

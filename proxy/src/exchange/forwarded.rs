@@ -10,12 +10,13 @@ use std::net::SocketAddr;
 use super::decision::Visitor;
 use crate::config::static_file::ForwardedHeaders;
 use crate::http::{Headers, Name, RequestHead, name};
+use crate::http1::upgrade;
 
 const X_FORWARDED_SCHEME: Name<'static> = Name::literal("X-Forwarded-Scheme");
 const X_SCHEME: Name<'static> = Name::literal("X-Scheme");
 
 /// All names by which Traefik and its servers speak about the client; compared without case.
-const CLAIMED: [Name<'static>; 13] = [
+const CLAIMED: [Name<'static>; 14] = [
     name::X_FORWARDED_FOR,
     name::X_FORWARDED_HOST,
     name::X_FORWARDED_PORT,
@@ -23,6 +24,7 @@ const CLAIMED: [Name<'static>; 13] = [
     name::X_FORWARDED_SERVER,
     name::X_FORWARDED_URI,
     name::X_REAL_IP,
+    name::X_REQUEST_ID,
     X_FORWARDED_SCHEME,
     X_SCHEME,
     Name::literal("X-Forwarded-Method"),
@@ -55,7 +57,9 @@ impl<'a> Peer<'a> {
 /// Drops what nobody vouches for and adds what is so.
 pub fn set(head: &mut RequestHead, options: &ForwardedHeaders, peer: &Peer<'_>) {
     if !options.trust.covers(peer.address.ip()) {
-        head.headers.retain(|name, _| !is_claimed(name));
+        // The request's id is weir's own by now.
+        head.headers
+            .retain(|name, _| name.is(name::X_REQUEST_ID) || !is_claimed(name));
     }
     let mut text = String::with_capacity(64);
     let _ = write!(text, "{}", peer.address.ip());
@@ -68,7 +72,8 @@ pub fn set(head: &mut RequestHead, options: &ForwardedHeaders, peer: &Peer<'_>) 
     if !text.is_empty() {
         offer(&mut head.headers, name::X_FORWARDED_HOST, text.as_bytes());
     }
-    let proto = scheme(false, peer.tls);
+    let websocket = head.upgrade.as_deref().is_some_and(upgrade::is_websocket);
+    let proto = scheme(websocket, peer.tls);
     offer(&mut head.headers, name::X_FORWARDED_PROTO, proto);
     let port = port_of(&text).unwrap_or_else(|| default_port(&head.headers, peer.tls));
     text.clear();

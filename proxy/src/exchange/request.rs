@@ -2,17 +2,20 @@
 
 use std::cell::Cell;
 use std::io;
+use std::time::Instant;
 
 use super::Client;
+use super::answer::Answer;
 use super::body::{Http1Sink, Http1Source};
 use super::forward::{self, Asked, Exchange, Unserved};
-use super::response::Failed;
 use super::scratch::Scratch;
 use super::sides::{Content, Downstream};
-use crate::http::{Method, ResponseHead, Status, Version};
-use crate::http1::{self, Announce, ConnectionField, Request};
+use crate::failure::Failure;
+use crate::http::{Method, ResponseHead, Version, name};
+use crate::http1::{self, Announce, BodyLength, ConnectionField, Request};
 use crate::limits;
-use crate::uring::{Chunk, ChunkQueue};
+use crate::net::Peer;
+use crate::uring::{self, Chunk, ChunkQueue};
 
 /// What becomes of the client's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,12 +40,14 @@ struct Http1Client<'a> {
     unframed: Cell<bool>,
 }
 
-/// Serves a request whose head is in `scratch`. `rest` is what came after it.
+/// Serves a request whose head is in `scratch` and whose first byte came when it had `begun`. `rest` is what came after
+/// its head.
 pub async fn serve(
     client: &Client<'_>,
     scratch: &mut Scratch,
     facts: Request,
     rest: Option<Chunk>,
+    begun: Instant,
 ) -> Next {
     // Without a body it is the next request, which waits in memory of its own.
     let rest = match rest {
@@ -52,8 +57,10 @@ pub async fn serve(
         }
         rest => rest,
     };
-    client.transport.set_stall(limits::BODY_STALL);
+    let limits = &client.visitor().settings().limits;
+    client.transport.set_stall(limits.body_idle);
     let asked = Asked::new(scratch.request.method.clone(), facts.body);
+    asked.begun.set(begun);
     let downstream = Http1Client {
         client,
         version: scratch.request.version,
@@ -71,19 +78,22 @@ pub async fn serve(
     match forward::serve(exchange, scratch).await {
         Ok(()) if downstream.persists.get() => Next::Request,
         Ok(()) => Next::Linger,
-        Err(Unserved::Refused(status)) => downstream.refuse(&asked, status).await,
-        Err(Unserved::Failed(failed)) => downstream.fail(&asked, &failed).await,
+        Err(Unserved::Refused(failure)) => downstream.refuse(&asked, failure, scratch).await,
+        Err(Unserved::Failed(failure)) => downstream.fail(&asked, failure, scratch).await,
     }
 }
 
 impl Http1Client<'_> {
     /// Answers a request that no server gets. A body that comes with it is not read: the connection ends.
-    async fn refuse(&self, asked: &Asked, status: Status) -> Next {
+    async fn refuse(&self, asked: &Asked, failure: Failure, scratch: &Scratch) -> Next {
+        let Some(answer) = self.answer_to(failure, scratch) else {
+            return Next::Close;
+        };
         let stopping = self.client.worker.is_stopping();
         let persists = self.keep_alive && asked.body.is_empty() && !stopping;
         let connection = connection_field(persists, self.version);
         let head_only = asked.method == Method::Head;
-        match self.client.answer(status, head_only, connection).await {
+        match self.client.answer(&answer, head_only, connection).await {
             Ok(()) if persists => Next::Request,
             Ok(()) => Next::Linger,
             Err(_) => Next::Close,
@@ -91,19 +101,25 @@ impl Http1Client<'_> {
     }
 
     /// Answers a request that failed on its way, if nothing has been answered yet.
-    async fn fail(&self, asked: &Asked, failed: &Failed) -> Next {
+    async fn fail(&self, asked: &Asked, failure: Failure, scratch: &Scratch) -> Next {
         if self.unframed.get() {
             // A close would make what the client has got look whole.
             self.client.transport.abort();
         }
-        let Some(status) = failed.status().filter(|_| !asked.started.get()) else {
+        let answer = self.answer_to(failure, scratch);
+        let Some(answer) = answer.filter(|_| !asked.started.get()) else {
             return Next::Close;
         };
         let (head_only, close) = (asked.method == Method::Head, ConnectionField::Close);
-        match self.client.answer(status, head_only, close).await {
+        match self.client.answer(&answer, head_only, close).await {
             Ok(()) => Next::Linger,
             Err(_) => Next::Close,
         }
+    }
+
+    fn answer_to(&self, failure: Failure, scratch: &Scratch) -> Option<Answer> {
+        let id = scratch.request.headers.get(name::X_REQUEST_ID);
+        Answer::to(failure, self.client.visitor(), id.unwrap_or_default())
     }
 }
 
@@ -139,19 +155,38 @@ impl Downstream for Http1Client<'_> {
         Ok(Http1Sink::new(transport, head, content.body, announce))
     }
 
-    /// Its connection failed, or it ended its side a while ago. A client that asks for more while it waits is there.
+    fn switch(&self, head: &ResponseHead) -> Http1Sink<'_> {
+        let head = encode(head, Announce::Nothing, ConnectionField::Upgrade);
+        let transport = self.client.transport;
+        Http1Sink::new(transport, head, BodyLength::UntilClose, Announce::Nothing)
+    }
+
+    /// Its connection failed; or it ended its side, and for a while nothing of the response has reached it.
     async fn gone(&self) {
         let transport = self.client.transport;
-        loop {
+        let ended = loop {
             match transport.recv().await {
+                // It asks for more while it waits. That is received later, and until then its end is not.
                 Ok(Some(next)) => {
                     transport.unread(next);
-                    return std::future::pending().await;
+                    break false;
                 }
-                Ok(None) => return tokio::time::sleep(limits::HALF_CLOSED).await,
+                Ok(None) => break true,
                 // A client may wait for longer than it may stall.
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
                 Err(_) => return,
+            }
+        };
+        let since = uring::now();
+        loop {
+            tokio::time::sleep(limits::GONE_LOOK).await;
+            let last = transport.last_moved().max(since);
+            let silent = uring::now().saturating_duration_since(last) >= limits::HALF_CLOSED;
+            match transport.peer() {
+                Peer::Gone => return,
+                Peer::Finished if silent => return,
+                Peer::Open if ended && silent => return,
+                Peer::Finished | Peer::Open => {}
             }
         }
     }

@@ -3,15 +3,17 @@
 use std::fmt;
 use std::io;
 
-use super::body::{self, BodyError};
+use super::body::{self, BodyError, Source};
 use super::forward::Asked;
 use super::head::NoHead;
 use super::scratch::Scratch;
 use super::sides::{Downstream, Upstream};
 use super::worker::Worker;
-use crate::http::{Status, name};
-use crate::http1;
+use crate::failure::Failure;
+use crate::http::{RequestHead, ResponseHead, Status, name};
+use crate::http1::{Reject, upgrade};
 use crate::limits;
+use crate::uring::ChunkQueue;
 
 /// Why a request has no complete response.
 #[derive(Debug)]
@@ -26,6 +28,10 @@ pub enum Failed {
     NoEnd,
     /// The client has gone while its response was waited for.
     Gone,
+    /// The response took longer than it may in all.
+    Slow,
+    /// The response was malformed from the first bytes of its body on.
+    Unfit(BodyError),
     /// The response broke off on its way.
     Deliver(BodyError),
 }
@@ -38,29 +44,55 @@ impl fmt::Display for Failed {
             Self::Server(error) => write!(out, "no response from the server: {error}"),
             Self::NoEnd => out.write_str("interim responses without end"),
             Self::Gone => out.write_str("the client left before the response"),
+            Self::Slow => out.write_str("the response took longer than writeTimeout"),
+            Self::Unfit(error) => write!(out, "the response's body: {error}"),
             Self::Deliver(error) => write!(out, "the response broke off: {error}"),
         }
     }
 }
 
 impl Failed {
-    /// What the client is told; `None` where it is gone.
-    pub fn status(&self) -> Option<Status> {
-        let timed_out = |error: &io::Error| error.kind() == io::ErrorKind::TimedOut;
+    /// The name of the failure.
+    pub fn failure(&self) -> Failure {
         match self {
-            Self::Client(BodyError::Malformed(reason)) => {
-                Some(http1::Reject::request(*reason).status)
+            Self::Client(error) => of_request_body(error),
+            Self::Connect(error) => Failure::connecting(error),
+            Self::Server(NoHead::Failed(error)) if timed_out(error) => Failure::ServerTimeout,
+            Self::Server(NoHead::Ended | NoHead::Truncated | NoHead::Failed(_)) => {
+                Failure::ServerClosed
             }
-            Self::Client(BodyError::Receive(error)) if timed_out(error) => {
-                Some(Status::REQUEST_TIMEOUT)
+            Self::Server(NoHead::Rejected(_)) | Self::NoEnd | Self::Unfit(_) => {
+                Failure::ResponseMalformed
             }
-            Self::Client(_) | Self::Deliver(_) | Self::Gone => None,
-            Self::Connect(error) | Self::Server(NoHead::Failed(error)) if timed_out(error) => {
-                Some(Status::GATEWAY_TIMEOUT)
-            }
-            Self::Connect(_) | Self::Server(_) | Self::NoEnd => Some(Status::BAD_GATEWAY),
+            Self::Gone => Failure::ClientGone,
+            Self::Slow => Failure::ClientStalled,
+            Self::Deliver(BodyError::Send(error)) if timed_out(error) => Failure::ClientStalled,
+            Self::Deliver(BodyError::Send(_)) => Failure::ClientGone,
+            Self::Deliver(_) => Failure::ResponseTruncated,
         }
     }
+}
+
+fn of_request_body(error: &BodyError) -> Failure {
+    match error {
+        BodyError::Malformed(reason) => Failure::refused(*reason),
+        BodyError::TooLarge => Failure::BodyTooLarge,
+        BodyError::Receive(error) if timed_out(error) => Failure::BodyTimeout,
+        BodyError::Receive(_) | BodyError::Send(_) => Failure::ClientGone,
+    }
+}
+
+fn timed_out(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::TimedOut
+}
+
+/// How a response came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivered {
+    /// The client has got all of it.
+    Whole,
+    /// It is a 101 that was asked for, not sent yet: what follows is not HTTP.
+    Switched,
 }
 
 /// Reads the server's response and relays it.
@@ -73,26 +105,46 @@ pub async fn deliver(
     server: &mut impl Upstream,
     scratch: &mut Scratch,
     asked: &Asked,
-) -> Result<(), Failed> {
+) -> Result<Delivered, Failed> {
     let broke_off = |error| Failed::Deliver(BodyError::Send(error));
     for _ in 0..=limits::INTERIM_RESPONSES_MAX {
         let content = server.head(&asked.method, scratch).await;
         let content = content.map_err(Failed::Server)?;
-        let head = &mut scratch.response;
-        if head.status.is_informational() {
-            client.interim(head).await.map_err(broke_off)?;
+        let Scratch {
+            request, response, ..
+        } = scratch;
+        if response.status == Status::SWITCHING_PROTOCOLS {
+            let checked = upgrade::check(request, response);
+            let reject = |reason| Failed::Server(NoHead::Rejected(Reject::response(reason)));
+            checked.map_err(reject)?;
+            label(response, request);
+            return Ok(Delivered::Switched);
+        }
+        if response.status.is_informational() {
+            client.interim(response).await.map_err(broke_off)?;
             continue;
         }
-        if !head.headers.contains(name::DATE) {
+        label(response, request);
+        if !response.headers.contains(name::DATE) {
             // RFC 9110 section 6.6.1: who forwards a response without it adds it.
-            head.headers.append(name::DATE, &worker.date());
+            response.headers.append(name::DATE, &worker.date());
         }
-        let sink = client.begin(head, content, asked.is_sent());
+        let (mut source, mut payload) = (server.body(), ChunkQueue::new());
+        // Before the head goes out: what is malformed already can still be told.
+        source.gather(&mut payload).map_err(Failed::Unfit)?;
+        let sink = client.begin(response, content, asked.is_sent());
         asked.started.set(true);
-        let (mut source, mut sink) = (server.body(), sink.map_err(broke_off)?);
-        return body::relay(&mut source, &mut sink)
-            .await
-            .map_err(Failed::Deliver);
+        let mut sink = sink.map_err(broke_off)?;
+        let relayed = body::relay(&mut source, &mut sink, None, payload).await;
+        return relayed.map(|()| Delivered::Whole).map_err(Failed::Deliver);
     }
     Err(Failed::NoEnd)
+}
+
+/// A response has the id of its request, whatever the server calls it.
+fn label(response: &mut ResponseHead, request: &RequestHead) {
+    if let Some(id) = request.headers.get(name::X_REQUEST_ID) {
+        response.headers.remove(name::X_REQUEST_ID);
+        response.headers.append(name::X_REQUEST_ID, id);
+    }
 }

@@ -4,8 +4,8 @@ use super::body::Http1Source;
 use super::head::{self, NoHead};
 use super::scratch::Scratch;
 use super::sides::{Content, Upstream};
-use crate::http::{Method, Status};
-use crate::http1::{BodyLength, Reason, Reject};
+use crate::http::Method;
+use crate::http1::BodyLength;
 use crate::transport::Transport;
 use crate::uring::Chunk;
 
@@ -27,6 +27,11 @@ impl<'a> Http1Server<'a> {
             body: BodyLength::Empty,
             keep_alive: false,
         }
+    }
+
+    /// What came after a 101.
+    pub fn take_rest(&mut self) -> Option<Chunk> {
+        self.rest.take()
     }
 
     /// Whether the server takes another request after the body of its response.
@@ -55,9 +60,6 @@ impl Upstream for Http1Server<'_> {
             Ok(parsed.map(|facts| (facts, facts.consumed)))
         });
         let (facts, rest) = read.await?;
-        if response.status == Status::SWITCHING_PROTOCOLS {
-            return Err(NoHead::Rejected(Reject::response(Reason::UpgradeUnasked)));
-        }
         // After an interim head more is waited for, and no ring buffer is kept meanwhile.
         self.rest = if response.status.is_informational() {
             rest.map(Chunk::into_owned)

@@ -42,6 +42,9 @@ pub trait Downstream {
         sent: bool,
     ) -> io::Result<Self::Sink<'_>>;
 
+    /// Begins what follows a 101 that was asked for: `head` first, then bytes.
+    fn switch(&self, head: &ResponseHead) -> Self::Sink<'_>;
+
     /// Resolves when the client has gone while it waited.
     async fn gone(&self);
 }

@@ -10,8 +10,10 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
+use super::request_id::RequestIds;
 use super::scratch::Scratch;
 use crate::config::{EntryPointTable, Snapshot, StaticConfig};
+use crate::failure::{Counts, Failure};
 use crate::http::date;
 use crate::router::Router;
 use crate::rule::RequestView;
@@ -27,6 +29,10 @@ pub struct Worker {
     pub pool: Pool,
     /// This host's name, for `X-Forwarded-Server`.
     pub hostname: Box<str>,
+    /// How often requests and connections have failed here, and why.
+    pub failures: Arc<Counts>,
+    /// Names for requests.
+    pub ids: RequestIds,
     rules: Arc<ArcSwap<Snapshot>>,
     balancer: RefCell<Balancer>,
     routers: RefCell<OwnRouters>,
@@ -38,6 +44,9 @@ pub struct Worker {
     stopping: Cell<bool>,
     /// The worker has begun to stop.
     stop: Notify,
+    cutting: Cell<bool>,
+    /// The grace time is over.
+    cut: Notify,
 }
 
 /// This worker's own references to routers of one generation, so that a request counts a reference no other worker
@@ -75,11 +84,14 @@ impl Worker {
         of: usize,
         config: Arc<StaticConfig>,
         rules: Arc<ArcSwap<Snapshot>>,
+        failures: Arc<Counts>,
     ) -> Self {
         Self {
             config,
             pool: Pool::default(),
             hostname: hostname(),
+            failures,
+            ids: RequestIds::default(),
             rules,
             balancer: RefCell::new(Balancer::new(index, of)),
             routers: RefCell::default(),
@@ -89,6 +101,8 @@ impl Worker {
             freed: Notify::new(),
             stopping: Cell::new(false),
             stop: Notify::new(),
+            cutting: Cell::new(false),
+            cut: Notify::new(),
         }
     }
 
@@ -188,6 +202,19 @@ impl Worker {
         }
     }
 
+    /// Whether the grace time of a stop is over: what still runs says goodbye, or is cut.
+    pub fn is_cutting(&self) -> bool {
+        self.cutting.get()
+    }
+
+    /// Resolves when the grace time of a stop is over.
+    pub async fn cut(&self) {
+        let notified = self.cut.notified();
+        if !self.cutting.get() {
+            notified.await;
+        }
+    }
+
     /// Begins to stop and resolves when every connection has ended, at the latest after the longest grace time.
     pub async fn finish(&self) {
         self.stopping.set(true);
@@ -198,11 +225,17 @@ impl Worker {
             .iter()
             .map(|entry_point| entry_point.timeouts.grace);
         let grace = times.max().unwrap_or_default();
-        if tokio::time::timeout(grace, self.room(1)).await.is_err() {
-            tracing::warn!(
-                connections = self.connections.get(),
-                "still open after {grace:?}: cut"
-            );
+        if tokio::time::timeout(grace, self.room(1)).await.is_ok() {
+            return;
+        }
+        self.cutting.set(true);
+        self.cut.notify_waiters();
+        // It is of no interest whether they have taken their leave in time.
+        let _ = tokio::time::timeout(limits::LAST_WORDS, self.room(1)).await;
+        let connections = self.connections.get();
+        (0..connections).for_each(|_| self.failures.add(Failure::Stopped));
+        if connections > 0 {
+            tracing::warn!(connections, "still open after {grace:?}: cut");
         }
     }
 }

@@ -44,6 +44,7 @@ known_names! {
     KEEP_ALIVE KeepAlive "Keep-Alive"
     SET_COOKIE SetCookie "Set-Cookie"
     CONTENT_TYPE ContentType "Content-Type"
+    X_REQUEST_ID XRequestId "X-Request-Id"
     MAX_FORWARDS MaxForwards "Max-Forwards"
     AUTHORIZATION Authorization "Authorization"
     CONTENT_LENGTH ContentLength "Content-Length"

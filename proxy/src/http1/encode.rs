@@ -57,35 +57,6 @@ pub fn last_chunk(trailers: Option<&Headers>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// A whole response by weir itself: a line of plain text, as Traefik writes it (`404 page not found`), or the status in
-/// words. `date` as from `http::date::imf_fixdate`; to HEAD (`head_only`) the body is announced but not sent.
-pub fn simple_response(
-    status: Status,
-    date: &[u8],
-    head_only: bool,
-    connection: ConnectionField,
-    out: &mut Vec<u8>,
-) {
-    let text = match status {
-        Status::NOT_FOUND => "404 page not found\n",
-        Status::SERVICE_UNAVAILABLE => "no available server\n",
-        _ => status.reason(),
-    };
-    encode_status_line(status, out);
-    encode_field(b"Content-Type", b"text/plain; charset=utf-8", out);
-    encode_field(b"X-Content-Type-Options", b"nosniff", out);
-    encode_field(b"Date", date, out);
-    encode_fields(
-        &Headers::new(),
-        Announce::Length(text.len() as u64),
-        connection,
-        out,
-    );
-    if !head_only {
-        out.extend_from_slice(text.as_bytes());
-    }
-}
-
 fn encode_status_line(status: Status, out: &mut Vec<u8>) {
     out.extend_from_slice(b"HTTP/1.1 ");
     encode_decimal(u64::from(status.code()), out);
@@ -211,23 +182,6 @@ mod tests {
             text(out),
             "HTTP/1.1 226 IM Used\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
         );
-    }
-
-    #[test]
-    fn simple_responses() {
-        let mut out = Vec::new();
-        let date = crate::http::date::imf_fixdate(0);
-        simple_response(
-            Status::NOT_FOUND,
-            &date,
-            false,
-            ConnectionField::KeepAlive,
-            &mut out,
-        );
-        let expected = "HTTP/1.1 404 Not Found\r\nContent-Type: text/plain; charset=utf-8\r\n\
-            X-Content-Type-Options: nosniff\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nContent-Length: 19\r\n\
-            Connection: keep-alive\r\n\r\n404 page not found\n";
-        assert_eq!(text(out), expected);
     }
 
     #[test]

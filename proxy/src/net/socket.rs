@@ -150,16 +150,18 @@ impl Socket {
         if recent && !self.expired() {
             return;
         }
-        let acknowledged = match &*self.descriptor.borrow() {
-            Some(descriptor) => sys::acknowledged(descriptor.as_fd()),
-            None => return,
-        };
-        if let Ok(bytes) = acknowledged {
-            self.looked.set(Some((now, bytes)));
-            if last.is_some_and(|(_, before)| before != bytes) {
+        if let Some(info) = self.tcp_info() {
+            self.looked.set(Some((now, info.acknowledged)));
+            if last.is_some_and(|(_, before)| before != info.acknowledged) {
                 self.moved();
             }
         }
+    }
+
+    /// What the kernel says of the connection; `None` if nothing, as of one that is closed.
+    pub(super) fn tcp_info(&self) -> Option<sys::TcpInfo> {
+        let descriptor = self.descriptor.borrow();
+        sys::tcp_info(descriptor.as_ref()?.as_fd()).ok()
     }
 
     /// Has the sweep look for ring buffers that this socket holds for too long.

@@ -12,7 +12,19 @@ use socket2::{Domain, Protocol, SockRef, Type};
 
 use super::socket::Socket;
 use super::{canonical, keepalive};
+use crate::sys;
 use crate::uring::{self, Chunk, ChunkQueue};
+
+/// What is known of a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// It may still send.
+    Open,
+    /// It has sent its end, and may still read.
+    Finished,
+    /// The connection has failed or is over.
+    Gone,
+}
 
 /// A TCP connection (or any connected stream socket). All methods take `&self`: receiving and sending run at the same
 /// time, each from one task. Dropping it cancels what is in flight and closes the descriptor.
@@ -156,6 +168,16 @@ impl Stream {
     /// peer that reads slowly makes progress when its TCP acknowledges more; told to an eighth of `stall`.
     pub fn set_stall(&self, stall: Duration) {
         self.socket.set_stall(stall);
+    }
+
+    /// Whether the peer is still there, as the kernel knows it: also while received bytes wait to be read, when no
+    /// receive would tell.
+    pub fn peer(&self) -> Peer {
+        match self.socket.tcp_info().map(|info| info.state) {
+            Some(sys::TCP_CLOSE) | None => Peer::Gone,
+            Some(sys::TCP_CLOSE_WAIT | sys::TCP_LAST_ACK | sys::TCP_CLOSING) => Peer::Finished,
+            Some(_) => Peer::Open,
+        }
     }
 
     /// When a byte last moved in either direction, as far as is known: what the peer of a long send has acknowledged

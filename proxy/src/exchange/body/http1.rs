@@ -72,6 +72,10 @@ impl Source for Http1Source<'_> {
         self.first = self.first.take().map(Chunk::into_owned);
     }
 
+    fn switch(&mut self) {
+        self.unframe = Unframe::new(BodyLength::UntilClose);
+    }
+
     fn transport(&self) -> Option<&Transport> {
         Some(self.from)
     }
@@ -136,6 +140,15 @@ impl<'a> Http1Sink<'a> {
         }
     }
 
+    /// For bytes that are no HTTP any more.
+    pub fn raw(to: &'a Transport) -> Self {
+        Self {
+            to,
+            framing: Framing::new(BodyLength::UntilClose, Announce::Nothing),
+            queue: ChunkQueue::new(),
+        }
+    }
+
     async fn flush(&mut self, from: Option<&Transport>) -> Result<(), BodyError> {
         let sent = self.to.send(&mut self.queue, from).await;
         sent.map_err(BodyError::Send)
@@ -165,6 +178,10 @@ impl Sink for Http1Sink<'_> {
         self.framing.append(payload, &mut self.queue);
         self.framing.end(trailers, &mut self.queue);
         self.flush(from).await
+    }
+
+    async fn close(&mut self) -> Result<(), BodyError> {
+        self.to.shutdown_write().await.map_err(BodyError::Send)
     }
 }
 
