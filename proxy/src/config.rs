@@ -24,7 +24,7 @@ pub mod yaml;
 
 pub use self::problem::{Origin, Problem, Severity, Source};
 pub use self::rule_files::Loader;
-pub use self::snapshot::{EntryPointTable, Snapshot};
+pub use self::snapshot::{EntryPointTable, Snapshot, Taker};
 pub use self::static_file::{Sources, StaticConfig};
 pub use self::watch::Watch;
 

@@ -1,7 +1,7 @@
 //! One client connection, from accept to close: the only place where sockets, protocols and rules meet.
 //!
 //! Owns: the state of one worker ([`Worker`]) and the order in which a connection is decided: steered routers by the
-//! client's address alone, then TCP routers, then TLS and HTTP by the first byte. Never: a lock, a blocking call, or a
+//! client's address alone, then TCP routers, then TLS and HTTP by the first bytes. Never: a lock, a blocking call, or a
 //! snapshot held while waiting. Invariants: whatever a client sends, it gets one answer or its connection is closed;
 //! nothing that was refused reaches a server; a client is waited for with a deadline; a server that has the request,
 //! and a tunnel, are waited for as long as the client is there.
@@ -13,6 +13,8 @@ mod decision;
 mod forward;
 mod forwarded;
 mod head;
+mod hello;
+mod proxied;
 mod request;
 mod request_id;
 mod response;
@@ -24,16 +26,20 @@ mod tunnel;
 mod worker;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use tracing::debug;
 
-use crate::config::EntryPointTable;
 use crate::config::static_file::EntryPoint;
+use crate::config::{EntryPointTable, Taker};
 use crate::net::Stream;
+use crate::router::{TcpRouter, TcpTls};
+use crate::rule::ConnectionView;
 use crate::service::Server;
+use crate::tls::ClientHello;
+use crate::tls::client_hello::RECORD_HANDSHAKE;
 use crate::transport::Transport;
 use crate::uring::{self, Chunk};
 use crate::{limits, upstream};
@@ -41,9 +47,10 @@ use crate::{limits, upstream};
 pub use worker::Worker;
 
 use decision::Visitor;
+use tunnel::Patience;
 
-/// The first byte of a TLS record that can begin a connection: ContentType handshake (RFC 8446 section 5.1).
-const TLS_HANDSHAKE: u8 = 0x16;
+/// What a ClientHello of SSL 2 begins with: rustls refuses it in the way of TLS.
+const SSL2_HELLO: u8 = 0x80;
 
 /// A client's connection on which HTTP is spoken.
 struct Client<'a> {
@@ -72,14 +79,14 @@ impl Client<'_> {
 enum Plan {
     /// Bytes go to a server of a steered pool.
     Steer(SocketAddr),
-    /// Bytes go to a server of a TCP router.
-    Tunnel(Arc<Server>),
+    /// Bytes go to a server of a TCP router; those inside TLS, if that ends here.
+    Tunnel(Arc<Server>, Option<Arc<rustls::ServerConfig>>),
     /// HTTP in the clear.
     Http,
-    /// TLS ends here.
-    Tls(Arc<rustls::ServerConfig>),
-    /// The first bytes decide.
-    Sniff,
+    /// HTTP inside TLS.
+    Https(Arc<rustls::ServerConfig>),
+    /// What the client sends decides.
+    Look,
     /// No router takes it, or its service has no server.
     Refuse,
 }
@@ -100,62 +107,83 @@ pub fn serve(
     }
 }
 
-async fn decide(worker: &Worker, stream: Stream, entry_point: usize) -> io::Result<()> {
-    let client = stream.peer_addr();
-    let plan = worker.with_table(entry_point, |table, _| at_once(worker, table, client));
-    let Plan::Sniff = plan else {
-        return carry_out(worker, stream, entry_point, plan, None).await;
-    };
-    stream.set_deadline(Some(uring::now() + limits::CLIENT_FIRST_BYTES));
-    let Some(first) = stream.recv().await? else {
-        return Ok(());
-    };
-    let is_tls = first.first() == Some(&TLS_HANDSHAKE);
-    let plan = worker.with_table(entry_point, |table, tls| {
-        if is_tls {
-            tls_plan(worker, table, tls, client)
-        } else {
-            plain_plan(worker, table, client)
-        }
-    });
-    carry_out(worker, stream, entry_point, plan, Some(first)).await
+async fn decide(worker: &Worker, mut stream: Stream, entry_point: usize) -> io::Result<()> {
+    let trusted = &worker.config.entry_points[entry_point].proxy_protocol;
+    let peer = stream.peer_addr().ip();
+    if trusted.as_ref().is_some_and(|trust| trust.covers(peer)) {
+        proxied::read_header(&mut stream).await?;
+    }
+    let client = stream.peer_addr().ip();
+    let mut plan = worker.with_rules(entry_point, |table, _| at_once(worker, table, client));
+    if let Plan::Look = plan {
+        stream.set_deadline(Some(uring::now() + limits::CLIENT_FIRST_BYTES));
+        let Some(first) = stream.recv().await? else {
+            return Ok(());
+        };
+        plan = look(worker, &stream, entry_point, first).await?;
+    }
+    carry_out(worker, stream, entry_point, plan).await
 }
 
 /// What the address alone decides.
-fn at_once(worker: &Worker, table: &EntryPointTable, client: SocketAddr) -> Plan {
-    if let Some(rule) = table.steered.lookup(client.ip()) {
-        return rule
-            .pool
-            .pick(client.ip())
-            .map_or(Plan::Refuse, |server| Plan::Steer(server.addr));
+fn at_once(worker: &Worker, table: &EntryPointTable, client: IpAddr) -> Plan {
+    if let Some(rule) = table.steered.lookup(client) {
+        let server = rule.pool.pick(client);
+        return server.map_or(Plan::Refuse, |server| Plan::Steer(server.addr));
     }
-    if table.sniffs() {
-        Plan::Sniff
-    } else {
-        tunnel_plan(worker, table.tcp.find(client.ip())).unwrap_or(Plan::Refuse)
+    match table.at_once(client) {
+        Taker::Tcp(router) => tunnel_plan(worker, router, None),
+        Taker::Nobody => Plan::Refuse,
+        Taker::Http | Taker::Undecided => Plan::Look,
     }
 }
 
-fn tls_plan(
+/// What the first bytes decide; they are received again.
+async fn look(
     worker: &Worker,
-    table: &EntryPointTable,
-    tls: &Arc<rustls::ServerConfig>,
-    client: SocketAddr,
+    stream: &Stream,
+    entry_point: usize,
+    first: Chunk,
+) -> io::Result<Plan> {
+    let client = stream.peer_addr().ip();
+    let kind = first.first().copied();
+    if !matches!(kind, Some(RECORD_HANDSHAKE | SSL2_HELLO)) {
+        stream.unread(first);
+        return Ok(
+            worker.with_rules(entry_point, |table, _| match table.of_plain(client) {
+                Taker::Tcp(router) => tunnel_plan(worker, router, None),
+                _ => Plan::Http,
+            }),
+        );
+    }
+    let reads_hello = worker.with_rules(entry_point, |table, _| table.reads_hello());
+    let hello = match kind {
+        Some(RECORD_HANDSHAKE) if reads_hello => hello::read(stream, first).await?,
+        _ => {
+            stream.unread(first);
+            ClientHello::default()
+        }
+    };
+    let protocols = hello.protocols().collect();
+    let view = ConnectionView::tls(client, hello.server_name(), protocols);
+    Ok(
+        worker.with_rules(entry_point, |table, rules| match table.of_tls(&view) {
+            Taker::Tcp(router) => tunnel_plan(worker, router, Some(&rules.tcp_tls)),
+            _ => Plan::Https(Arc::clone(&rules.tls)),
+        }),
+    )
+}
+
+fn tunnel_plan(
+    worker: &Worker,
+    router: &TcpRouter,
+    tls: Option<&Arc<rustls::ServerConfig>>,
 ) -> Plan {
-    tunnel_plan(worker, table.passthrough.find(client.ip()))
-        .unwrap_or_else(|| Plan::Tls(Arc::clone(tls)))
-}
-
-fn plain_plan(worker: &Worker, table: &EntryPointTable, client: SocketAddr) -> Plan {
-    tunnel_plan(worker, table.tcp.find(client.ip())).unwrap_or(Plan::Http)
-}
-
-fn tunnel_plan(worker: &Worker, router: Option<&Arc<crate::router::TcpRouter>>) -> Option<Plan> {
-    let router = router?;
-    let picked = worker.pick(&router.service);
-    Some(picked.map_or(Plan::Refuse, |picked| {
-        Plan::Tunnel(Arc::clone(picked.server))
-    }))
+    let Some(picked) = worker.pick(&router.service) else {
+        return Plan::Refuse;
+    };
+    let tls = tls.filter(|_| router.tls == Some(TcpTls::Terminate));
+    Plan::Tunnel(Arc::clone(picked.server), tls.cloned())
 }
 
 async fn carry_out(
@@ -163,19 +191,28 @@ async fn carry_out(
     stream: Stream,
     entry_point: usize,
     plan: Plan,
-    first: Option<Chunk>,
 ) -> io::Result<()> {
+    let transport = match &plan {
+        Plan::Https(config) | Plan::Tunnel(_, Some(config)) => {
+            stream.set_deadline(Some(uring::now() + limits::TLS_HANDSHAKE));
+            Transport::accept_tls(stream, config).await?
+        }
+        _ => Transport::plain(stream),
+    };
+    let patience = Patience {
+        idle: worker.config.entry_points[entry_point].limits.tunnel_idle,
+        after_end: None,
+    };
     match plan {
         Plan::Steer(address) => {
-            let connect =
-                async move { upstream::connect_to(&[address]).await.map(Transport::plain) };
-            tunnel(stream, connect, first).await
+            let server = upstream::connect_to(&[address]).await?;
+            tunnel(&transport, &Transport::plain(server), patience).await
         }
-        Plan::Tunnel(server) => tunnel(stream, worker.pool.connect(&server), first).await,
-        Plan::Tls(config) => {
-            first.into_iter().for_each(|chunk| stream.unread(chunk));
-            stream.set_deadline(Some(uring::now() + limits::TLS_HANDSHAKE));
-            let transport = Transport::accept_tls(stream, &config).await?;
+        Plan::Tunnel(server, _) => {
+            let server = worker.pool.connect(&server).await?;
+            tunnel(&transport, &server, patience).await
+        }
+        Plan::Http | Plan::Https(_) => {
             connection::serve(&Client {
                 worker,
                 transport: &transport,
@@ -183,33 +220,16 @@ async fn carry_out(
             })
             .await
         }
-        Plan::Http => {
-            first.into_iter().for_each(|chunk| stream.unread(chunk));
-            let transport = Transport::plain(stream);
-            connection::serve(&Client {
-                worker,
-                transport: &transport,
-                entry_point,
-            })
-            .await
-        }
-        Plan::Sniff | Plan::Refuse => Ok(()),
+        Plan::Look | Plan::Refuse => Ok(()),
     }
 }
 
-async fn tunnel(
-    client: Stream,
-    server: impl Future<Output = io::Result<Transport>>,
-    first: Option<Chunk>,
-) -> io::Result<()> {
-    // A ring buffer is not kept while the server is being connected to.
-    let first = first.map(Chunk::into_owned);
-    let server = server.await?;
-    client.set_deadline(None);
-    let client = Transport::plain(client);
-    tunnel::run(&client, &server, first).await.inspect_err(|_| {
-        // A failure on one side must not look like an orderly end on the other.
-        client.abort();
-        server.abort();
-    })
+async fn tunnel(client: &Transport, server: &Transport, patience: Patience) -> io::Result<()> {
+    tunnel::run(client, server, patience)
+        .await
+        .inspect_err(|_| {
+            // A failure on one side must not look like an orderly end on the other.
+            client.abort();
+            server.abort();
+        })
 }

@@ -1,18 +1,20 @@
 //! Compiled routers in precedence order, and which of them answers.
 //!
-//! Owns: the tables a worker asks ([`RouterTable`], [`TcpTable`]; the steered one is in `steered`). Never: YAML, or a
-//! look at anything outside [`RequestView`]. Precedence: higher priority first, ties by name.
+//! Owns: the tables a worker asks ([`RouterTable`], [`TcpTable`], [`HttpsNames`]; the steered one is in `steered`). Never: YAML, or a
+//! look at anything outside [`RequestView`] and [`crate::rule::ConnectionView`]. Precedence: higher priority first, ties by name.
 
 mod index;
 pub mod steered;
+mod tcp;
 
 use std::cmp::Reverse;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use self::index::HostIndex;
-use crate::rule::{HttpRule, RequestView, TcpRule};
+use crate::rule::{HttpRule, RequestView};
 use crate::service::Service;
+
+pub use self::tcp::{Certainty, HttpsNames, TcpRouter, TcpTable, TcpTls};
 
 /// An HTTP router.
 #[derive(Debug)]
@@ -59,51 +61,6 @@ impl RouterTable {
     pub fn serving(&self) -> usize {
         let serving = |router: &&Arc<Router>| router.service.is_some();
         self.routers.iter().filter(serving).count()
-    }
-
-    /// Whether there is no router at all.
-    pub fn is_empty(&self) -> bool {
-        self.routers.is_empty()
-    }
-}
-
-/// A TCP router that is not steered.
-#[derive(Debug)]
-pub struct TcpRouter {
-    /// `name@file`.
-    pub name: Arc<str>,
-    /// `priority`, or the length of the rule in bytes; -1 for a lone ``HostSNI(`*`)``.
-    pub priority: i64,
-    /// What it answers to.
-    pub rule: TcpRule,
-    /// Where it sends to.
-    pub service: Arc<Service>,
-}
-
-/// Unsteered TCP routers of one entry point.
-#[derive(Debug, Default)]
-pub struct TcpTable {
-    routers: Vec<Arc<TcpRouter>>,
-}
-
-impl TcpTable {
-    /// Sorts the routers by precedence.
-    pub fn new(mut routers: Vec<Arc<TcpRouter>>) -> Self {
-        routers.sort_by(|a, b| (Reverse(a.priority), &a.name).cmp(&(Reverse(b.priority), &b.name)));
-        Self { routers }
-    }
-
-    /// The router that takes a connection from `client`.
-    pub fn find(&self, client: IpAddr) -> Option<&Arc<TcpRouter>> {
-        let client = client.to_canonical();
-        self.routers
-            .iter()
-            .find(|router| router.rule.holds(|matcher| matcher.matches(client)))
-    }
-
-    /// All routers, in precedence order.
-    pub fn routers(&self) -> &[Arc<TcpRouter>] {
-        &self.routers
     }
 
     /// Whether there is no router at all.

@@ -24,7 +24,7 @@ pub use self::http::HttpMatcher;
 pub use self::regexp::Regexp;
 use self::syntax::Expression;
 pub use self::syntax::{Call, RuleError};
-pub use self::tcp::TcpMatcher;
+pub use self::tcp::{ConnectionView, TcpMatcher};
 pub use self::view::RequestView;
 
 /// A rule of an HTTP router.
@@ -104,6 +104,14 @@ fn build<M: Matcher>(expression: &Expression, negated: bool) -> Result<Tree<M>, 
 }
 
 impl<M> Tree<M> {
+    /// Whether `test` is true of a matcher, negated or not.
+    pub fn any_leaf(&self, test: &impl Fn(&M) -> bool) -> bool {
+        match self {
+            Tree::Is(matcher) | Tree::Not(matcher) => test(matcher),
+            Tree::All(parts) | Tree::Any(parts) => parts.iter().any(|part| part.any_leaf(test)),
+        }
+    }
+
     fn holds(&self, test: &impl Fn(&M) -> bool) -> bool {
         match self {
             Tree::Is(matcher) => test(matcher),

@@ -20,6 +20,6 @@ pub use default_certificate::default_certificate;
 pub use error::{Fault, TlsError};
 pub use key_pair::{KeyPair, KeyPairError};
 pub use roots::{SystemRoots, system_roots};
-pub use server::server_config;
+pub use server::{server_config, without_protocols};
 pub use session::{Progress, Session};
 pub use store::Store;

@@ -114,6 +114,15 @@ impl Transport {
         }
     }
 
+    /// Appends what is there already, up to what one send takes.
+    pub fn gather(&self, queue: &mut ChunkQueue) {
+        while queue.len() < limits::SEND_CHUNKS
+            && let Some(chunk) = self.try_recv()
+        {
+            queue.push(chunk);
+        }
+    }
+
     /// Gives bytes back: the next receive returns them.
     pub fn unread(&self, chunk: Chunk) {
         match &self.tls {

@@ -130,7 +130,7 @@ impl StatusFile {
                 address: *address,
                 http_routers: table.http.serving(),
                 https_routers: table.https.serving(),
-                tcp_routers: table.tcp.routers().len() + table.passthrough.routers().len(),
+                tcp_routers: table.tcp.routers().len() + table.tcp_tls.routers().len(),
                 steered_routers: table.steered.rules().len(),
             })
             .collect()

@@ -63,8 +63,10 @@ pub struct RouterDraft<M> {
     pub service: Spanned<String>,
     /// `None`: the length of the rule.
     pub priority: Option<i64>,
-    /// HTTP: terminated here. TCP: passed through.
+    /// For TLS connections.
     pub tls: bool,
+    /// TLS goes on to the server; else it ends here. TCP only.
+    pub passthrough: bool,
     /// `steer: true`, and where. TCP only.
     pub steer: Option<Origin>,
 }

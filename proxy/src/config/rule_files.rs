@@ -69,6 +69,7 @@ impl Loader {
             generation: self.generation,
             entry_points,
             tls: self.tls.clone(),
+            tcp_tls: tls::without_protocols(&self.tls),
             problems,
         }
     }

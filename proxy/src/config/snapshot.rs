@@ -1,10 +1,12 @@
 //! What the rules say at one moment, compiled. Immutable, shared by all workers, swapped as a whole.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::{Problem, Severity};
 use crate::router::steered::SteeredTable;
-use crate::router::{RouterTable, TcpTable};
+use crate::router::{Certainty, HttpsNames, RouterTable, TcpRouter, TcpTable};
+use crate::rule::ConnectionView;
 
 /// The compiled rules. Published by one pointer swap (`arc_swap::ArcSwap<Snapshot>`); nothing long-lived holds one: a
 /// request clones the `Arc`s it needs.
@@ -16,24 +18,41 @@ pub struct Snapshot {
     pub entry_points: Vec<EntryPointTable>,
     /// For every TLS connection that is terminated: certificates by name, a self-signed one where none fits.
     pub tls: Arc<rustls::ServerConfig>,
+    /// The same without a word about application protocols: for TCP routers, whose servers speak whatever they do.
+    pub tcp_tls: Arc<rustls::ServerConfig>,
     /// What was left out and why, and warnings; in the order of files and lines.
     pub problems: Vec<Problem>,
 }
 
-/// What one entry point does with a connection. Asked in this order: `steered`; then, by the first byte, `passthrough`
-/// or `https` for TLS, `tcp` and then `http` for anything else. See [`EntryPointTable::sniffs`].
+/// What one entry point does with a connection: `steered` is asked first; then [`Self::at_once`], [`Self::of_plain`] and
+/// [`Self::of_tls`] say who takes it. Traefik's order (`ServeTCP` in its `pkg/server/router/tcp/router.go`).
 #[derive(Debug, Default)]
 pub struct EntryPointTable {
     /// Steered TCP routers: asked first, by the client's address alone. Shared with the control half of the XDP plane.
     pub steered: Arc<SteeredTable>,
     /// TCP routers without `tls`: plain connections, before `http`.
     pub tcp: TcpTable,
-    /// TCP routers with `tls.passthrough`: TLS connections; empty where `https` is not.
-    pub passthrough: TcpTable,
+    /// TCP routers with `tls`.
+    pub tcp_tls: TcpTable,
     /// HTTP routers without `tls`.
     pub http: Arc<RouterTable>,
     /// HTTP routers with `tls`.
     pub https: Arc<RouterTable>,
+    /// The server names of `https`.
+    pub https_names: HttpsNames,
+}
+
+/// Who takes a connection.
+#[derive(Debug)]
+pub enum Taker<'a> {
+    /// A TCP router.
+    Tcp(&'a Arc<TcpRouter>),
+    /// HTTP, which answers 404 where no router takes a request.
+    Http,
+    /// It depends on what the client sends.
+    Undecided,
+    /// Nobody.
+    Nobody,
 }
 
 impl Snapshot {
@@ -47,10 +66,42 @@ impl Snapshot {
 }
 
 impl EntryPointTable {
-    /// Whether the first byte of the client must be seen. If not (only plain TCP routers are here, as for a protocol
-    /// in which the server speaks first), `tcp` decides at once.
-    pub fn sniffs(&self) -> bool {
-        self.tcp.is_empty()
-            || !(self.passthrough.is_empty() && self.http.is_empty() && self.https.is_empty())
+    /// Before the client has sent anything. Where no router looks at TLS, one for plain connections takes what it
+    /// matches at once, as protocols need in which the server speaks first.
+    pub fn at_once(&self, client: IpAddr) -> Taker<'_> {
+        if self.tcp.is_empty() || !self.tcp_tls.is_empty() || !self.https.is_empty() {
+            return Taker::Undecided;
+        }
+        match self.tcp.find(&ConnectionView::plain(client)) {
+            Some(router) => Taker::Tcp(router),
+            None if self.http.is_empty() => Taker::Nobody,
+            None => Taker::Undecided,
+        }
+    }
+
+    /// A connection that begins with something else than TLS.
+    pub fn of_plain(&self, client: IpAddr) -> Taker<'_> {
+        let router = self.tcp.find(&ConnectionView::plain(client));
+        router.map_or(Taker::Http, Taker::Tcp)
+    }
+
+    /// A connection that begins with TLS: an HTTP router that names the server, then TCP routers but for a lone
+    /// ``HostSNI(`*`)``, then HTTP routers that name none, then that.
+    pub fn of_tls(&self, connection: &ConnectionView<'_>) -> Taker<'_> {
+        let certainty = self.https_names.find(connection.server_name());
+        if certainty == Certainty::Named {
+            return Taker::Http;
+        }
+        match self.tcp_tls.find(connection) {
+            Some(router) if certainty == Certainty::No || !router.rule.is_catch_all() => {
+                Taker::Tcp(router)
+            }
+            Some(_) | None => Taker::Http,
+        }
+    }
+
+    /// Whether the ClientHello decides who takes a TLS connection.
+    pub fn reads_hello(&self) -> bool {
+        !self.tcp_tls.is_empty()
     }
 }

@@ -107,13 +107,13 @@ impl Worker {
     }
 
     /// Looks at the rules in force for an entry point. They cannot be kept: what is needed longer is cloned.
-    pub fn with_table<R>(
+    pub fn with_rules<R>(
         &self,
         entry_point: usize,
-        look: impl FnOnce(&EntryPointTable, &Arc<rustls::ServerConfig>) -> R,
+        look: impl FnOnce(&EntryPointTable, &Snapshot) -> R,
     ) -> R {
         let snapshot = self.rules.load();
-        look(&snapshot.entry_points[entry_point], &snapshot.tls)
+        look(&snapshot.entry_points[entry_point], &snapshot)
     }
 
     /// The router for a request, if one takes it.

@@ -230,15 +230,53 @@ fn errors_name_the_place_and_the_remedy() {
 }
 
 #[test]
-fn tcp_rules_look_at_the_address_alone() {
-    let rule = TcpRule::parse("HostSNI(`*`) && !ClientIP(`10.0.0.0/8`)").unwrap();
-    let test = |client: &str| rule.holds(|matcher| matcher.matches(client.parse().unwrap()));
-    assert_eq!((test("10.1.1.1"), test("11.1.1.1")), (false, true));
-    assert!(TcpRule::parse("HostSNI(`*`)").unwrap().is_catch_all());
-    assert!(!rule.is_catch_all());
+fn tcp_rules_look_at_the_address_and_the_client_hello() {
+    let cases = [
+        ("HostSNI(`*`)", "", "10.0.0.1", true),
+        ("HostSNI(`A.example.`)", "a.example", "10.0.0.1", true),
+        ("HostSNI(`a.example`)", "b.a.example", "10.0.0.1", false),
+        ("HostSNI(`*.a.example`)", "b.a.example", "10.0.0.1", true),
+        ("HostSNI(`*.a.example`)", "c.b.a.example", "10.0.0.1", false),
+        ("!HostSNI(`a.example`)", "", "10.0.0.1", true),
+        (
+            "HostSNIRegexp(`^[ab]\\.example$`)",
+            "b.example",
+            "10.0.0.1",
+            true,
+        ),
+        ("HostSNIRegexp(`.`)", "", "10.0.0.1", false),
+        ("HostSNIRegexp(`^$`)", "", "10.0.0.1", true),
+        (
+            "HOSTSNI(`*`) && !ClientIP(`10.0.0.0/8`)",
+            "",
+            "10.1.1.1",
+            false,
+        ),
+        (
+            "clientip(`::ffff:10.0.0.0/104`)",
+            "",
+            "::ffff:10.1.1.1",
+            true,
+        ),
+        ("ALPN(`mqtt`) || Alpn(`h2`)", "", "10.0.0.1", true),
+        ("ALPN(`H2`) || ALPN(`h`)", "", "10.0.0.1", false),
+    ];
+    for (rule, name, client, expected) in cases {
+        let rule = TcpRule::parse(&rule.replace("\\\\", "\\")).unwrap();
+        let view = ConnectionView::tls(client.parse().unwrap(), name, vec![b"x", b"h2"]);
+        let holds = rule.holds(|matcher| matcher.matches(&view));
+        assert_eq!(holds, expected, "{} {name} {client}", rule.text());
+    }
+    let facts = |rule: &str| {
+        let rule = TcpRule::parse(rule).unwrap();
+        (rule.is_catch_all(), rule.names_servers())
+    };
+    assert_eq!(facts("HostSNI(`*`)"), (true, false));
+    assert_eq!(facts("HostSNI(`*`) || ClientIP(`::1`)"), (false, false));
+    assert_eq!(facts("ClientIP(`::1`) && !HostSNI(`a`)"), (false, true));
     for (rule, found) in [
-        ("HostSNI(`a.example`)", "\"a.example\""),
-        ("ALPN(`h2`)", "matcher ALPN"),
+        ("ALPN(`acme-tls/1`)", "\"acme-tls/1\""),
+        ("HostSNI(`a b`)", "\"a b\""),
         ("PathPrefix(`/`)", "matcher PathPrefix"),
     ] {
         assert_eq!(TcpRule::parse(rule).expect_err(rule).found, found);

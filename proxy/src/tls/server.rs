@@ -26,6 +26,13 @@ pub fn server_config(store: &Arc<Store>) -> Result<Arc<ServerConfig>, TlsError> 
     Ok(Arc::new(config))
 }
 
+/// The same settings, in which no application protocol is agreed on.
+pub fn without_protocols(config: &ServerConfig) -> Arc<ServerConfig> {
+    let mut config = config.clone();
+    config.alpn_protocols.clear();
+    Arc::new(config)
+}
+
 /// One for the process; it changes its keys by itself every six hours.
 fn ticketer() -> Result<Arc<dyn ProducesTickets>, Error> {
     static TICKETER: OnceLock<Result<Arc<dyn ProducesTickets>, Error>> = OnceLock::new();

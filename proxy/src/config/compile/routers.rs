@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::services::Services;
 use super::{Context, Merged, steered};
 use crate::config::document::{Named, RouterDraft};
-use crate::config::{EntryPointTable, Origin, Problem, StaticConfig};
-use crate::router::{Router, RouterTable, TcpRouter, TcpTable};
+use crate::config::{EntryPointTable, Problem, StaticConfig};
+use crate::router::{HttpsNames, Router, RouterTable, TcpRouter, TcpTable, TcpTls};
 use crate::rule::{HttpMatcher, TcpMatcher};
 
 /// The routers of one entry point, not yet in order.
@@ -14,7 +14,7 @@ use crate::rule::{HttpMatcher, TcpMatcher};
 struct Routers {
     steered: Vec<steered::Steered>,
     tcp: Vec<Arc<TcpRouter>>,
-    passthrough: Vec<Arc<TcpRouter>>,
+    tcp_tls: Vec<Arc<TcpRouter>>,
     http: Vec<Arc<Router>>,
     https: Vec<Arc<Router>>,
 }
@@ -54,23 +54,26 @@ pub(super) fn compile(
                 .for_each(|index| routers[*index].steered.push(steered.clone()));
             return Ok(());
         }
+        let tls = draft.tls.then_some(match draft.passthrough {
+            true => TcpTls::Passthrough,
+            false => TcpTls::Terminate,
+        });
+        if tls.is_none() && draft.rule.names_servers() {
+            return Err(needs_tls(named, draft));
+        }
         let router = Arc::new(TcpRouter {
             name: full_name(named),
             priority: draft.priority.unwrap_or_else(|| tcp_priority(draft)),
             rule: draft.rule.clone(),
             service: service.clone(),
+            tls,
         });
-        if draft.tls {
-            refuse_beside_https(config, &routers, &indices, &named.origin)?;
-        }
         for index in indices {
             let routers = &mut routers[index];
-            let list = if draft.tls {
-                &mut routers.passthrough
-            } else {
-                &mut routers.tcp
-            };
-            list.push(router.clone());
+            match tls {
+                Some(_) => routers.tcp_tls.push(router.clone()),
+                None => routers.tcp.push(router.clone()),
+            }
         }
         Ok(())
     });
@@ -144,7 +147,8 @@ fn table(context: &mut Context<'_>, entry_point: &str, routers: Routers) -> Entr
     EntryPointTable {
         steered: steered::table(context, entry_point, routers.steered),
         tcp: TcpTable::new(routers.tcp),
-        passthrough: TcpTable::new(routers.passthrough),
+        tcp_tls: TcpTable::new(routers.tcp_tls),
+        https_names: HttpsNames::new(&routers.https),
         http: Arc::new(RouterTable::new(routers.http)),
         https: Arc::new(RouterTable::new(routers.https)),
     }
@@ -192,23 +196,12 @@ fn entry_points<M>(
     Ok(indices)
 }
 
-/// Which of the two a TLS connection is for would take a look at its server name.
-fn refuse_beside_https(
-    config: &StaticConfig,
-    routers: &[Routers],
-    indices: &[usize],
-    origin: &Origin,
-) -> Result<(), Problem> {
-    let Some(index) = indices
-        .iter()
-        .find(|index| !routers[**index].https.is_empty())
-    else {
-        return Ok(());
-    };
-    let name = &config.entry_points[*index].name;
-    let found = format!("tls.passthrough on entry point {name}, which has http routers with tls");
-    Err(Problem::error(origin.clone(), found)
-        .remedy("use an entry point of its own, or steer: true; weir tells them not yet apart by server name"))
+/// Nothing but a ClientHello names a server.
+fn needs_tls<M>(named: &Named<RouterDraft<M>>, draft: &RouterDraft<M>) -> Problem {
+    let found = format!("HostSNI in {:?} without tls", draft.rule.text());
+    Problem::error(named.origin.clone(), found)
+        .allowed("HostSNI(`*`) without tls")
+        .remedy("add tls: {} where TLS ends here, tls: {passthrough: true} where it goes on to the server")
 }
 
 pub(super) fn full_name<T>(named: &Named<T>) -> Arc<str> {

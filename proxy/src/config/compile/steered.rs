@@ -40,6 +40,7 @@ impl Shared {
         draft: &RouterDraft<TcpMatcher>,
         service: &Service,
     ) -> Result<Steered, Problem> {
+        let expr = source(draft.rule.tree()).ok_or_else(|| looks_further(origin))?;
         let pool = self.pool(origin, service)?;
         if !std::mem::replace(&mut self.warned, true) {
             context
@@ -49,7 +50,7 @@ impl Shared {
         let rule = SteeredRule {
             router: full_name(named),
             priority: draft.priority.unwrap_or_else(|| tcp_priority(draft)),
-            expr: source(draft.rule.tree()),
+            expr,
             pool,
         };
         Ok(Steered {
@@ -140,18 +141,28 @@ fn hides_clients(origin: &Origin) -> Problem {
     )
 }
 
-/// The rule as the packet's source address sees it.
-fn source(tree: &Tree<TcpMatcher>) -> SourceExpr {
+fn looks_further(origin: &Origin) -> Problem {
+    Problem::error(
+        origin.clone(),
+        "steer: true beside a rule that looks at more than the address",
+    )
+    .allowed("ClientIP, HostSNI(`*`)")
+    .remedy("a steered router sees nothing but the packet's source address")
+}
+
+/// The rule as the packet's source address sees it; `None` where it looks at anything else.
+fn source(tree: &Tree<TcpMatcher>) -> Option<SourceExpr> {
     let leaf = |matcher: &TcpMatcher| match matcher {
-        TcpMatcher::AnyHost => SourceExpr::Any,
-        TcpMatcher::ClientIp(net) => SourceExpr::Prefix(*net),
+        TcpMatcher::AnyHost => Some(SourceExpr::Any),
+        TcpMatcher::ClientIp(net) => Some(SourceExpr::Prefix(*net)),
+        TcpMatcher::HostSni(_) | TcpMatcher::HostSniRegexp(_) | TcpMatcher::Alpn(_) => None,
     };
-    match tree {
-        Tree::Is(matcher) => leaf(matcher),
-        Tree::Not(matcher) => SourceExpr::Not(Box::new(leaf(matcher))),
-        Tree::All(parts) => SourceExpr::And(parts.iter().map(source).collect()),
-        Tree::Any(parts) => SourceExpr::Or(parts.iter().map(source).collect()),
-    }
+    Some(match tree {
+        Tree::Is(matcher) => leaf(matcher)?,
+        Tree::Not(matcher) => SourceExpr::Not(Box::new(leaf(matcher)?)),
+        Tree::All(parts) => SourceExpr::And(parts.iter().map(source).collect::<Option<_>>()?),
+        Tree::Any(parts) => SourceExpr::Or(parts.iter().map(source).collect::<Option<_>>()?),
+    })
 }
 
 /// Of a server with several addresses the lowest counts, IPv4 first: a ring must not depend on the order of an answer.

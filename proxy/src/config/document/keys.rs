@@ -44,7 +44,7 @@ pub const HTTP_ROUTER_TLS: Keys = Keys {
     later: &["certResolver", "domains", "options"],
 };
 
-/// `tcp.routers.X`. The last two are known only to be refused where they stand.
+/// `tcp.routers.X`. `middlewares` and `proxyProtocol` are known only to be refused where they stand.
 pub const TCP_ROUTER: Keys = Keys {
     known: &[
         "rule",
@@ -55,8 +55,9 @@ pub const TCP_ROUTER: Keys = Keys {
         "steer",
         "middlewares",
         "proxyProtocol",
+        "ruleSyntax",
     ],
-    later: &["ruleSyntax"],
+    later: &[],
 };
 
 /// `tcp.routers.X.tls`

@@ -29,7 +29,8 @@ pub(super) fn tcp(walker: &mut Walker, place: &Place<'_>) -> Option<RouterDraft<
         .and_then(|place| walker.boolean(place))
         .unwrap_or(false);
     refuse_beside(walker, &fields, steered);
-    let tls = passthrough(walker, &fields, steered);
+    rule_syntax(walker, &fields);
+    let (tls, passthrough) = tcp_tls(walker, &fields, steered);
     let explain = |error: RuleError| match steered {
         true => RuleError {
             allowed: "ClientIP, HostSNI(`*`)".to_owned(),
@@ -38,6 +39,7 @@ pub(super) fn tcp(walker: &mut Walker, place: &Place<'_>) -> Option<RouterDraft<
         false => error,
     };
     let mut draft = router(walker, &fields, tls, explain)?;
+    draft.passthrough = passthrough;
     draft.steer = steer_place
         .filter(|_| steered)
         .map(|place| place.origin().clone());
@@ -66,6 +68,7 @@ fn router<M: Matcher>(
         service: service?,
         priority: priority.filter(|priority| *priority != 0),
         tls,
+        passthrough: false,
         steer: None,
     })
 }
@@ -102,8 +105,8 @@ fn refuse_beside(walker: &mut Walker, fields: &Fields<'_>, steered: bool) {
     }
 }
 
-/// Whether TLS is passed through. Any other `tls` is refused.
-fn passthrough(walker: &mut Walker, fields: &Fields<'_>, steered: bool) -> bool {
+/// Whether there is `tls`, and whether it is passed through.
+fn tcp_tls(walker: &mut Walker, fields: &Fields<'_>, steered: bool) -> (bool, bool) {
     let place = fields.get("tls");
     let inner = place
         .as_ref()
@@ -113,15 +116,30 @@ fn passthrough(walker: &mut Walker, fields: &Fields<'_>, steered: bool) -> bool 
     let passed = key
         .and_then(|place| walker.boolean(&place))
         .unwrap_or(false);
-    if asked && !passed {
+    if asked && !passed && steered {
         let at = place.unwrap_or(*fields.place());
         let problem = Problem::error(at.origin().clone(), "tls without passthrough")
-            .allowed("tls.passthrough: true");
-        let remedy = match steered {
-            true => "a steered connection goes to its server with its TLS untouched",
-            false => "Traefik terminates TLS for tcp routers, weir not yet",
-        };
-        walker.report(Cost::Element, &at, problem.remedy(remedy));
+            .allowed("tls.passthrough: true")
+            .remedy("a steered connection goes to its server with its TLS untouched");
+        walker.report(Cost::Element, &at, problem);
     }
-    passed
+    (asked, passed)
+}
+
+/// `ruleSyntax: v3`, which all rules are in.
+fn rule_syntax(walker: &mut Walker, fields: &Fields<'_>) {
+    let Some(place) = fields.get("ruleSyntax") else {
+        return;
+    };
+    if place
+        .text()
+        .is_some_and(|text| text.eq_ignore_ascii_case("v2"))
+    {
+        let problem = Problem::error(place.origin().clone(), "ruleSyntax: v2")
+            .allowed("v3")
+            .remedy("write the rule as Traefik v3 has it");
+        walker.report(Cost::Element, &place, problem);
+    } else {
+        walker.choice(&place, &[("v3", ()), ("default", ())]);
+    }
 }

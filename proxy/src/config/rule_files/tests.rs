@@ -326,10 +326,6 @@ fn what_cannot_be_had_costs_its_router_or_server_alone() {
             "tls: {certificates: [{certFile: /nonexistent.pem, keyFile: /nonexistent.key}]}",
             "b.yml:1:33: tls.certificates: found ",
         ),
-        (
-            "tcp: {routers: {x: {rule: HostSNI(`*`), service: y, tls: {}}}}",
-            "b.yml:1:53: tcp.routers.x.tls: found tls without passthrough; allowed tls.passthrough: true; Traefik terminates TLS for tcp routers, weir not yet (router x left out)",
-        ),
     ];
     for (text, expected) in cases {
         let mut rules = Rules::new(&[APP, ("b.yml", text)]);

@@ -1,6 +1,9 @@
 //! TCP routers, passed through or steered.
 
 use super::*;
+use crate::config::Taker;
+use crate::router::TcpTls;
+use crate::rule::ConnectionView;
 
 #[test]
 fn tcp_routers_stand_on_their_entry_points() {
@@ -22,16 +25,21 @@ tcp:
     let ssh = entry_point(&snapshot, "ssh");
     let found = |address: &str| {
         ssh.tcp
-            .find(client(address))
+            .find(&ConnectionView::plain(client(address)))
             .map(|router| router.name.to_string())
     };
     assert_eq!(found("10.2.0.1").as_deref(), Some("some@file"));
     assert_eq!(found("10.1.0.1").as_deref(), Some("all@file"));
     assert_eq!(ssh.tcp.routers()[1].priority, -1);
-    assert!(!ssh.sniffs());
+    assert!(matches!(ssh.at_once(client("192.0.2.9")), Taker::Tcp(_)));
     let amqps = entry_point(&snapshot, "amqps");
-    assert!(amqps.sniffs() && amqps.tcp.is_empty());
-    let mq = amqps.passthrough.find(client("192.0.2.9")).unwrap();
+    assert!(matches!(
+        amqps.at_once(client("192.0.2.9")),
+        Taker::Undecided
+    ));
+    let view = ConnectionView::plain(client("192.0.2.9"));
+    let mq = amqps.tcp_tls.find(&view).unwrap();
+    assert_eq!(mq.tls, Some(TcpTls::Passthrough));
     assert_eq!(
         servers(&mq.service),
         [
@@ -41,23 +49,128 @@ tcp:
     );
 }
 
-#[test]
-fn passthrough_and_https_do_not_share_an_entry_point() {
-    let found = messages(&[
-        APP,
-        (
-            "mq.yml",
-            "
+/// Who takes a connection to `websecure` with these rules: a router's name, or HTTP.
+struct Order(Snapshot);
+
+impl Order {
+    fn new(routers: &str) -> Self {
+        let text = format!(
+            "{routers}  services: {{s: {{loadBalancer: {{servers: [{{address: '192.0.2.2:5671'}}]}}}}}}\n"
+        );
+        let mut rules = Rules::new(&[("order.yml", &text)]);
+        let snapshot = rules.loader.load();
+        assert_eq!(rules.messages(&snapshot), Vec::<String>::new());
+        Self(snapshot)
+    }
+
+    fn table(&self) -> &EntryPointTable {
+        entry_point(&self.0, "websecure")
+    }
+
+    fn tls(&self, name: &str, protocol: &str) -> String {
+        let protocols = vec![protocol.as_bytes()];
+        let view = ConnectionView::tls(client("192.0.2.9"), name, protocols);
+        Self::taker(&self.table().of_tls(&view))
+    }
+
+    fn taker(taker: &Taker<'_>) -> String {
+        match taker {
+            Taker::Tcp(router) => router.name.replace("@file", ""),
+            other => format!("{other:?}"),
+        }
+    }
+}
+
+const HTTPS: &str = "
+http:
+  routers:
+    shop: {rule: 'Host(`shop.example`) && PathPrefix(`/x`)', service: w, tls: {}, entryPoints: [websecure]}
+  services: {w: {loadBalancer: {servers: [{url: 'http://192.0.2.3'}]}}}
 tcp:
-  routers: {mq: {rule: HostSNI(`*`), service: mq, entryPoints: [websecure], tls: {passthrough: true}}}
-  services: {mq: {loadBalancer: {servers: [{address: '192.0.2.2:5671'}]}}}
-",
-        ),
-    ]);
+  routers:
+";
+const CATCH_ALL: &str = "    all: {rule: HostSNI(`*`), service: s, tls: {passthrough: true}, entryPoints: [websecure]}\n";
+const MQ: &str = "    mq: {rule: 'HostSNI(`*.mq.example`) || ALPN(`mqtt`)', service: s, tls: {}, entryPoints: [websecure]}\n";
+const SAME: &str = "    same: {rule: HostSNI(`shop.example`), service: s, tls: {passthrough: true}, entryPoints: [websecure], priority: 9999}\n";
+
+#[test]
+fn https_that_names_the_server_comes_before_tcp_and_a_lone_catch_all_last() {
+    let order = Order::new(&[HTTPS, CATCH_ALL, MQ, SAME].concat());
+    for (name, protocol, expected) in [
+        ("shop.example", "h2", "Http"),
+        ("shop.example", "mqtt", "Http"),
+        ("a.mq.example", "h2", "mq"),
+        ("mq.example", "h2", "all"),
+        ("other.example", "mqtt", "mq"),
+        ("", "h2", "all"),
+    ] {
+        assert_eq!(order.tls(name, protocol), expected, "{name} {protocol}");
+    }
+    assert!(order.table().reads_hello());
+}
+
+#[test]
+fn https_that_names_no_server_comes_between_tcp_routers_and_their_catch_all() {
+    let any = HTTPS.replace("Host(`shop.example`) && ", "");
+    let order = Order::new(&[&any, CATCH_ALL, MQ, SAME].concat());
+    for (name, expected) in [
+        ("shop.example", "same"),
+        ("a.mq.example", "mq"),
+        ("other.example", "Http"),
+        ("", "Http"),
+    ] {
+        assert_eq!(order.tls(name, "h2"), expected, "{name}");
+    }
+}
+
+#[test]
+fn what_is_not_tls_goes_to_plain_tcp_routers_then_to_http() {
+    let plain = "    plain: {rule: ClientIP(`10.0.0.0/8`), service: s, entryPoints: [websecure]}\n";
+    let order = Order::new(&["tcp:\n  routers:\n", plain, CATCH_ALL].concat());
+    let table = order.table();
+    let of = |address| Order::taker(&table.of_plain(client(address)));
     assert_eq!(
-        found,
+        (of("10.0.0.1"), of("192.0.2.1")),
+        ("plain".into(), "Http".into())
+    );
+    assert!(matches!(
+        table.at_once(client("10.0.0.1")),
+        Taker::Undecided
+    ));
+    let order = Order::new(&["tcp:\n  routers:\n", plain].concat());
+    let at_once = |address| Order::taker(&order.table().at_once(client(address)));
+    assert_eq!(at_once("10.0.0.1"), "plain");
+    assert_eq!(at_once("192.0.2.1"), "Nobody");
+}
+
+#[test]
+fn server_names_need_tls() {
+    let text = "
+tcp:
+  routers: {x: {rule: 'HostSNI(`*`) || !HostSNI(`a.example`)', service: s}}
+  services: {s: {loadBalancer: {servers: [{address: '192.0.2.2:5671'}]}}}
+";
+    assert_eq!(
+        messages(&[("a.yml", text)]),
         [
-            "mq.yml:3:13: tcp.routers.mq: found tls.passthrough on entry point websecure, which has http routers with tls; use an entry point of its own, or steer: true; weir tells them not yet apart by server name (router mq left out)"
+            "a.yml:3:13: tcp.routers.x: found HostSNI in \"HostSNI(`*`) || !HostSNI(`a.example`)\" without tls; allowed HostSNI(`*`) without tls; add tls: {} where TLS ends here, tls: {passthrough: true} where it goes on to the server (router x left out)"
+        ]
+    );
+}
+
+#[test]
+fn the_syntax_of_rules_is_that_of_v3() {
+    let with = |syntax: &str| {
+        let text = format!(
+            "tcp:\n  routers: {{x: {{rule: HostSNI(`*`), service: s, ruleSyntax: {syntax}}}}}\n  services: {{s: {{loadBalancer: {{servers: [{{address: '192.0.2.1:443'}}]}}}}}}\n"
+        );
+        messages(&[("a.yml", &text)])
+    };
+    assert_eq!(with("v3"), Vec::<String>::new());
+    assert_eq!(
+        with("v2"),
+        [
+            "a.yml:2:61: tcp.routers.x.ruleSyntax: found ruleSyntax: v2; allowed v3; write the rule as Traefik v3 has it (router x left out)"
         ]
     );
 }
@@ -126,8 +239,8 @@ tcp:
 fn what_a_steered_router_may_not_have() {
     let cases = [
         (
-            "rule: HostSNI(`a.example`)",
-            "a.yml:2:31: tcp.routers.x.rule: found \"a.example\"; allowed ClientIP, HostSNI(`*`); a steered router sees nothing but the packet's source address (the file left out)",
+            "rule: HostSNI(`a.example`), entryPoints: [web]",
+            "a.yml:2:84: tcp.routers.x: found steer: true beside a rule that looks at more than the address; allowed ClientIP, HostSNI(`*`); a steered router sees nothing but the packet's source address (router x left out)",
         ),
         (
             "rule: PathPrefix(`/a`)",

@@ -1,0 +1,37 @@
+//! The ClientHello of a connection, for rules that look at it.
+
+use std::io;
+
+use crate::limits;
+use crate::net::Stream;
+use crate::tls::{ClientHello, HelloReader};
+use crate::uring::{self, Chunk, ChunkQueue};
+
+/// Reads the ClientHello that begins with `first`. Everything received is given back, for whoever answers it.
+///
+/// # Errors
+/// `InvalidData` where it is none (an alert has been sent), and what receiving says.
+pub async fn read(stream: &Stream, first: Chunk) -> io::Result<ClientHello> {
+    stream.set_deadline(Some(uring::now() + limits::TLS_HANDSHAKE));
+    let mut reader = HelloReader::default();
+    let mut chunk = first;
+    loop {
+        let read = reader.feed(&chunk);
+        // Its ring buffer is not kept while the rest is waited for.
+        drop(chunk);
+        match read {
+            Ok(Some(hello)) => {
+                stream.unread(Chunk::from(reader.into_received()));
+                return Ok(hello);
+            }
+            Ok(None) => {}
+            Err(error) => {
+                let mut alert: ChunkQueue = [error.alert().to_vec()].into_iter().collect();
+                stream.send(&mut alert, None).await?;
+                return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+            }
+        }
+        let next = stream.recv().await?;
+        chunk = next.ok_or(io::ErrorKind::UnexpectedEof)?;
+    }
+}
