@@ -10,6 +10,7 @@ mod configuration;
 mod harness;
 mod http1;
 mod proxy_protocol;
+mod reload;
 mod routing;
 mod stalls;
 mod steering;

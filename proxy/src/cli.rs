@@ -12,6 +12,7 @@ use crate::config::{Sources, StaticConfig};
 use crate::{app, steering};
 
 mod arguments;
+mod reload;
 
 /// An edge proxy: XDP steering by client address, TLS and routing on io_uring, weighted round robin.
 #[derive(Parser)]
@@ -35,6 +36,15 @@ enum Command {
     /// Shows what the running proxy does: listeners, rules left out and why, steering. Exits 1 if something is wrong.
     Status {
         /// As one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Makes the running proxy read its rule files now, and says what changed. Exits 1 if something is left out.
+    Reload {
+        /// Only says what would change.
+        #[arg(long)]
+        dry_run: bool,
+        /// As lines of JSON.
         #[arg(long)]
         json: bool,
     },
@@ -71,6 +81,7 @@ pub fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Some(Command::Status { json }) => status(sources, json),
+        Some(Command::Reload { dry_run, json }) => reload::run(sources, dry_run, json),
         Some(Command::Steer(command)) => steer(sources, &command),
     }
 }

@@ -9,6 +9,8 @@
 pub mod assignment;
 mod compile;
 pub mod document;
+pub mod inventory;
+pub mod last_good;
 pub mod node;
 pub mod problem;
 mod resolve;
@@ -22,6 +24,7 @@ pub mod walker;
 pub mod watch;
 pub mod yaml;
 
+pub use self::inventory::Inventory;
 pub use self::problem::{Origin, Problem, Severity, Source};
 pub use self::rule_files::Loader;
 pub use self::snapshot::{EntryPointTable, Snapshot, Taker};

@@ -18,6 +18,7 @@ pub mod proxy_protocol;
 pub mod tls;
 
 // The rule language and what it compiles to.
+pub mod admin;
 pub mod config;
 pub mod router;
 pub mod rule;

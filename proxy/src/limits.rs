@@ -261,6 +261,19 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Between two rounds of a worker's and the control thread's regular chores.
 pub const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
+// Administration.
+
+/// One request on the admin socket.
+pub const ADMIN_REQUEST_BYTES_MAX: usize = 64 << 10;
+/// Administrators connected at one time.
+pub const ADMIN_CONNECTIONS_MAX: usize = 16;
+/// How long one may take to send its request or to take an answer.
+pub const ADMIN_PATIENCE: Duration = Duration::from_secs(10);
+/// How long `weir reload` waits for its answer: names that do not resolve take their time.
+pub const ADMIN_ANSWER: Duration = Duration::from_secs(120);
+/// Changes that one answer names; more are counted.
+pub const ADMIN_CHANGES_MAX: usize = 1_000;
+
 // The process.
 
 /// File descriptors below which weir warns at its start.

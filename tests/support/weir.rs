@@ -82,6 +82,13 @@ impl Setup {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
         command.args(arguments);
+        // Nothing of a test may stay on the machine, whatever its static file says.
+        if !arguments
+            .iter()
+            .any(|argument| argument.contains("stateDir"))
+        {
+            command.env("WEIR_STATEDIR", self.path("state"));
+        }
         command
     }
 }

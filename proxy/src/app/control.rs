@@ -13,6 +13,7 @@ use tracing::{info, warn};
 use super::rules::{Published, Rules};
 use super::status::StatusFile;
 use super::worker::Workers;
+use crate::admin::{Asked, Request, Server};
 use crate::config::static_file::Timeouts;
 use crate::config::{Snapshot, StaticConfig, Watch};
 use crate::steering::Plane;
@@ -25,6 +26,7 @@ pub struct Control {
     plane: Plane,
     signals: Signals,
     watch: Option<Watch>,
+    admin: Option<Server>,
     rules: Rules,
     status: StatusFile,
 }
@@ -58,6 +60,10 @@ impl Control {
             .map_err(super::lines)?;
         // Before the first load, so that no change falls between the two.
         let watch = watch(config);
+        let admin = {
+            let _inside = runtime.enter();
+            admin(config)
+        };
         let rules = Rules::load(config).map_err(|error| vec![error])?;
         Ok(Self {
             runtime,
@@ -65,6 +71,7 @@ impl Control {
             plane,
             signals,
             watch,
+            admin,
             rules,
             status,
         })
@@ -86,6 +93,7 @@ impl Control {
             mut plane,
             signals,
             watch,
+            admin,
             mut rules,
             status,
         } = self;
@@ -97,7 +105,7 @@ impl Control {
             status: &status,
             told: BTreeMap::new(),
         };
-        let ended = runtime.block_on(supervision.wait(signals, watch));
+        let ended = runtime.block_on(supervision.wait(signals, watch, admin));
         workers.stop(grace(&config) + limits::STOP_EXTRA);
         plane.stop();
         status.remove();
@@ -117,7 +125,12 @@ struct Supervision<'a> {
 }
 
 impl Supervision<'_> {
-    async fn wait(&mut self, mut signals: Signals, mut watch: Option<Watch>) -> Result<(), String> {
+    async fn wait(
+        &mut self,
+        mut signals: Signals,
+        mut watch: Option<Watch>,
+        mut admin: Option<Server>,
+    ) -> Result<(), String> {
         let mut every = tokio::time::interval(limits::HOUSEKEEPING);
         let mut telling = tokio::time::interval(limits::HOUSEKEEPING);
         let first = self.rules.published().load_full();
@@ -129,6 +142,7 @@ impl Supervision<'_> {
                 _ = signals.interrupt.recv() => break self.stopping("SIGINT"),
                 _ = signals.hangup.recv() => self.rules.reload(),
                 () = changed(&mut watch) => self.rules.reload(),
+                asked = asked(&mut admin) => self.answer(asked),
                 snapshot = self.rules.reloaded() => self.apply(&snapshot).await,
                 () = self.plane.follow() => self.write_status(&self.rules.published().load_full()),
                 _ = telling.tick() => self.tell_failures(),
@@ -138,6 +152,12 @@ impl Supervision<'_> {
             }
         }
         Ok(())
+    }
+
+    fn answer(&mut self, asked: Asked) {
+        match asked.request {
+            Request::Reload { dry_run } => self.rules.reload_for(asked.answers, dry_run),
+        }
     }
 
     async fn apply(&mut self, snapshot: &Snapshot) {
@@ -212,6 +232,25 @@ fn watch(config: &StaticConfig) -> Option<Watch> {
 async fn ended(workers: &Workers, every: &mut Interval) {
     while !workers.any_ended() {
         every.tick().await;
+    }
+}
+
+/// Without it weir serves, and reads its rules by signals.
+fn admin(config: &StaticConfig) -> Option<Server> {
+    let server = Server::listen(&config.runtime_dir);
+    if let Err(error) = &server {
+        warn!(
+            "no admin socket in {}: {error}; `weir reload` does not work",
+            config.runtime_dir.display()
+        );
+    }
+    server.ok()
+}
+
+async fn asked(admin: &mut Option<Server>) -> Asked {
+    match admin {
+        Some(admin) => admin.asked().await,
+        None => std::future::pending().await,
     }
 }
 

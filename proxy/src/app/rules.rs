@@ -1,24 +1,45 @@
-//! The rules in force: loads them, publishes them by one pointer swap, says in the log what was left out.
+//! The rules in force: loads them, publishes them by one pointer swap, says what has changed and what was left out.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
+use crate::admin::Answer;
 use crate::config::{Loader, Severity, Snapshot, StaticConfig};
+use crate::limits::ADMIN_CHANGES_MAX;
 
 /// What the workers read.
 pub type Published = Arc<ArcSwap<Snapshot>>;
+
+/// Where an answer to somebody who asked for a load goes.
+pub type Reply = oneshot::Sender<Vec<Answer>>;
 
 /// The rules in force and what loads the next ones.
 pub struct Rules {
     published: Published,
     /// Here, or with the load that is under way.
     loader: Option<Loader>,
-    under_way: Option<JoinHandle<(Loader, Snapshot)>>,
-    asked_again: bool,
+    under_way: Option<JoinHandle<(Loader, Outcome)>>,
+    /// Who asked since that began: the next load is theirs.
+    next: Vec<Wanted>,
+}
+
+/// A load that somebody or something asked for.
+enum Wanted {
+    /// New rules.
+    Load(Option<Reply>),
+    /// Only a look at them.
+    Preview(Reply),
+}
+
+/// What a load came to.
+enum Outcome {
+    Loaded(Arc<Snapshot>),
+    Previewed,
 }
 
 impl Rules {
@@ -27,14 +48,14 @@ impl Rules {
     /// # Errors
     /// If the cryptography fails; the rules themselves never do.
     pub fn load(config: &Arc<StaticConfig>) -> Result<Self, String> {
-        let mut loader = Loader::new(Arc::clone(config)).map_err(|error| error.to_string())?;
+        let mut loader = Loader::keeping(Arc::clone(config)).map_err(|error| error.to_string())?;
         let snapshot = loader.load();
         report(None, &snapshot);
         Ok(Self {
             published: Arc::new(ArcSwap::from_pointee(snapshot)),
             loader: Some(loader),
             under_way: None,
-            asked_again: false,
+            next: Vec::new(),
         })
     }
 
@@ -45,41 +66,121 @@ impl Rules {
 
     /// Starts a load on the blocking pool; one that is under way is followed by another.
     pub fn reload(&mut self) {
-        match self.loader.take() {
-            Some(mut loader) => {
-                self.under_way = Some(tokio::task::spawn_blocking(move || {
-                    let snapshot = loader.load();
-                    (loader, snapshot)
-                }));
-            }
-            None => self.asked_again = true,
-        }
+        self.want(Wanted::Load(None));
+    }
+
+    /// The same, and says what came of it.
+    pub fn reload_for(&mut self, reply: Reply, dry_run: bool) {
+        self.want(if dry_run {
+            Wanted::Preview(reply)
+        } else {
+            Wanted::Load(Some(reply))
+        });
     }
 
     /// Resolves when a load has ended and its rules are published; never, while none is under way. Cancel-safe.
     pub async fn reloaded(&mut self) -> Arc<Snapshot> {
-        let Some(load) = &mut self.under_way else {
-            return std::future::pending().await;
-        };
-        let (loader, snapshot) = match load.await {
-            Ok(loaded) => loaded,
-            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
-        };
-        self.under_way = None;
-        self.loader = Some(loader);
-        if std::mem::take(&mut self.asked_again) {
-            self.reload();
+        loop {
+            let Some(load) = &mut self.under_way else {
+                return std::future::pending().await;
+            };
+            let (loader, outcome) = match load.await {
+                Ok(loaded) => loaded,
+                Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+            };
+            self.under_way = None;
+            self.loader = Some(loader);
+            self.start();
+            if let Outcome::Loaded(snapshot) = outcome {
+                return snapshot;
+            }
         }
-        self.publish(Arc::new(snapshot))
     }
 
-    fn publish(&mut self, snapshot: Arc<Snapshot>) -> Arc<Snapshot> {
-        let before = self.published.swap(Arc::clone(&snapshot));
-        report(Some(&before), &snapshot);
-        // The last reference may be this one: what it frees is freed away from the control thread.
-        tokio::task::spawn_blocking(move || drop(before));
-        snapshot
+    fn want(&mut self, wanted: Wanted) {
+        self.next.push(wanted);
+        self.start();
     }
+
+    /// Starts what is wanted next, if nothing is under way. All loads that wait are one; a look is one of its own.
+    fn start(&mut self) {
+        if self.loader.is_none() || self.next.is_empty() {
+            return;
+        }
+        let preview = self
+            .next
+            .iter()
+            .position(|wanted| matches!(wanted, Wanted::Preview(_)));
+        let first: Vec<Wanted> = match preview {
+            Some(0) => self.next.drain(..1).collect(),
+            Some(index) => self.next.drain(..index).collect(),
+            None => self.next.drain(..).collect(),
+        };
+        let Some(loader) = self.loader.take() else {
+            return;
+        };
+        let published = Arc::clone(&self.published);
+        self.under_way = Some(tokio::task::spawn_blocking(move || {
+            run(loader, first, &published)
+        }));
+    }
+}
+
+/// On the blocking pool: also publishing, so that neither comparing nor freeing what was there before is the control
+/// thread's.
+fn run(mut loader: Loader, wanted: Vec<Wanted>, published: &Published) -> (Loader, Outcome) {
+    let mut replies = Vec::new();
+    for wanted in wanted {
+        match wanted {
+            Wanted::Load(reply) => replies.extend(reply),
+            Wanted::Preview(reply) => {
+                let before = published.load_full();
+                let answers = match loader.preview() {
+                    Ok(preview) => answers(&before, &preview, true),
+                    Err(error) => vec![Answer::Refused(error.to_string())],
+                };
+                // Whoever asked may have gone.
+                let _ = reply.send(answers);
+                return (loader, Outcome::Previewed);
+            }
+        }
+    }
+    let snapshot = Arc::new(loader.load());
+    let before = published.swap(Arc::clone(&snapshot));
+    report(Some(&before), &snapshot);
+    for reply in replies {
+        let _ = reply.send(answers(&before, &snapshot, false));
+    }
+    (loader, Outcome::Loaded(snapshot))
+}
+
+fn answers(before: &Snapshot, now: &Snapshot, dry_run: bool) -> Vec<Answer> {
+    let changes = before.inventory.changes_to(&now.inventory);
+    let more = changes.len().saturating_sub(ADMIN_CHANGES_MAX);
+    let named = changes.into_iter().take(ADMIN_CHANGES_MAX);
+    let mut answers: Vec<Answer> = named
+        .map(|(change, name)| Answer::Change {
+            change,
+            name: name.to_string(),
+        })
+        .collect();
+    if more > 0 {
+        answers.push(Answer::MoreChanges(more));
+    }
+    answers.extend(now.problems.iter().map(|problem| Answer::Problem {
+        error: problem.severity == Severity::Error,
+        line: problem.to_string(),
+    }));
+    answers.push(Answer::Done {
+        generation: if dry_run {
+            before.generation
+        } else {
+            now.generation
+        },
+        errors: now.errors(),
+        dry_run,
+    });
+    answers
 }
 
 /// Logs each problem once, when it is new.

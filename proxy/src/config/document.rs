@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::node::Node;
 use super::walker::{Cost, Place, Spanned, Walker};
-use super::{Origin, Problem, Severity, Source, template, toml, yaml};
+use super::{Inventory, Origin, Problem, Severity, Source, template, toml, yaml};
 use crate::rule::{HttpMatcher, Rule, TcpMatcher};
 
 pub mod keys;
@@ -28,6 +28,8 @@ pub struct Document {
     pub tcp: Section<TcpMatcher>,
     /// `tls.certificates`
     pub certificates: Vec<CertificateDraft>,
+    /// All of it by name.
+    pub inventory: Inventory,
 }
 
 /// The routers and services of one protocol.
@@ -118,8 +120,12 @@ pub fn decode(file: &Path, text: &str) -> (Option<Document>, Vec<Problem>) {
         Err(problem) => return (None, vec![problem.lost("the file")]),
     };
     let mut walker = Walker::default();
-    let document = document(&mut walker, &Place::root(&tree));
-    let document = document.filter(|_| !walker.has_source_errors());
+    let document =
+        document(&mut walker, &Place::root(&tree)).filter(|_| !walker.has_source_errors());
+    let document = document.map(|document| Document {
+        inventory: Inventory::of(&tree),
+        ..document
+    });
     let lost = |(problem, cost): (Problem, Cost)| match (cost, problem.severity) {
         (Cost::Source, Severity::Error) => problem.lost("the file"),
         (Cost::Element, Severity::Error) if problem.lost.is_empty() => {

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use super::compile::{self, Context, Transports};
 use super::document::{self, CertificateDraft, Document};
+use super::last_good::LastGood;
 use super::resolve::Resolver;
-use super::{Origin, Problem, Snapshot, StaticConfig, source};
+use super::{Inventory, Origin, Problem, Snapshot, StaticConfig, source};
 use crate::limits::{RULE_DIRECTORY_DEPTH_MAX, RULE_FILES_MAX};
 use crate::service::Registry;
 use crate::tls::{self, KeyPair};
@@ -22,6 +23,9 @@ pub struct Loader {
     registry: Registry,
     resolver: Resolver,
     transports: Transports,
+    last_good: LastGood,
+    /// Why nothing outlives the process.
+    not_kept: Option<Problem>,
     default_certificate: KeyPair,
     /// Of the last load: serves on where the cryptography fails.
     tls: Arc<rustls::ServerConfig>,
@@ -41,17 +45,50 @@ impl Loader {
             registry: Registry::default(),
             resolver: Resolver::default(),
             transports: Transports::default(),
+            last_good: LastGood::default(),
+            not_kept: None,
             default_certificate,
             tls: tls::server_config(&Arc::new(store))?,
             generation: 0,
         })
     }
 
+    /// Keeps the last good versions of rule files in the state directory, and begins with those that are there.
+    ///
+    /// # Errors
+    /// As [`Loader::new`].
+    pub fn keeping(config: Arc<StaticConfig>) -> Result<Self, Box<dyn Error + Send + Sync>> {
+        let (last_good, not_kept) = LastGood::open(&config.state_dir);
+        Ok(Self {
+            last_good,
+            not_kept,
+            ..Self::new(config)?
+        })
+    }
+
+    /// What the next load would make of the files as they are now. Changes nothing, on disk or in this loader.
+    ///
+    /// # Errors
+    /// As [`Loader::new`].
+    pub fn preview(&self) -> Result<Snapshot, Box<dyn Error + Send + Sync>> {
+        let fresh = Self::new(Arc::clone(&self.config))?;
+        let mut preview = Self {
+            last_good: self.last_good.detached(),
+            generation: self.generation,
+            ..fresh
+        };
+        Ok(preview.load())
+    }
+
     /// Reads all rule files now. Never fails: what is bad is left out and named in [`Snapshot::problems`].
     pub fn load(&mut self) -> Snapshot {
         self.generation += 1;
         self.registry.collect();
-        let (documents, problems) = self.read();
+        let (mut documents, problems) = self.read();
+        let mut inventory = Inventory::default();
+        for document in &mut documents {
+            inventory.add(std::mem::take(&mut document.inventory));
+        }
         let (key_pairs, bad_key_pairs) =
             key_pairs(documents.iter().flat_map(|document| &document.certificates));
         let mut context = Context {
@@ -70,6 +107,7 @@ impl Loader {
             entry_points,
             tls: self.tls.clone(),
             tcp_tls: tls::without_protocols(&self.tls),
+            inventory: Arc::new(inventory),
             problems,
         }
     }
@@ -95,27 +133,47 @@ impl Loader {
         None
     }
 
-    fn read(&self) -> (Vec<Document>, Vec<Problem>) {
-        let mut problems = Vec::new();
-        let mut documents = Vec::new();
-        let files = self
-            .config
-            .rules
-            .path
-            .as_deref()
+    fn read(&mut self) -> (Vec<Document>, Vec<Problem>) {
+        let mut problems: Vec<Problem> = self.not_kept.iter().cloned().collect();
+        let found = problems.len();
+        let path = self.config.rules.path.as_deref();
+        let files = path
             .map(|path| find(path, &mut problems))
             .unwrap_or_default();
-        for file in files {
-            match source::read(&file) {
-                Ok(text) => {
-                    let (document, found) = document::decode(&file, &text);
-                    documents.extend(document);
-                    problems.extend(found);
+        if problems.len() == found {
+            self.last_good.retain(files.iter().map(|file| &**file));
+        }
+        let documents = files
+            .iter()
+            .filter_map(|file| self.read_one(file, &mut problems))
+            .collect();
+        (documents, problems)
+    }
+
+    /// What the file says, or what it said when it was last good.
+    fn read_one(&mut self, file: &Path, problems: &mut Vec<Problem>) -> Option<Document> {
+        let (document, mut found) = match source::read(file) {
+            Ok(text) => {
+                let (document, found) = document::decode(file, &text);
+                if document.is_some() {
+                    problems.extend(self.last_good.keep(file, &text));
                 }
-                Err(problem) => problems.push(problem.lost("the file")),
+                (document, found)
+            }
+            Err(problem) => (None, vec![problem.lost("the file")]),
+        };
+        let last_good = self.last_good.get(file).filter(|_| document.is_none());
+        let instead = last_good.map(|text| document::decode(file, text).0);
+        if instead.is_some() {
+            for problem in found
+                .iter_mut()
+                .filter(|problem| &*problem.lost == "the file")
+            {
+                problem.lost = "this version of the file, whose last good one serves,".into();
             }
         }
-        (documents, problems)
+        problems.extend(found);
+        document.or(instead.flatten())
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{Problem, Severity};
+use super::{Inventory, Problem, Severity};
 use crate::router::steered::SteeredTable;
 use crate::router::{Certainty, HttpsNames, RouterTable, TcpRouter, TcpTable};
 use crate::rule::ConnectionView;
@@ -20,6 +20,8 @@ pub struct Snapshot {
     pub tls: Arc<rustls::ServerConfig>,
     /// The same without a word about application protocols: for TCP routers, whose servers speak whatever they do.
     pub tcp_tls: Arc<rustls::ServerConfig>,
+    /// What the rules consist of, by name.
+    pub inventory: Arc<Inventory>,
     /// What was left out and why, and warnings; in the order of files and lines.
     pub problems: Vec<Problem>,
 }

@@ -38,6 +38,8 @@ pub struct StaticConfig {
     pub steering: SteeringSettings,
     /// `runtimeDir`: sockets and what must outlive the process; default /run/weir.
     pub runtime_dir: PathBuf,
+    /// `stateDir`: what outlives a restart of the machine, such as last good rule files; default /var/lib/weir.
+    pub state_dir: PathBuf,
     /// `workers`: threads that serve; `None` is one per core the process may run on.
     pub workers: Option<usize>,
     /// `limits.connections`: clients' connections at one time; `None` is what the file descriptors allow.

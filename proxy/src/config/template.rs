@@ -1,10 +1,10 @@
 //! Go templates in rule files: text in, expanded text and where each of its lines came from out.
 //!
-//! Owns: Go's `text/template` (crate `gotmpl`) with Traefik's functions (sprig's, `normalize`, `split`; data is `false`),
-//! its bounds, and positions, which the crate does not tell while it executes: a *mark* is put before every node of
-//! the parsed template, which the writer takes out again. So it always knows the place, counts steps and can stop.
-//! Invariants: steps, loop rounds, the size of the output and the work of functions are bounded by `limits`; nothing but
-//! the environment is read.
+//! Owns: Go's `text/template` (crate `gotmpl`) with Traefik's functions (sprig's, `normalize`, `split`; data is
+//! `false`), its bounds, and positions, which the crate does not tell while it executes: a *mark* is put before every
+//! node of the parsed template, which the writer takes out again. So it always knows the place, counts steps and can
+//! stop. Invariants: steps, loop rounds, the size of the output and the work of functions are bounded by `limits`;
+//! nothing but the environment is read.
 
 use std::fmt;
 use std::sync::Arc;

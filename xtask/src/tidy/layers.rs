@@ -27,6 +27,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "limits", "http", "http1", "rule", "service", "router", "tls",
         ],
     ),
+    ("admin", &["limits", "config"]),
     // The two planes, and what starts them.
     (
         "steering",
@@ -84,12 +85,15 @@ const APP: &[&str] = &[
     "service",
     "router",
     "config",
+    "admin",
     "steering",
     "transport",
     "upstream",
     "exchange",
 ];
-const CLI: &[&str] = &["limits", "sys", "uring", "tls", "config", "steering", "app"];
+const CLI: &[&str] = &[
+    "limits", "sys", "uring", "tls", "config", "admin", "steering", "app",
+];
 
 /// Every use of a module that is not below the file's own.
 pub(super) fn check(file: &Tracked) -> Vec<Problem> {

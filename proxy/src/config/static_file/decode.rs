@@ -38,6 +38,7 @@ pub(super) fn config(walker: &mut Walker, root: &Place<'_>) -> Option<StaticConf
         rules: providers(walker, fields.get("providers").as_ref()),
         log: log(walker, fields.get("log").as_ref()),
         runtime_dir: path_or(walker, fields.get("runtimeDir").as_ref(), "/run/weir"),
+        state_dir: path_or(walker, fields.get("stateDir").as_ref(), "/var/lib/weir"),
         workers: workers(walker, fields.get("workers").as_ref()),
         steering: steering?,
     })

@@ -10,6 +10,7 @@ pub const ROOT: Keys = Keys {
         "log",
         "steering",
         "runtimeDir",
+        "stateDir",
         "workers",
         "limits",
         "reasonHeader",

@@ -1,5 +1,5 @@
-//! Whether every block ends and every end has its block. The crate's parser takes a missing `{{end}}` for one at the end
-//! of the file, and stops reading at one too many: a rule file would lose its second half without a word.
+//! Whether every block ends and every end has its block. The crate's parser takes a missing `{{end}}` for one at the
+//! end of the file, and stops reading at one too many: a rule file would lose its second half without a word.
 
 use super::ACTION;
 

@@ -1,8 +1,8 @@
 //! The functions of templates beyond Go's few: those of sprig that rule files use, and Traefik's `normalize` and
 //! `split`. Also Go's own that write text, so that they keep to the budget.
 //!
-//! Source: <https://masterminds.github.io/sprig/>, Traefik's pkg/provider/file/file.go. Argument orders are theirs: what
-//! is worked on comes last, for pipelines; in Traefik's `split` first.
+//! Source: <https://masterminds.github.io/sprig/>, Traefik's pkg/provider/file/file.go. Argument orders are theirs:
+//! what is worked on comes last, for pipelines; in Traefik's `split` first.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,0 +1,65 @@
+//! How an administrator talks to the running process: a Unix socket, `admin.sock` in the runtime directory.
+//!
+//! Owns: the protocol, its two ends, the socket file. Never: the work itself; what is asked is handed to the control
+//! thread. One request as a line of JSON, answers as lines of JSON, the last of them [`Answer::Done`] or
+//! [`Answer::Refused`]. Whoever may open the socket (mode 0600: the user that weir runs as, and root) may ask anything.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::inventory::Change;
+
+mod client;
+mod server;
+
+pub use self::client::ask;
+pub use self::server::{Asked, Server};
+
+/// The socket's name in the runtime directory.
+const SOCKET: &str = "admin.sock";
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Request {
+    /// To read the rule files again.
+    #[serde(rename_all = "camelCase")]
+    Reload {
+        /// Only to say what would change.
+        #[serde(default)]
+        dry_run: bool,
+    },
+}
+
+/// A line of the answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Answer {
+    /// An element of the rules is different now.
+    Change {
+        /// How.
+        change: Change,
+        /// Which, such as `http.routers.app`.
+        name: String,
+    },
+    /// More changes than are named.
+    MoreChanges(usize),
+    /// Something is wrong with the rules, as one line.
+    Problem {
+        /// Something is left out because of it.
+        error: bool,
+        /// What is wrong, and where.
+        line: String,
+    },
+    /// That was all.
+    #[serde(rename_all = "camelCase")]
+    Done {
+        /// How many times the rules have been loaded.
+        generation: u64,
+        /// How many errors there are.
+        errors: usize,
+        /// Nothing has been changed.
+        dry_run: bool,
+    },
+    /// The request was not taken, and why.
+    Refused(String),
+}

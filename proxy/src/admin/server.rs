@@ -1,0 +1,121 @@
+//! The answering end: tasks of the control thread that read and write, and hand over what is asked.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::timeout;
+use tracing::warn;
+
+use super::{Answer, Request, SOCKET};
+use crate::limits::{ADMIN_CONNECTIONS_MAX, ADMIN_PATIENCE, ADMIN_REQUEST_BYTES_MAX};
+
+/// What somebody asks, and where the answer goes.
+#[derive(Debug)]
+pub struct Asked {
+    /// What.
+    pub request: Request,
+    /// All lines at once.
+    pub answers: oneshot::Sender<Vec<Answer>>,
+}
+
+/// The socket, until dropped.
+#[derive(Debug)]
+pub struct Server {
+    path: PathBuf,
+    asked: mpsc::Receiver<Asked>,
+}
+
+impl Server {
+    /// Listens from now on. Only inside a runtime.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn listen(runtime_dir: &Path) -> io::Result<Self> {
+        // Under another name until nobody else may open it. A socket that is left of an earlier process goes with that.
+        let (path, draft) = (
+            runtime_dir.join(SOCKET),
+            runtime_dir.join(format!("{SOCKET}.new")),
+        );
+        match fs::remove_file(&draft) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = UnixListener::bind(&draft)?;
+        fs::set_permissions(&draft, Permissions::from_mode(0o600))?;
+        fs::rename(&draft, &path)?;
+        let (sender, asked) = mpsc::channel(ADMIN_CONNECTIONS_MAX);
+        tokio::spawn(accept(listener, sender));
+        Ok(Self { path, asked })
+    }
+
+    /// The next request. Cancel-safe.
+    pub async fn asked(&mut self) -> Asked {
+        match self.asked.recv().await {
+            Some(asked) => asked,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Missing is as good as removed.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+async fn accept(listener: UnixListener, sender: mpsc::Sender<Asked>) {
+    let room = Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX));
+    loop {
+        let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
+            return;
+        };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                warn!("admin socket: {error}");
+                tokio::time::sleep(ADMIN_PATIENCE).await;
+                continue;
+            }
+        };
+        let sender = sender.clone();
+        tokio::spawn(async move {
+            // Whoever asked sees the connection end; there is nobody else to tell.
+            let _ = serve(stream, &sender).await;
+            drop(permit);
+        });
+    }
+}
+
+async fn serve(mut stream: UnixStream, sender: &mpsc::Sender<Asked>) -> io::Result<()> {
+    let mut line = String::new();
+    let (reader, mut writer) = stream.split();
+    let mut reader = BufReader::new(reader.take(ADMIN_REQUEST_BYTES_MAX as u64));
+    timeout(ADMIN_PATIENCE, reader.read_line(&mut line)).await??;
+    let answers = match serde_json::from_str(&line) {
+        Ok(request) => hand_over(request, sender).await,
+        Err(error) => vec![Answer::Refused(format!(
+            "that is no request of this version: {error}"
+        ))],
+    };
+    for answer in answers {
+        let line = serde_json::to_string(&answer)? + "\n";
+        timeout(ADMIN_PATIENCE, writer.write_all(line.as_bytes())).await??;
+    }
+    Ok(())
+}
+
+async fn hand_over(request: Request, sender: &mpsc::Sender<Asked>) -> Vec<Answer> {
+    let (answers, answered) = oneshot::channel();
+    let stopping = || vec![Answer::Refused("weir is stopping".to_owned())];
+    if sender.send(Asked { request, answers }).await.is_err() {
+        return stopping();
+    }
+    answered.await.unwrap_or_else(|_| stopping())
+}

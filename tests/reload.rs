@@ -1,0 +1,169 @@
+//! Rule files that change under a running weir: what a broken one costs, what a restart finds, `weir reload`.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+
+use nix::sys::signal::Signal;
+
+use crate::support::client::Connection;
+use crate::support::weir::{Setup, Weir};
+use crate::support::{eventually, free_port};
+
+/// A router for a path, to a service without a server: 503 says that the router is there, 404 that it is not.
+fn router(name: &str) -> String {
+    format!("http: {{routers: {{{name}: {{rule: PathPrefix(`/{name}`), service: nobody}}}}}}\n")
+}
+
+fn site(watch: bool) -> (SocketAddr, Setup) {
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let setup = Setup::new(&format!(
+        "entryPoints:\n  web:\n    address: {address}\nproviders:\n  file:\n    directory: \"{{dir}}/rules\"\n    \
+         watch: {watch}\nruntimeDir: \"{{dir}}/run\"\nstateDir: \"{{dir}}/state\"\nworkers: 1\n"
+    ));
+    let service = "http: {services: {nobody: {loadBalancer: {servers: [{url: 'http://no-such.invalid'}]}}}}\n";
+    (address, setup.rules("service.yml", service))
+}
+
+fn status(address: SocketAddr, path: &str) -> u16 {
+    Connection::open(address).get("x", path).status
+}
+
+fn becomes(address: SocketAddr, path: &str, expected: u16) {
+    eventually(&format!("{path} answers {expected}"), || {
+        (status(address, path) == expected).then_some(())
+    });
+}
+
+/// `weir reload` with these arguments: its exit code and what it says.
+fn reload(weir: &Weir, arguments: &[&str]) -> (Option<i32>, String) {
+    let config = weir.setup().config_file();
+    let output = weir
+        .setup()
+        .run(&[&["reload", "--configFile", &config], arguments].concat());
+    let said = [output.stdout, output.stderr].concat();
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&said).into_owned(),
+    )
+}
+
+#[test]
+fn a_broken_file_keeps_its_last_good_version_also_over_a_restart() {
+    let (address, setup) = site(true);
+    let weir = setup
+        .rules("a.yml", &router("a"))
+        .rules("b.yml", &router("b"))
+        .start()
+        .listening(address);
+    becomes(address, "/a", 503);
+    weir.setup().write("rules/a.yml", "http: [\n");
+    weir.setup().write("rules/b.yml", &router("c"));
+    becomes(address, "/c", 503);
+    assert_eq!(
+        (status(address, "/a"), status(address, "/b")),
+        (503, 404),
+        "a stays, b went on"
+    );
+    weir.logged("this version of the file, whose last good one serves");
+    let copies: Vec<_> = fs::read_dir(weir.setup().path("state/rules"))
+        .expect("copies")
+        .flatten()
+        .collect();
+    assert_eq!(copies.len(), 3);
+    for copy in copies {
+        assert_eq!(
+            copy.metadata().expect("a copy").permissions().mode() & 0o777,
+            0o600
+        );
+    }
+
+    weir.signal(Signal::SIGTERM);
+    let (_, setup) = weir.wait();
+    let weir = setup.start().listening(address);
+    assert_eq!(
+        status(address, "/a"),
+        503,
+        "the last good version, after a restart"
+    );
+    weir.logged("whose last good one serves");
+    fs::remove_file(weir.setup().path("rules/a.yml")).expect("remove");
+    becomes(address, "/a", 404);
+    let copies = fs::read_dir(weir.setup().path("state/rules"))
+        .expect("copies")
+        .count();
+    assert_eq!(copies, 2, "the copy goes with its file");
+}
+
+#[test]
+fn a_set_in_a_new_directory_is_taken_up() {
+    let (address, setup) = site(true);
+    let weir = setup.start().listening(address);
+    fs::create_dir(weir.setup().path("rules/more")).expect("a directory");
+    weir.setup().write(
+        "rules/more/x.toml",
+        "[http.routers.x]\nrule = \"PathPrefix(`/x`)\"\nservice = \"nobody\"\n",
+    );
+    becomes(address, "/x", 503);
+    weir.setup().write(
+        "rules/more/x.toml",
+        "[http.routers.y]\nrule = \"PathPrefix(`/y`)\"\nservice = \"nobody\"\n",
+    );
+    becomes(address, "/y", 503);
+}
+
+#[test]
+fn a_reload_says_what_changes_and_a_dry_run_changes_nothing() {
+    let (address, setup) = site(false);
+    let weir = setup
+        .rules("a.yml", &router("a"))
+        .start()
+        .listening(address);
+    let mode = fs::metadata(weir.setup().path("run/admin.sock"))
+        .expect("the socket")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+    weir.setup().write("rules/a.yml", &router("b"));
+    weir.setup().write("rules/bad.yml", "http: {rooters: {}}\n");
+    let (code, said) = reload(&weir, &["--dry-run"]);
+    assert_eq!(code, Some(1), "{said}");
+    for line in [
+        "- http.routers.a\n",
+        "+ http.routers.b\n",
+        "did you mean routers?",
+        "nothing done: rules 1 stay",
+    ] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+    assert_eq!(
+        (status(address, "/a"), status(address, "/b")),
+        (503, 404),
+        "nothing has changed"
+    );
+
+    fs::remove_file(weir.setup().path("rules/bad.yml")).expect("remove");
+    let (_, said) = reload(&weir, &[]);
+    assert!(
+        said.contains("+ http.routers.b\n") && said.contains("rules 2 are in force"),
+        "{said}"
+    );
+    assert_eq!(
+        (status(address, "/a"), status(address, "/b")),
+        (404, 503),
+        "in force when it answers"
+    );
+    let (_, said) = reload(&weir, &["--json"]);
+    let last = said.lines().last().unwrap_or_default();
+    assert!(last.starts_with("{\"done\":{\"generation\":3,"), "{said}");
+
+    weir.signal(Signal::SIGHUP);
+    weir.logged("generation=4");
+    weir.signal(Signal::SIGTERM);
+    let (_, setup) = weir.wait();
+    let output = setup.run(&["reload", "--configFile", &setup.config_file()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("no weir runs with this configuration")
+    );
+}
