@@ -154,6 +154,11 @@ pub const LEAN_RECEIVE_BYTES: usize = 16 * 1024;
 /// stalled, encrypted, or small chunks put together. Above it receives take one
 /// [`LEAN_RECEIVE_BYTES`] at a time, so that each connection adds at most that.
 pub const COPIED_BYTES: usize = 64 * 1024 * 1024;
+/// Sends longer than this are bulk: they wait for their turn, shorter ones overtake them.
+pub const BULK_SEND_BYTES: usize = 16 * 1024;
+/// Bytes of bulk sends, and of receives for connections that got ahead of their readers, that the kernel is given at
+/// one entering of the ring, where it copies them: what waits meanwhile is served in between. A longer one goes alone.
+pub const BULK_TURN_BYTES: usize = 512 * 1024;
 /// Chunks gathered into one send.
 pub const SEND_CHUNKS: usize = 16;
 /// A ring buffer held longer than this by a send or an unread queue is copied out.

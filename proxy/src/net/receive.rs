@@ -14,7 +14,8 @@ use tokio::task::coop;
 
 use super::socket::Socket;
 use crate::limits::{
-    LEAN_RECEIVE_BYTES, PROMPT_SENDS, PROMPT_SENDS_MAX, RECEIVE_AHEAD_BYTES, STALL,
+    LEAN_RECEIVE_BYTES, PROMPT_SENDS, PROMPT_SENDS_MAX, RECEIVE_AHEAD_BYTES, RING_BUFFER_BYTES,
+    STALL,
 };
 use crate::uring::{Account, Chunk, ChunkQueue, Completion, Token};
 
@@ -42,6 +43,8 @@ pub(super) struct Receive {
     watcher: Cell<Option<Waker>>,
     /// No ring buffer was free: the next receive is an owned one.
     starved: Cell<bool>,
+    /// The last receive was ended because it got too far ahead.
+    paused: Cell<bool>,
     /// Prompt sends still needed before receiving ahead again; zero: not lean.
     lean: Cell<u32>,
     /// How many the next stall demands.
@@ -60,6 +63,7 @@ impl Receive {
             waker: Cell::new(None),
             watcher: Cell::new(None),
             starved: Cell::new(false),
+            paused: Cell::new(false),
             lean: Cell::new(0),
             penance: Cell::new(PROMPT_SENDS),
             touched: Cell::new(now),
@@ -209,10 +213,15 @@ impl Socket {
             return;
         }
         let owner = self.owner();
+        let bulk = match (receive.lean.get(), receive.paused.take()) {
+            (0, false) => 0,
+            (0, true) => RING_BUFFER_BYTES as usize,
+            _ => LEAN_RECEIVE_BYTES,
+        };
         let token = match (owned, small) {
-            (true, _) => self.driver.receive_owned(owner, self.raw),
-            (false, true) => self.driver.receive_one(owner, self.raw),
-            (false, false) => self.driver.receive_many(owner, self.raw),
+            (true, _) => self.driver.receive_owned(owner, self.raw, bulk),
+            (false, true) => self.driver.receive_one(owner, self.raw, bulk),
+            (false, false) => self.driver.receive_many(owner, self.raw, bulk),
         };
         self.started();
         receive.armed.set(Some(Armed {
@@ -303,6 +312,7 @@ impl Socket {
         };
         let receive = &self.receive;
         if receive.queue.borrow().bytes() >= most || receive.account.held() > self.driver.share() {
+            receive.paused.set(true);
             self.cancel_receive();
         }
     }

@@ -157,13 +157,19 @@ impl Driver {
         self.slots.borrow_mut().insert(operation)
     }
 
-    /// Queues an entry and sees to it that the ring is entered soon.
+    /// Queues an entry and sees to it that the ring is entered soon. With `bulk` bytes to be copied it waits for its
+    /// turn; 0 goes at once.
     ///
     /// # Safety
     /// As for [`Ring::push`].
-    pub(super) unsafe fn push(&self, entry: squeue::Entry) {
+    pub(super) unsafe fn push(&self, entry: squeue::Entry, bulk: usize) {
         // SAFETY: handed on.
-        unsafe { self.ring.push(entry) };
+        unsafe {
+            match bulk {
+                0 => self.ring.push(entry),
+                bytes => self.ring.push_bulk(entry, bytes),
+            }
+        }
         self.enter_soon();
     }
 
@@ -313,6 +319,8 @@ impl Driver {
     /// Cancels everything and waits until the kernel has let go. Call it when no task is left.
     pub(super) fn end(self: &Rc<Self>) {
         self.ending.set(true);
+        // Only what the kernel has can be cancelled.
+        self.ring.release_bulk(usize::MAX);
         self.cancel_all();
         let deadline = Instant::now() + RING_SHUTDOWN;
         while self.slots.borrow().len() > 0 {

@@ -12,7 +12,7 @@ use super::buffers::GROUP;
 use super::driver::{Driver, Owner};
 use super::gather::Gather;
 use super::slots::{InFlight, Payload, Token};
-use crate::limits::LEAN_RECEIVE_BYTES;
+use crate::limits::{BULK_SEND_BYTES, LEAN_RECEIVE_BYTES};
 
 /// What kind of operation a completion belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,13 +37,13 @@ impl Driver {
         let entry = opcode::AcceptMulti::new(Fd(listener))
             .flags(libc::SOCK_CLOEXEC)
             .build();
-        self.start(owner, Kind::Accept, Payload::None, |_| entry)
+        self.start(owner, Kind::Accept, Payload::None, 0, |_| entry)
     }
 
     /// Connects a socket.
     pub(crate) fn connect(&self, owner: Rc<dyn Owner>, socket: RawFd, address: SockAddr) -> Token {
         let payload = Payload::Address(Box::new(address));
-        self.start(owner, Kind::Connect, payload, |payload| match payload {
+        self.start(owner, Kind::Connect, payload, 0, |payload| match payload {
             Payload::Address(address) => {
                 opcode::Connect::new(Fd(socket), address.as_ptr().cast(), address.len()).build()
             }
@@ -52,37 +52,50 @@ impl Driver {
     }
 
     /// Receives into ring buffers until cancelled, the buffers run out or the connection ends: a completion each time.
-    pub(crate) fn receive_many(&self, owner: Rc<dyn Owner>, socket: RawFd) -> Token {
+    /// `bulk` is how many bytes are likely to be there for a receive that may wait for its turn, 0 for one that may not.
+    pub(crate) fn receive_many(&self, owner: Rc<dyn Owner>, socket: RawFd, bulk: usize) -> Token {
         let entry = opcode::RecvMulti::new(Fd(socket), GROUP).build();
-        self.start(owner, Kind::Receive, Payload::None, |_| entry)
+        self.start(owner, Kind::Receive, Payload::None, bulk, |_| entry)
     }
 
-    /// Receives once into a ring buffer, up to [`LEAN_RECEIVE_BYTES`]. Holds no buffer while it waits.
-    pub(crate) fn receive_one(&self, owner: Rc<dyn Owner>, socket: RawFd) -> Token {
+    /// Receives once into a ring buffer, up to [`LEAN_RECEIVE_BYTES`]. Holds no buffer while it waits. `bulk` as in
+    /// [`receive_many`](Self::receive_many).
+    pub(crate) fn receive_one(&self, owner: Rc<dyn Owner>, socket: RawFd, bulk: usize) -> Token {
         let entry = opcode::Recv::new(Fd(socket), std::ptr::null_mut(), LEAN_RECEIVE_BYTES as u32)
             .buf_group(GROUP)
             .build()
             .flags(squeue::Flags::BUFFER_SELECT);
-        self.start(owner, Kind::Receive, Payload::None, |_| entry)
+        self.start(owner, Kind::Receive, Payload::None, bulk, |_| entry)
     }
 
-    /// Receives once into memory of its own, up to [`LEAN_RECEIVE_BYTES`]. Works with every ring buffer in use.
-    pub(crate) fn receive_owned(&self, owner: Rc<dyn Owner>, socket: RawFd) -> Token {
+    /// Receives once into memory of its own, up to [`LEAN_RECEIVE_BYTES`]. Works with every ring buffer in use. `bulk`
+    /// as in [`receive_many`](Self::receive_many).
+    pub(crate) fn receive_owned(&self, owner: Rc<dyn Owner>, socket: RawFd, bulk: usize) -> Token {
         let payload = Payload::Receive(Vec::with_capacity(LEAN_RECEIVE_BYTES));
-        self.start(owner, Kind::Receive, payload, |payload| match payload {
-            Payload::Receive(bytes) => {
-                opcode::Recv::new(Fd(socket), bytes.as_mut_ptr(), LEAN_RECEIVE_BYTES as u32).build()
-            }
-            _ => unreachable!("an owned receive is started with memory"),
-        })
+        self.start(
+            owner,
+            Kind::Receive,
+            payload,
+            bulk,
+            |payload| match payload {
+                Payload::Receive(bytes) => {
+                    opcode::Recv::new(Fd(socket), bytes.as_mut_ptr(), LEAN_RECEIVE_BYTES as u32)
+                        .build()
+                }
+                _ => unreachable!("an owned receive is started with memory"),
+            },
+        )
     }
 
     /// Sends what is gathered, at least one chunk, in one go.
     pub(crate) fn send(&self, owner: Rc<dyn Owner>, socket: RawFd, gather: Box<Gather>) -> Token {
+        let bytes = gather.chunks.bytes();
+        let bulk = if bytes > BULK_SEND_BYTES { bytes } else { 0 };
         self.start(
             owner,
             Kind::Send,
             Payload::Send(gather),
+            bulk,
             |payload| match payload {
                 Payload::Send(gather) => match gather.single() {
                     Some(bytes) => {
@@ -103,7 +116,7 @@ impl Driver {
     /// Does nothing but complete: how long the ring takes.
     #[cfg(test)]
     pub(crate) fn nop(&self, owner: Rc<dyn Owner>) -> Token {
-        self.start(owner, Kind::Nop, Payload::None, |_| {
+        self.start(owner, Kind::Nop, Payload::None, 0, |_| {
             opcode::Nop::new().build()
         })
     }
@@ -142,6 +155,7 @@ impl Driver {
         owner: Rc<dyn Owner>,
         kind: Kind,
         mut payload: Payload,
+        bulk: usize,
         entry: impl FnOnce(&mut Payload) -> squeue::Entry,
     ) -> Token {
         let entry = entry(&mut payload);
@@ -153,13 +167,13 @@ impl Driver {
         // SAFETY: an entry points at nothing, or into the heap memory of `payload` (`Payload`: boxed or a vector, so
         // moving it into the slot moves no byte of that). `InFlight::payload` stays in the slot untouched until
         // `Driver::dispatch` has seen the terminal completion of `token`.
-        unsafe { self.push(entry.user_data(token.0)) };
+        unsafe { self.push(entry.user_data(token.0), bulk) };
         token
     }
 
     fn push_unowned(&self, entry: squeue::Entry, token: Token) {
         let entry = entry.flags(squeue::Flags::SKIP_SUCCESS).user_data(token.0);
         // SAFETY: cancel and close entries carry numbers, no pointers.
-        unsafe { self.push(entry) };
+        unsafe { self.push(entry, 0) };
     }
 }

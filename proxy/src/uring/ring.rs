@@ -16,7 +16,7 @@ use io_uring::{EnterFlags, IoUring, Submitter, cqueue, squeue};
 
 use super::Config;
 use super::buffers::{Buffers, GROUP};
-use crate::limits::{RING_COMPLETIONS, RING_SUBMISSIONS};
+use crate::limits::{BULK_TURN_BYTES, RING_COMPLETIONS, RING_SUBMISSIONS};
 use crate::sys;
 
 /// What was being set up when the kernel refused.
@@ -51,6 +51,8 @@ pub(super) struct Ring {
     eventfd: Rc<OwnedFd>,
     /// Entries that found the submission queue full, in order.
     aside: RefCell<VecDeque<squeue::Entry>>,
+    /// Operations that copy much, and how much: each entering of the ring takes [`BULK_TURN_BYTES`] of them.
+    bulk: RefCell<VecDeque<(squeue::Entry, usize)>>,
     /// Registered with the kernel: must not be unmapped before `io` is closed.
     buffers: Rc<Buffers>,
 }
@@ -76,6 +78,7 @@ impl Ring {
             io,
             eventfd,
             aside: RefCell::default(),
+            bulk: RefCell::default(),
             buffers,
         };
         ring.register()?;
@@ -125,12 +128,35 @@ impl Ring {
         }
     }
 
+    /// Queues an entry for one of the next enters, behind those queued so before.
+    ///
+    /// # Safety
+    /// As for [`push`](Self::push).
+    pub(super) unsafe fn push_bulk(&self, entry: squeue::Entry, bytes: usize) {
+        self.bulk.borrow_mut().push_back((entry, bytes));
+    }
+
+    /// Queues bulk of up to `at_most` bytes, or a single longer piece of it, for the next enter.
+    pub(super) fn release_bulk(&self, at_most: usize) {
+        let mut bulk = self.bulk.borrow_mut();
+        let mut taken = 0;
+        while let Some(&(_, bytes)) = bulk.front()
+            && (taken == 0 || taken + bytes <= at_most)
+            && let Some((entry, bytes)) = bulk.pop_front()
+        {
+            taken += bytes;
+            // SAFETY: the caller of `push_bulk` vouched for its memory.
+            unsafe { self.push(entry) };
+        }
+    }
+
     /// Whether entering would do anything: something is queued, or the kernel has work or completions for us.
     pub(super) fn wants_enter(&self) -> bool {
         // SAFETY: as in `push`.
         let queue = unsafe { self.io.submission_shared() };
         !queue.is_empty()
             || !self.aside.borrow().is_empty()
+            || !self.bulk.borrow().is_empty()
             || queue.taskrun()
             || queue.cq_overflow()
     }
@@ -150,6 +176,7 @@ impl Ring {
             return Ok(());
         };
         self.buffers.replenish();
+        self.release_bulk(BULK_TURN_BYTES);
         let queued = self.fill();
         let flags = EnterFlags::GETEVENTS;
         let entered = match at_most {
