@@ -16,4 +16,5 @@ mod stalls;
 mod steering;
 mod tcp;
 mod tls;
+mod upgrades;
 mod xdp_packets;

@@ -8,6 +8,7 @@
 
 mod answer;
 mod body;
+mod clients;
 mod connection;
 mod decision;
 mod forward;
@@ -34,6 +35,7 @@ use tracing::debug;
 
 use crate::config::static_file::EntryPoint;
 use crate::config::{EntryPointTable, Taker};
+use crate::failure::Failure;
 use crate::net::Stream;
 use crate::router::{TcpRouter, TcpTls};
 use crate::rule::ConnectionView;
@@ -44,6 +46,7 @@ use crate::transport::Transport;
 use crate::uring::{self, Chunk};
 use crate::{limits, upstream};
 
+pub use clients::Clients;
 pub use worker::Worker;
 
 use decision::Visitor;
@@ -113,7 +116,18 @@ async fn decide(worker: &Worker, mut stream: Stream, entry_point: usize) -> io::
     if trusted.as_ref().is_some_and(|trust| trust.covers(peer)) {
         proxied::read_header(&mut stream).await?;
     }
-    let client = stream.peer_addr().ip();
+    let visitor = Visitor {
+        worker,
+        entry_point,
+        address: stream.peer_addr(),
+        tls: false,
+    };
+    let Some(_seat) = visitor.sit() else {
+        let failure = Failure::ClientConnections;
+        visitor.note(failure, b"", None, &failure.explanation());
+        return Ok(());
+    };
+    let client = visitor.address.ip();
     let mut plan = worker.with_rules(entry_point, |table, _| at_once(worker, table, client));
     if let Plan::Look = plan {
         stream.set_deadline(Some(uring::now() + limits::CLIENT_FIRST_BYTES));
@@ -194,8 +208,15 @@ async fn carry_out(
 ) -> io::Result<()> {
     let transport = match &plan {
         Plan::Https(config) | Plan::Tunnel(_, Some(config)) => {
+            let visitor = Visitor {
+                worker,
+                entry_point,
+                address: stream.peer_addr(),
+                tls: true,
+            };
             stream.set_deadline(Some(uring::now() + limits::TLS_HANDSHAKE));
-            Transport::accept_tls(stream, config).await?
+            let accepted = Transport::accept_tls(stream, config).await;
+            accepted.inspect_err(|error| visitor.note(Failure::ClientTls, b"", None, error))?
         }
         _ => Transport::plain(stream),
     };

@@ -186,6 +186,14 @@ impl Transport {
         self.stream.set_stall(stall);
     }
 
+    /// For a tunnel: ends it once nothing has moved for this long, or never.
+    pub fn set_idle(&self, idle: Option<Duration>) {
+        match idle {
+            Some(time) => self.stream.set_stall(time),
+            None => self.stream.set_deadline(None),
+        }
+    }
+
     /// Whether the peer is still there; see [`Stream::peer`].
     pub fn peer(&self) -> Peer {
         self.stream.peer()

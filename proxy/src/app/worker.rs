@@ -13,7 +13,7 @@ use tracing::warn;
 use super::listen::Reserved;
 use super::rules::Published;
 use crate::config::StaticConfig;
-use crate::exchange::{self, Worker};
+use crate::exchange::{self, Clients, Worker};
 use crate::failure::{Counts, Failure};
 use crate::net::{Listener, ListenerOptions, Stream};
 use crate::{limits, uring};
@@ -35,6 +35,7 @@ struct Assignment {
     addresses: Vec<SocketAddr>,
     connections_max: usize,
     failures: Arc<Counts>,
+    clients: Arc<[Option<Arc<Clients>>]>,
     stop: watch::Receiver<bool>,
 }
 
@@ -57,6 +58,7 @@ impl Workers {
             failures: (0..of).map(|_| Arc::default()).collect(),
             threads: Vec::with_capacity(of),
         };
+        let clients = Clients::tables(&config.entry_points);
         for index in 0..of {
             let assignment = Assignment {
                 index,
@@ -66,6 +68,7 @@ impl Workers {
                 addresses: reserved.iter().map(|one| one.address).collect(),
                 connections_max: (connections_max / of).max(1),
                 failures: Arc::clone(&workers.failures[index]),
+                clients: Arc::clone(&clients),
                 stop: stopped.clone(),
             };
             let started = started.clone();
@@ -147,6 +150,7 @@ async fn serve(assignment: Assignment, started: mpsc::Sender<Result<(), String>>
         assignment.config,
         assignment.rules,
         assignment.failures,
+        assignment.clients,
     ));
     let accepting: Vec<_> = listeners
         .iter()

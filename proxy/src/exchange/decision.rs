@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use tracing::debug;
 
+use super::clients::Seat;
 use super::forwarded;
 use super::worker::{OwnRouter, Worker};
 use crate::config::static_file::{EntryPoint, UnderscoreHeaders};
@@ -32,6 +33,14 @@ impl<'a> Visitor<'a> {
     /// What the configuration says about the entry point.
     pub fn settings(&self) -> &'a EntryPoint {
         &self.worker.config.entry_points[self.entry_point]
+    }
+
+    /// Counts the connection of its client; `None` if that has as many as it may.
+    pub fn sit(&self) -> Option<Seat> {
+        match &self.worker.clients[self.entry_point] {
+            Some(clients) => clients.sit(self.address.ip()),
+            None => Some(Seat::default()),
+        }
     }
 
     /// Counts a failure and logs it. `place`: router and server, where it got so far.

@@ -175,10 +175,7 @@ impl<D: Downstream, B: Source> Exchange<'_, D, B> {
     async fn switched(&mut self, server: &Transport, first: Option<Chunk>, head: &ResponseHead) {
         let idle = self.visitor.settings().limits.tunnel_idle;
         for side in [self.body.transport(), Some(server)].into_iter().flatten() {
-            match idle {
-                Some(time) => side.set_stall(time),
-                None => side.set_deadline(None),
-            }
+            side.set_idle(idle);
         }
         self.asked.started.set(true);
         let protocols = head.upgrade.as_deref().unwrap_or_default();

@@ -10,6 +10,7 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
+use super::clients::Clients;
 use super::request_id::RequestIds;
 use super::scratch::Scratch;
 use crate::config::{EntryPointTable, Snapshot, StaticConfig};
@@ -31,6 +32,8 @@ pub struct Worker {
     pub hostname: Box<str>,
     /// How often requests and connections have failed here, and why.
     pub failures: Arc<Counts>,
+    /// Connections of each client, by entry point.
+    pub clients: Arc<[Option<Arc<Clients>>]>,
     /// Names for requests.
     pub ids: RequestIds,
     rules: Arc<ArcSwap<Snapshot>>,
@@ -85,12 +88,14 @@ impl Worker {
         config: Arc<StaticConfig>,
         rules: Arc<ArcSwap<Snapshot>>,
         failures: Arc<Counts>,
+        clients: Arc<[Option<Arc<Clients>>]>,
     ) -> Self {
         Self {
             config,
             pool: Pool::default(),
             hostname: hostname(),
             failures,
+            clients,
             ids: RequestIds::default(),
             rules,
             balancer: RefCell::new(Balancer::new(index, of)),
