@@ -7,6 +7,7 @@
 mod support;
 
 mod configuration;
+mod entry_point;
 mod harness;
 mod http1;
 mod proxy_protocol;

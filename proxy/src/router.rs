@@ -1,7 +1,8 @@
 //! Compiled routers in precedence order, and which of them answers.
 //!
-//! Owns: the tables a worker asks ([`RouterTable`], [`TcpTable`], [`HttpsNames`]; the steered one is in `steered`). Never: YAML, or a
-//! look at anything outside [`RequestView`] and [`crate::rule::ConnectionView`]. Precedence: higher priority first, ties by name.
+//! Owns: the tables a worker asks ([`RouterTable`], [`TcpTable`], [`HttpsNames`]; the steered one is in `steered`).
+//! Never: YAML, or a look at anything outside [`RequestView`] and [`crate::rule::ConnectionView`]. Precedence: higher
+//! priority first, ties by name.
 
 mod index;
 pub mod steered;

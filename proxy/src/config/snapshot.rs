@@ -26,8 +26,8 @@ pub struct Snapshot {
     pub problems: Vec<Problem>,
 }
 
-/// What one entry point does with a connection: `steered` is asked first; then [`Self::at_once`], [`Self::of_plain`] and
-/// [`Self::of_tls`] say who takes it. Traefik's order (`ServeTCP` in its `pkg/server/router/tcp/router.go`).
+/// What one entry point does with a connection: `steered` is asked first; then [`Self::at_once`], [`Self::of_plain`]
+/// and [`Self::of_tls`] say who takes it. Traefik's order (`ServeTCP` in its `pkg/server/router/tcp/router.go`).
 #[derive(Debug, Default)]
 pub struct EntryPointTable {
     /// Steered TCP routers: asked first, by the client's address alone. Shared with the control half of the XDP plane.

@@ -190,6 +190,23 @@ fn the_longest_message_is_read_and_one_byte_more_is_not() {
     assert_eq!(read(&records(&longest, 1)), Err(HelloError::TooLong));
 }
 
+/// What rustls reads out of the same bytes, if it takes them.
+fn by_rustls(mut wire: &[u8]) -> Option<(String, Vec<Vec<u8>>)> {
+    let mut acceptor = rustls::server::Acceptor::default();
+    while !wire.is_empty() {
+        acceptor.read_tls(&mut wire).ok()?;
+        let Some(accepted) = acceptor.accept().ok()? else {
+            continue;
+        };
+        let hello = accepted.client_hello();
+        let name = hello.server_name().unwrap_or_default().to_ascii_lowercase();
+        let protocols = hello.alpn().into_iter().flatten().map(<[u8]>::to_vec);
+        let name = name.strip_suffix('.').unwrap_or(&name).to_owned();
+        return Some((name, protocols.collect()));
+    }
+    None
+}
+
 #[test]
 fn what_a_real_client_sends_may_be_cut_anywhere() {
     let wire = of_rustls("a.example");
@@ -210,6 +227,35 @@ fn what_a_real_client_sends_may_be_cut_anywhere() {
             .server_name(),
         ""
     );
+}
+
+/// What clients have sent (openssl 3.0, curl 7.88, Python 3), and a hand-made one with GREASE, a post-quantum share and
+/// Encrypted Client Hello in two records.
+#[test]
+fn the_corpus_is_read() {
+    let seed = |name: &str| {
+        let path = format!(
+            "{}/fuzz/seeds/client_hello/{name}",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        std::fs::read(path).unwrap()
+    };
+    for (name, server, protocols) in [
+        ("openssl-tls13", "a.example", &["h2", "http/1.1"][..]),
+        ("openssl-tls12", "a.example", &[]),
+        ("openssl-many-groups", "a.example", &[]),
+        ("openssl-no-name", "", &[]),
+        ("curl", "a.example", &["h2", "http/1.1"]),
+        ("curl-address", "", &["h2", "http/1.1"]),
+        ("python", "a.example", &["mqtt"]),
+        ("post-quantum-two-records", "a.example", &["h2", "http/1.1"]),
+    ] {
+        let hello = read(&seed(name)).unwrap().unwrap();
+        assert_eq!(hello.server_name(), server, "{name}");
+        let offered = protocols.iter().map(|protocol| protocol.as_bytes());
+        assert!(hello.protocols().eq(offered), "{name}");
+    }
+    assert_eq!(read(&seed("ssl2")), Err(HelloError::Unexpected));
 }
 
 proptest! {
@@ -233,6 +279,21 @@ proptest! {
         }
         prop_assert_eq!(found, expected);
         prop_assert_eq!(&reader.into_received()[..], &wire[..at]);
+    }
+
+    /// Routing must not go by another name than the one that is served.
+    #[test]
+    fn what_rustls_takes_reads_the_same(changes in proptest::collection::vec((any::<u16>(), any::<u8>()), 0..6)) {
+        let mut wire = records(&message(&body(&[sni(b"a.Example"), alpn(&[b"h2", b"mqtt"])])), 16_384);
+        for (place, byte) in changes {
+            let length = wire.len();
+            wire[usize::from(place) % length] = byte;
+        }
+        if let Some((name, protocols)) = by_rustls(&wire) {
+            let hello = read(&wire).unwrap().unwrap();
+            prop_assert_eq!(hello.server_name(), name);
+            prop_assert!(hello.protocols().eq(protocols.iter().map(Vec::as_slice)));
+        }
     }
 
     #[test]
