@@ -15,7 +15,8 @@ impl Head {
     }
 
     pub(super) fn path(&self) -> &str {
-        self.text.split(' ').nth(1).unwrap_or("/")
+        let target = self.text.split(' ').nth(1).unwrap_or("/");
+        target.split('?').next().unwrap_or(target)
     }
 
     pub(super) fn header(&self, name: &str) -> Option<&str> {
