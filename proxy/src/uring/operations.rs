@@ -52,7 +52,7 @@ impl Driver {
     }
 
     /// Receives into ring buffers until cancelled, the buffers run out or the connection ends: a completion each time.
-    /// `bulk` is how many bytes are likely to be there for a receive that may wait for its turn, 0 for one that may not.
+    /// `bulk` is how many bytes a receive that may wait for its turn is likely to find; 0 for one that may not.
     pub(crate) fn receive_many(&self, owner: Rc<dyn Owner>, socket: RawFd, bulk: usize) -> Token {
         let entry = opcode::RecvMulti::new(Fd(socket), GROUP).build();
         self.start(owner, Kind::Receive, Payload::None, bulk, |_| entry)
