@@ -1,7 +1,7 @@
 //! HTTP/1.1 through the real binary, between clients that send what they like and an origin that records every byte:
 //! what is ambiguous is refused and never reaches the origin, what is good arrives as it should, both ways.
 
-mod origin;
+pub mod origin;
 
 use std::net::{Shutdown, SocketAddr};
 

@@ -10,6 +10,7 @@ mod configuration;
 mod entry_point;
 mod harness;
 mod http1;
+mod http2;
 mod proxy_protocol;
 mod reload;
 mod routing;

@@ -199,6 +199,8 @@ fn versions_and_protocols() {
             &[version, "-alpn", "h2,http/1.1", "-servername", "a.example"],
             "",
         );
+        assert!(said.contains("ALPN protocol: h2"), "{said}");
+        let said = edge.openssl(&[version, "-alpn", "http/1.1"], "");
         assert!(said.contains("ALPN protocol: http/1.1"), "{said}");
         let said = edge.openssl(&[version, "-alpn", "h9"], "");
         assert!(said.contains("no application protocol"), "{said}");

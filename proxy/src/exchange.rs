@@ -15,6 +15,7 @@ mod forward;
 mod forwarded;
 mod head;
 mod hello;
+mod http2;
 mod proxied;
 mod request;
 mod request_id;
@@ -110,7 +111,7 @@ pub fn serve(
     }
 }
 
-async fn decide(worker: &Worker, mut stream: Stream, entry_point: usize) -> io::Result<()> {
+async fn decide(worker: &Rc<Worker>, mut stream: Stream, entry_point: usize) -> io::Result<()> {
     let trusted = &worker.config.entry_points[entry_point].proxy_protocol;
     let peer = stream.peer_addr().ip();
     if trusted.as_ref().is_some_and(|trust| trust.covers(peer)) {
@@ -201,7 +202,7 @@ fn tunnel_plan(
 }
 
 async fn carry_out(
-    worker: &Worker,
+    worker: &Rc<Worker>,
     stream: Stream,
     entry_point: usize,
     plan: Plan,
@@ -234,6 +235,14 @@ async fn carry_out(
             tunnel(&transport, &server, patience).await
         }
         Plan::Http | Plan::Https(_) => {
+            let is_http2 = match transport.alpn() {
+                Some(name) => name == b"h2",
+                None => !transport.is_tls() && http2::sniff(&transport).await?,
+            };
+            if is_http2 {
+                http2::serve(worker, transport, entry_point).await;
+                return Ok(());
+            }
             connection::serve(&Client {
                 worker,
                 transport: &transport,

@@ -27,3 +27,5 @@ pub use framing::{Announce, BodyLength, ConnectionField};
 pub use reject::{Reason, Reject};
 pub use request::{HeadLimits, Request, RequestParser};
 pub use response::{Response, ResponseParser};
+pub use target::{parse_authority, read_target};
+pub use trailers::retain_trailers;

@@ -14,6 +14,7 @@ pub mod uring;
 pub mod failure;
 pub mod http;
 pub mod http1;
+pub mod http2;
 pub mod proxy_protocol;
 pub mod tls;
 

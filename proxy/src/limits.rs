@@ -293,3 +293,56 @@ pub const CONTROL_BLOCKING_THREADS: usize = 2;
 pub const STOP_EXTRA: Duration = Duration::from_secs(2);
 /// Between two looks at whether a thread has ended.
 pub const STOP_POLL: Duration = Duration::from_millis(5);
+
+// HTTP/2. Pairs are what a client may do at once, and how much more each second.
+
+/// RST_STREAM from a client: a browser that leaves a page cancels what it still loads.
+pub const HTTP2_RESETS: (u32, u32) = (300, 50);
+/// RST_STREAM that a client's errors make weir send.
+pub const HTTP2_MADE_RESETS: (u32, u32) = (100, 10);
+/// SETTINGS and their acknowledgements.
+pub const HTTP2_SETTINGS: (u32, u32) = (50, 5);
+/// PING; each frame sent to the client allows one more, as gRPC measures round trips while it receives.
+pub const HTTP2_PINGS: (u32, u32) = (200, 20);
+/// PRIORITY and PRIORITY_UPDATE: browsers send up to one for each stream.
+pub const HTTP2_PRIORITIES: (u32, u32) = (500, 100);
+/// DATA without content.
+pub const HTTP2_EMPTY_DATA: (u32, u32) = (100, 10);
+/// WINDOW_UPDATE; each frame sent to the client allows four more.
+pub const HTTP2_WINDOW_UPDATES: (u32, u32) = (2_000, 500);
+/// Frames of unknown types, which extensions may send, and answers to pings.
+pub const HTTP2_UNKNOWN_FRAMES: (u32, u32) = (500, 100);
+/// Streams of a connection that were cut because their window stayed closed.
+pub const HTTP2_ZERO_WINDOWS: (u32, u32) = (10, 1);
+/// CONTINUATION frames of one header block.
+pub const HTTP2_CONTINUATIONS_MAX: u32 = 64;
+/// Those of them without content.
+pub const HTTP2_EMPTY_CONTINUATIONS_MAX: u32 = 4;
+/// Bytes of one header block as sent; decoded it is bounded by [`HEAD_BYTES_MAX`].
+pub const HTTP2_HEADER_BLOCK_BYTES_MAX: usize = HEAD_BYTES_MAX;
+/// To the end of a header block or frame that is not DATA, from its first byte; also of the preface.
+pub const HTTP2_HEADER_BLOCK: Duration = Duration::from_secs(10);
+/// How long a stream whose window is closed is kept.
+pub const HTTP2_ZERO_WINDOW: Duration = Duration::from_secs(30);
+/// Streams a client may have open: Traefik's default of `http2.maxConcurrentStreams`.
+pub const HTTP2_STREAMS: u32 = 250;
+/// HPACK tables: Traefik's default of `http2.maxDecoderHeaderTableSize` and `maxEncoderHeaderTableSize`.
+pub const HTTP2_HEADER_TABLE: u32 = 4_096;
+/// HPACK tables, at most: a decoder keeps that much for each connection.
+pub const HTTP2_HEADER_TABLE_MAX: u32 = 1 << 20;
+/// Receive window of a connection while the worker has plenty of [`HTTP2_WINDOWS_BYTES`].
+pub const HTTP2_CONNECTION_WINDOW: u32 = 1 << 20;
+/// Receive window of a stream then.
+pub const HTTP2_STREAM_WINDOW: u32 = 256 << 10;
+/// Receive window of connection and stream when the worker has not: RFC 9113's initial one.
+pub const HTTP2_SMALL_WINDOW: u32 = 65_535;
+/// Receive windows of all of a worker's connections.
+pub const HTTP2_WINDOWS_BYTES: usize = 64 << 20;
+/// Bytes of one stream's response that wait in the connection to be sent.
+pub const HTTP2_STREAM_SEND_BYTES: usize = 64 << 10;
+/// Bytes of a connection's frames gathered for one send.
+pub const HTTP2_SEND_BYTES: usize = 64 << 10;
+/// A worker gives small windows once less than this fraction (one over it) of [`HTTP2_WINDOWS_BYTES`] is left.
+pub const HTTP2_WINDOWS_SHARE: usize = 4;
+/// Between two lines of a worker's log about HTTP/2 clients that were stopped.
+pub const ABUSE_LOGGED: Duration = Duration::from_secs(10);

@@ -4,6 +4,10 @@
 //! given back as soon as TLS has read it; plaintext that waits is owned memory, at most what one receive brought; what
 //! TLS has encrypted counts as copied out until it is sent.
 
+mod duplex;
+
+pub use duplex::Duplex;
+
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;

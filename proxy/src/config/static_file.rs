@@ -14,6 +14,7 @@ use super::{Origin, Problem, Severity};
 mod accepted;
 mod decode;
 mod entry_point;
+mod http2;
 pub mod keys;
 mod limits;
 mod sources;
@@ -22,6 +23,7 @@ pub use self::entry_point::{
     EntryPoint, EntryPointSteering, ForwardedHeaders, HttpOptions, KeepAlive, SteeringMode,
     Timeouts, Trust, UnderscoreHeaders,
 };
+pub use self::http2::Http2Settings;
 pub use self::limits::Limits;
 pub use self::sources::Sources;
 

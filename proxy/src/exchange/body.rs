@@ -41,11 +41,12 @@ impl fmt::Display for BodyError {
 
 /// Where a body comes from.
 pub trait Source {
-    /// Appends payload that is there already, up to what one send gathers. What an earlier call gave has been sent.
+    /// Appends payload that is there already, up to `most` entries. Where `payload` is empty, what an earlier call gave
+    /// has been sent.
     ///
     /// # Errors
     /// The body is malformed, or receiving failed.
-    fn gather(&mut self, payload: &mut ChunkQueue) -> Result<(), BodyError>;
+    fn gather(&mut self, payload: &mut ChunkQueue, most: usize) -> Result<(), BodyError>;
 
     /// Waits for more, which may turn out to be framing only. Cancel-safe.
     ///
@@ -73,6 +74,9 @@ pub trait Source {
 pub trait Sink {
     /// Whether something waits to be sent with the first payload, and is not to wait for it.
     fn is_pending(&self) -> bool;
+
+    /// How many entries of payload are best sent together.
+    fn gathers(&self) -> usize;
 
     /// Sends all of `payload`, waiting for as long as the peer does not take it. `from` is where it came from.
     ///
@@ -114,7 +118,7 @@ pub async fn relay(
 ) -> Result<(), BodyError> {
     let mut left = most.unwrap_or(u64::MAX);
     loop {
-        source.gather(&mut payload)?;
+        source.gather(&mut payload, sink.gathers())?;
         left = left
             .checked_sub(payload.bytes() as u64)
             .ok_or(BodyError::TooLarge)?;

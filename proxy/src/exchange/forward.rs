@@ -185,7 +185,10 @@ impl<D: Downstream, B: Source> Exchange<'_, D, B> {
             websocket: upgrade::is_websocket(protocols),
             worker: self.visitor.worker,
         };
-        let outcome = relay.run(self.body, self.client.switch(head)).await;
+        let outcome = match self.client.switch(head) {
+            Ok(sink) => relay.run(self.body, sink).await,
+            Err(error) => Err(BodyError::Send(error)),
+        };
         if let Err(error) = outcome {
             debug!(client = %self.visitor.address, "an upgraded connection ends: {error}");
             // A failure on one side must not look like an orderly end on the other.

@@ -155,10 +155,10 @@ impl Downstream for Http1Client<'_> {
         Ok(Http1Sink::new(transport, head, content.body, announce))
     }
 
-    fn switch(&self, head: &ResponseHead) -> Http1Sink<'_> {
+    fn switch(&self, head: &ResponseHead) -> io::Result<Http1Sink<'_>> {
         let head = encode(head, Announce::Nothing, ConnectionField::Upgrade);
-        let transport = self.client.transport;
-        Http1Sink::new(transport, head, BodyLength::UntilClose, Announce::Nothing)
+        let (transport, length) = (self.client.transport, BodyLength::UntilClose);
+        Ok(Http1Sink::new(transport, head, length, Announce::Nothing))
     }
 
     /// Its connection failed; or it ended its side, and for a while nothing of the response has reached it.

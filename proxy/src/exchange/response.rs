@@ -131,7 +131,7 @@ pub async fn deliver(
         }
         let (mut source, mut payload) = (server.body(), ChunkQueue::new());
         // Before the head goes out: what is malformed already can still be told.
-        source.gather(&mut payload).map_err(Failed::Unfit)?;
+        source.gather(&mut payload, 1).map_err(Failed::Unfit)?;
         let sink = client.begin(response, content, asked.is_sent());
         asked.started.set(true);
         let mut sink = sink.map_err(broke_off)?;

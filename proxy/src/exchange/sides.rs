@@ -43,7 +43,10 @@ pub trait Downstream {
     ) -> io::Result<Self::Sink<'_>>;
 
     /// Begins what follows a 101 that was asked for: `head` first, then bytes.
-    fn switch(&self, head: &ResponseHead) -> Self::Sink<'_>;
+    ///
+    /// # Errors
+    /// The head cannot be sent.
+    fn switch(&self, head: &ResponseHead) -> io::Result<Self::Sink<'_>>;
 
     /// Resolves when the client has gone while it waited.
     async fn gone(&self);

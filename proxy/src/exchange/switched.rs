@@ -101,12 +101,12 @@ impl<S: Source> Direction<'_, S> {
 }
 
 impl<S: Source> Source for Direction<'_, S> {
-    fn gather(&mut self, payload: &mut ChunkQueue) -> Result<(), BodyError> {
+    fn gather(&mut self, payload: &mut ChunkQueue, most: usize) -> Result<(), BodyError> {
         if self.cut {
             return Ok(());
         }
         let before = payload.len();
-        self.source.gather(payload)?;
+        self.source.gather(payload, most)?;
         self.walk(payload, before);
         Ok(())
     }

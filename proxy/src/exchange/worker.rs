@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,11 +12,13 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
 use super::clients::Clients;
+use super::http2::{AbuseCounts, Windows};
 use super::request_id::RequestIds;
 use super::scratch::Scratch;
 use crate::config::{EntryPointTable, Snapshot, StaticConfig};
 use crate::failure::{Counts, Failure};
 use crate::http::date;
+use crate::http2::Abuse;
 use crate::router::Router;
 use crate::rule::RequestView;
 use crate::service::{Balancer, Picked, Service};
@@ -36,6 +39,11 @@ pub struct Worker {
     pub clients: Arc<[Option<Arc<Clients>>]>,
     /// Names for requests.
     pub ids: RequestIds,
+    /// What HTTP/2 clients may still fill.
+    pub windows: Windows,
+    /// HTTP/2 clients that were stopped.
+    pub abuses: Arc<AbuseCounts>,
+    abuse_logged: Cell<Option<Instant>>,
     rules: Arc<ArcSwap<Snapshot>>,
     balancer: RefCell<Balancer>,
     routers: RefCell<OwnRouters>,
@@ -97,6 +105,9 @@ impl Worker {
             failures,
             clients,
             ids: RequestIds::default(),
+            windows: Windows::default(),
+            abuses: Arc::default(),
+            abuse_logged: Cell::new(None),
             rules,
             balancer: RefCell::new(Balancer::new(index, of)),
             routers: RefCell::default(),
@@ -167,6 +178,13 @@ impl Worker {
         let text = date::imf_fixdate(crate::clock::unix_seconds());
         self.date.set((Some(now), text));
         text
+    }
+
+    /// An HTTP/2 client is stopped.
+    pub fn abused(&self, shape: Abuse, client: SocketAddr) {
+        let mut logged = self.abuse_logged.get();
+        self.abuses.add(shape, client, uring::now(), &mut logged);
+        self.abuse_logged.set(logged);
     }
 
     /// Counts a connection until the result is dropped.
@@ -267,7 +285,7 @@ impl OwnRouters {
 
 impl Counted {
     /// The worker it counts on.
-    pub fn worker(&self) -> &Worker {
+    pub fn worker(&self) -> &Rc<Worker> {
         &self.0
     }
 }

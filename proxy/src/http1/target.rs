@@ -79,7 +79,7 @@ pub(super) fn parse_version(text: &[u8]) -> Option<Result<Version, Reason>> {
 }
 
 /// `Host`, or the authority of an absolute target: `uri-host [ ":" port ]` (RFC 9110 section 7.2), host not empty.
-pub(super) fn parse_authority(text: &[u8]) -> Option<&str> {
+pub fn parse_authority(text: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(text).ok()?;
     let (valid_host, port) = match text.strip_prefix('[') {
         Some(rest) => {
@@ -92,6 +92,24 @@ pub(super) fn parse_authority(text: &[u8]) -> Option<&str> {
         }
     };
     (valid_host && is_port(port)).then_some(text)
+}
+
+/// Puts a target in origin form, or the `*` of OPTIONS, into `head`, whose method is known.
+///
+/// # Errors
+/// Its characters or its form.
+pub fn read_target(target: &str, head: &mut RequestHead) -> Result<(), Reason> {
+    if !target.bytes().all(|byte| TARGET_CHARS[usize::from(byte)]) {
+        return Err(Reason::TargetChars);
+    }
+    match target {
+        "*" if head.method == Method::Options => {
+            head.set_target("*", None);
+            Ok(())
+        }
+        path if path.starts_with('/') => set_path(head, path),
+        _ => Err(Reason::TargetForm),
+    }
 }
 
 /// What a target may consist of: what is printable ASCII without `"`, `<`, `>` and `#`. RFC 3986 allows less, but these

@@ -60,11 +60,16 @@ impl TrailerSection {
         }
         fields::tokenise(&self.text, self.lines, &mut self.fields)
             .map_err(|_| Reason::TrailerSyntax)?;
-        self.fields.retain(|name, _| {
-            !hop::is_hop_by_hop(name) && !FORBIDDEN.iter().any(|forbidden| name.is(*forbidden))
-        });
+        retain_trailers(&mut self.fields);
         Ok(())
     }
+}
+
+/// Drops what must not come after a body.
+pub fn retain_trailers(fields: &mut Headers) {
+    fields.retain(|name, _| {
+        !hop::is_hop_by_hop(name) && !FORBIDDEN.iter().any(|forbidden| name.is(*forbidden))
+    });
 }
 
 /// What must not come after a body, since it decides about framing, routing or trust (RFC 9110 section 6.5.1). Such

@@ -10,6 +10,12 @@ const CLOSE: u8 = 0x88;
 const OPCODE_CLOSE: u8 = 0x8;
 const MASKED: u8 = 0x80;
 
+/// A `Sec-WebSocket-Key` (section 4.1): base64 of 16 bytes that nobody has to guess.
+pub fn key(random: [u64; 2]) -> String {
+    let [first, second] = random.map(u64::to_be_bytes);
+    data_encoding::BASE64.encode(&[first, second].concat())
+}
+
 /// The value of `Sec-WebSocket-Accept` for a client's key (section 4.2.2): base64 of a SHA-1, which here protects
 /// nothing, it shows that the server has understood.
 pub fn accept(key: &[u8]) -> [u8; 28] {

@@ -8,8 +8,8 @@ use rustls::{Error, ServerConfig};
 
 use super::{Store, TlsError};
 
-/// TLS 1.2 and 1.3 with the certificates of a store; HTTP/1.1 by ALPN; session tickets whose keys outlive the store, so
-/// that a reload does not end resumption. Nothing is kept for a session that has ended.
+/// TLS 1.2 and 1.3 with the certificates of a store; HTTP/2 and HTTP/1.1 by ALPN; session tickets whose keys outlive
+/// the store, so that a reload does not end resumption. Nothing is kept for a session that has ended.
 ///
 /// # Errors
 /// If the cryptography fails, which is no fault of the configuration.
@@ -20,7 +20,7 @@ pub fn server_config(store: &Arc<Store>) -> Result<Arc<ServerConfig>, TlsError> 
         .map_err(TlsError::with_client)?
         .with_no_client_auth()
         .with_cert_resolver(Arc::clone(store) as _);
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.ticketer = ticketer().map_err(TlsError::with_client)?;
     Ok(Arc::new(config))

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
-use super::Limits;
+use super::{Http2Settings, Limits};
 use crate::config::Origin;
 use crate::http::path::PathPolicy;
 
@@ -30,6 +30,8 @@ pub struct EntryPoint {
     pub forwarded_headers: ForwardedHeaders,
     /// `http`.
     pub http: HttpOptions,
+    /// `http2`.
+    pub http2: Http2Settings,
     /// `limits`, and `http.maxHeaderBytes`: how much and how long.
     pub limits: Limits,
     /// `reasonHeader`: weir's own answers say why in `X-Weir-Reason`.

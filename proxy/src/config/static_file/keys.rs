@@ -42,12 +42,23 @@ pub const ENTRY_POINT: Keys = Keys {
         "reasonHeader",
         "forwardedHeaders",
         "http",
+        "http2",
         "proxyProtocol",
         "reusePort",
         "steering",
         "transport",
     ],
-    later: &["allowACMEByPass", "http2", "http3", "observability", "udp"],
+    later: &["allowACMEByPass", "http3", "observability", "udp"],
+};
+
+/// `entryPoints.X.http2`
+pub const HTTP2: Keys = Keys {
+    known: &[
+        "maxConcurrentStreams",
+        "maxDecoderHeaderTableSize",
+        "maxEncoderHeaderTableSize",
+    ],
+    later: &[],
 };
 
 /// `entryPoints.X.steering`
@@ -202,9 +213,10 @@ pub const ENTRY_POINT_LIMITS: Keys = Keys {
 
 /// All of the above, for the test that holds the documentation to them.
 #[cfg(test)]
-pub const ALL: [&Keys; 17] = [
+pub const ALL: [&Keys; 18] = [
     &ROOT,
     &ENTRY_POINT,
+    &HTTP2,
     &ENTRY_POINT_STEERING,
     &PROXY_PROTOCOL,
     &FORWARDED_HEADERS,

@@ -127,7 +127,7 @@ fn refusals_of_entry_points() {
         ),
         (
             "entryPoints:\n  web:\n    adress: :80",
-            "weir.yml:3:5: entryPoints.web.adress: found unknown key \"adress\"; allowed address, asDefault, limits, reasonHeader, forwardedHeaders, http, proxyProtocol, reusePort, steering, transport; did you mean address?",
+            "weir.yml:3:5: entryPoints.web.adress: found unknown key \"adress\"; allowed address, asDefault, limits, reasonHeader, forwardedHeaders, http, http2, proxyProtocol, reusePort, steering, transport; did you mean address?",
         ),
         (
             "entryPoints:\n  web:\n    address: 443x",

@@ -36,12 +36,12 @@ impl<'a> Http1Source<'a> {
 }
 
 impl Source for Http1Source<'_> {
-    fn gather(&mut self, payload: &mut ChunkQueue) -> Result<(), BodyError> {
+    fn gather(&mut self, payload: &mut ChunkQueue, most: usize) -> Result<(), BodyError> {
         if let Some(chunk) = self.first.take() {
             self.take(chunk, payload)?;
         }
         while !self.unframe.decoder.is_ended()
-            && payload.len() < limits::SEND_CHUNKS
+            && payload.len() < most
             && let Some(chunk) = self.from.try_recv()
         {
             self.take(chunk, payload)?;
@@ -158,6 +158,10 @@ impl<'a> Http1Sink<'a> {
 impl Sink for Http1Sink<'_> {
     fn is_pending(&self) -> bool {
         !self.queue.is_empty()
+    }
+
+    fn gathers(&self) -> usize {
+        limits::SEND_CHUNKS
     }
 
     async fn send(

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Shared, truth};
 use crate::config::Problem;
 use crate::config::static_file::{
-    EntryPoint, EntryPointSteering, KeepAlive, SteeringMode, Timeouts, Trust, keys, limits,
+    EntryPoint, EntryPointSteering, KeepAlive, SteeringMode, Timeouts, Trust, http2, keys, limits,
 };
 use crate::config::walker::{Cost, Fields, Place, Walker};
 use crate::limits::ENTRY_POINTS_MAX;
@@ -97,6 +97,7 @@ fn entry_point(
         },
         forwarded_headers: http::forwarded_headers(walker, fields.get("forwardedHeaders").as_ref()),
         http,
+        http2: http2::decode(walker, fields.get("http2").as_ref()),
         limits,
         reason_header: truth(walker, &fields, "reasonHeader", shared.reason_header),
         origin: address_place.origin().clone(),

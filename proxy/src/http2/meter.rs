@@ -1,0 +1,304 @@
+//! What a client does to its connection, counted from the headers of its frames on their way into the `h2` crate, and
+//! of the crate's own on their way out.
+//!
+//! Owns the rates of one connection. Never: the content of a frame. Invariants: bytes may come in any pieces; a few
+//! words of memory whatever comes; one that keeps to the rates is never stopped, however long it stays.
+
+use std::time::{Duration, Instant};
+
+use crate::limits;
+
+mod walk;
+
+use walk::{Frame, Kind, Walk};
+
+/// A shape of abuse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Abuse {
+    /// RST_STREAM from the client: requests opened and thrown away (CVE-2023-44487).
+    RapidReset,
+    /// Streams that weir is made to reset, by frames that they do not allow (CVE-2025-8671).
+    MadeYouReset,
+    /// A header block in many pieces or of many bytes (CVE-2024-27316).
+    Continuation,
+    /// The same in pieces without content.
+    EmptyContinuation,
+    /// SETTINGS, each of which must be acknowledged (CVE-2019-9515).
+    Settings,
+    /// PING, each of which must be answered (CVE-2019-9512).
+    Ping,
+    /// PRIORITY and PRIORITY_UPDATE (CVE-2019-9513).
+    Priority,
+    /// DATA without content that ends nothing (CVE-2019-9518).
+    EmptyData,
+    /// WINDOW_UPDATE out of all proportion to what was sent.
+    WindowUpdate,
+    /// Frames of types that nobody knows, and GOAWAY.
+    Unknown,
+    /// Header blocks that decode to more than they may (CVE-2016-6581).
+    HeaderBomb,
+    /// A frame or header block begun and not ended in time.
+    Unfinished,
+    /// Streams whose response is not taken for a long time (CVE-2019-9517).
+    ZeroWindow,
+}
+
+impl Abuse {
+    /// How many shapes there are.
+    pub const COUNT: usize = 13;
+
+    /// All of them.
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::RapidReset,
+        Self::MadeYouReset,
+        Self::Continuation,
+        Self::EmptyContinuation,
+        Self::Settings,
+        Self::Ping,
+        Self::Priority,
+        Self::EmptyData,
+        Self::WindowUpdate,
+        Self::Unknown,
+        Self::HeaderBomb,
+        Self::Unfinished,
+        Self::ZeroWindow,
+    ];
+
+    /// One word for logs and counters; stable.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RapidReset => "rapid_reset",
+            Self::MadeYouReset => "made_you_reset",
+            Self::Continuation => "continuation",
+            Self::EmptyContinuation => "empty_continuation",
+            Self::Settings => "settings",
+            Self::Ping => "ping",
+            Self::Priority => "priority",
+            Self::EmptyData => "empty_data",
+            Self::WindowUpdate => "window_update",
+            Self::Unknown => "unknown_frames",
+            Self::HeaderBomb => "header_bomb",
+            Self::Unfinished => "unfinished_frame",
+            Self::ZeroWindow => "zero_window",
+        }
+    }
+}
+
+/// Why a connection must end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// ENHANCE_YOUR_CALM.
+    Abuse(Abuse),
+    /// FRAME_SIZE_ERROR: a frame of a fixed length has another (RFC 9113 section 4.2).
+    FrameSize,
+}
+
+/// Counts what goes over one connection.
+#[derive(Debug)]
+pub struct Meter {
+    incoming: Walk,
+    outgoing: Walk,
+    rates: [Rate; Abuse::COUNT],
+    /// The frame or header block that is not whole.
+    unfinished: Option<Instant>,
+    /// The header block that is being received.
+    block: Option<Block>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Block {
+    bytes: usize,
+    frames: u32,
+    empty: u32,
+}
+
+/// A bucket that fills by the second.
+#[derive(Clone, Copy, Debug)]
+struct Rate {
+    left: u32,
+    filled: Instant,
+}
+
+impl Meter {
+    /// For a connection that begins `now` with the client's preface.
+    pub fn new(now: Instant) -> Self {
+        Self {
+            incoming: Walk::after_preface(),
+            outgoing: Walk::default(),
+            rates: Abuse::ALL.map(|shape| Rate {
+                left: allowance(shape).0,
+                filled: now,
+            }),
+            unfinished: Some(now),
+            block: None,
+        }
+    }
+
+    /// Looks at bytes from the client.
+    ///
+    /// # Errors
+    /// The connection must end.
+    pub fn received(&mut self, mut bytes: &[u8], now: Instant) -> Result<(), Verdict> {
+        while !bytes.is_empty() {
+            let (taken, frame) = self.incoming.step(bytes);
+            bytes = &bytes[taken..];
+            if let Some(frame) = frame {
+                self.incoming_frame(frame, now)?;
+            }
+            self.track_unfinished(now);
+        }
+        Ok(())
+    }
+
+    /// Looks at bytes to the client.
+    ///
+    /// # Errors
+    /// The connection must end.
+    pub fn sent(&mut self, mut bytes: &[u8], now: Instant) -> Result<(), Verdict> {
+        while !bytes.is_empty() {
+            let (taken, frame) = self.outgoing.step(bytes);
+            bytes = &bytes[taken..];
+            match frame.map(|frame| (frame.kind, frame.code)) {
+                // The client may acknowledge, measure and widen in proportion to what it gets.
+                Some((Kind::Data | Kind::Headers, _)) => {
+                    for (shape, tokens) in [(Abuse::Ping, 1), (Abuse::WindowUpdate, 4)] {
+                        self.rates[shape as usize].grant(shape, tokens);
+                    }
+                }
+                // The client has its response and is told not to go on with the request, or there are too many.
+                Some((Kind::Reset, Some(NO_ERROR | CANCEL))) => {}
+                Some((Kind::Reset, _)) => self.count(Abuse::MadeYouReset, now)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts what no frame tells.
+    ///
+    /// # Errors
+    /// The connection must end.
+    pub fn count(&mut self, shape: Abuse, now: Instant) -> Result<(), Verdict> {
+        if self.rates[shape as usize].take(shape, now) {
+            Ok(())
+        } else {
+            Err(Verdict::Abuse(shape))
+        }
+    }
+
+    /// When [`Self::expired`] may become true.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.unfinished
+            .map(|since| since + limits::HTTP2_HEADER_BLOCK)
+    }
+
+    /// A frame or header block is not ended in time.
+    pub fn expired(&self, now: Instant) -> bool {
+        self.deadline().is_some_and(|deadline| deadline <= now)
+    }
+
+    /// Bodies come as slowly as they like, within the stall time of whoever waits for them.
+    fn track_unfinished(&mut self, now: Instant) {
+        if self.block.is_none() && (self.incoming.is_between() || self.incoming.is_in_data()) {
+            self.unfinished = None;
+        } else if self.unfinished.is_none() {
+            self.unfinished = Some(now);
+        }
+    }
+
+    fn incoming_frame(&mut self, frame: Frame, now: Instant) -> Result<(), Verdict> {
+        if frame.has_wrong_length() {
+            return Err(Verdict::FrameSize);
+        }
+        match frame.kind {
+            Kind::Data if frame.is_empty() && !frame.ends_stream() => {
+                self.count(Abuse::EmptyData, now)
+            }
+            Kind::Headers | Kind::Continuation => self.header_frame(frame),
+            Kind::Priority | Kind::PriorityUpdate => self.count(Abuse::Priority, now),
+            Kind::Reset => self.count(Abuse::RapidReset, now),
+            Kind::Settings => self.count(Abuse::Settings, now),
+            // An answer to a ping of ours.
+            Kind::Ping if frame.is_ack() => self.count(Abuse::Unknown, now),
+            Kind::Ping => self.count(Abuse::Ping, now),
+            Kind::WindowUpdate => self.count(Abuse::WindowUpdate, now),
+            Kind::GoAway | Kind::Unknown => self.count(Abuse::Unknown, now),
+            Kind::Data | Kind::PushPromise => Ok(()),
+        }
+    }
+
+    fn header_frame(&mut self, frame: Frame) -> Result<(), Verdict> {
+        let mut block = match frame.kind {
+            Kind::Continuation => self.block.take().unwrap_or_default(),
+            _ => Block::default(),
+        };
+        block.bytes += frame.length;
+        if frame.kind == Kind::Continuation {
+            block.frames += 1;
+            block.empty += u32::from(frame.length == 0);
+        }
+        if block.empty > limits::HTTP2_EMPTY_CONTINUATIONS_MAX {
+            return Err(Verdict::Abuse(Abuse::EmptyContinuation));
+        }
+        if block.frames > limits::HTTP2_CONTINUATIONS_MAX
+            || block.bytes > limits::HTTP2_HEADER_BLOCK_BYTES_MAX
+        {
+            return Err(Verdict::Abuse(Abuse::Continuation));
+        }
+        self.block = (!frame.ends_headers()).then_some(block);
+        Ok(())
+    }
+}
+
+const NO_ERROR: u32 = 0;
+const CANCEL: u32 = 8;
+
+/// How many at once, and how many more each second.
+const fn allowance(shape: Abuse) -> (u32, u32) {
+    match shape {
+        Abuse::RapidReset => limits::HTTP2_RESETS,
+        Abuse::MadeYouReset => limits::HTTP2_MADE_RESETS,
+        Abuse::Settings => limits::HTTP2_SETTINGS,
+        Abuse::Ping => limits::HTTP2_PINGS,
+        Abuse::Priority => limits::HTTP2_PRIORITIES,
+        Abuse::EmptyData => limits::HTTP2_EMPTY_DATA,
+        Abuse::WindowUpdate => limits::HTTP2_WINDOW_UPDATES,
+        Abuse::Unknown => limits::HTTP2_UNKNOWN_FRAMES,
+        Abuse::ZeroWindow => limits::HTTP2_ZERO_WINDOWS,
+        // Not rates: the first one is too many.
+        Abuse::Continuation | Abuse::EmptyContinuation | Abuse::HeaderBomb | Abuse::Unfinished => {
+            (0, 0)
+        }
+    }
+}
+
+impl Rate {
+    fn take(&mut self, shape: Abuse, now: Instant) -> bool {
+        let (most, per_second) = allowance(shape);
+        let seconds = now.saturating_duration_since(self.filled).as_secs();
+        if seconds > 0 {
+            let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
+            self.filled += Duration::from_secs(seconds.into());
+            self.left = self
+                .left
+                .saturating_add(per_second.saturating_mul(seconds))
+                .min(most.max(self.left));
+        }
+        match self.left.checked_sub(1) {
+            Some(left) => {
+                self.left = left;
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn grant(&mut self, shape: Abuse, tokens: u32) {
+        let most = allowance(shape).0;
+        self.left = (self.left + tokens).min(most * 2);
+    }
+}
+
+#[cfg(test)]
+mod tests;
