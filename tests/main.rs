@@ -11,6 +11,7 @@ mod entry_point;
 mod harness;
 mod http1;
 mod http2;
+mod middlewares;
 mod proxy_protocol;
 mod reload;
 mod routing;

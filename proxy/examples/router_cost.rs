@@ -64,6 +64,7 @@ fn table(count: usize, rule: impl Fn(usize) -> String) -> RouterTable {
             priority,
             rule,
             service: None,
+            middlewares: Box::default(),
         })
     };
     let start = Instant::now();

@@ -21,6 +21,7 @@ pub mod tls;
 // The rule language and what it compiles to.
 pub mod admin;
 pub mod config;
+pub mod middleware;
 pub mod router;
 pub mod rule;
 pub mod service;

@@ -24,6 +24,26 @@ pub const RULE_DEPTH_MAX: usize = 64;
 /// Memory of one compiled regular expression, and of what it keeps while it searches; what needs more is refused.
 pub const REGEXP_BYTES_MAX: usize = 1 << 20;
 
+/// Middlewares that requests of one router pass, chains laid out.
+pub const MIDDLEWARES_MAX: usize = 128;
+/// Chains of middlewares inside each other; deeper is a circle.
+pub const MIDDLEWARE_CHAIN_DEPTH_MAX: usize = 8;
+
+/// Of a body that is compressed, how much before it an encoder looks back at, as a power of two: what a stream costs.
+pub const COMPRESS_WINDOW_LOG: u32 = 18;
+/// Bodies that a worker compresses at the same time; more pass as they are. An encoder takes up to about 2 MiB.
+pub const COMPRESS_STREAMS_MAX: usize = 256;
+/// Payload given to an encoder between two sends: a worker has others to serve.
+pub const COMPRESS_STEP_BYTES: usize = 64 << 10;
+/// zlib's own default.
+pub const GZIP_LEVEL: u32 = 6;
+/// About gzip's speed at a better ratio; the higher ones are for what is compressed once and kept.
+pub const BROTLI_QUALITY: u32 = 4;
+/// What an encoder hands out at a time.
+pub const BROTLI_STEP_BYTES: usize = 16 << 10;
+/// zstd's own default.
+pub const ZSTD_LEVEL: i32 = 3;
+
 /// Services in use at any one time, HTTP and TCP together.
 pub const SERVICES_MAX: usize = 65_536;
 /// Picks that a worker may skip at most to reach its own start in a service's cycle; bounds the first pick's cost.

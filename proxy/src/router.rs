@@ -12,6 +12,7 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use self::index::HostIndex;
+use crate::middleware::Chain;
 use crate::rule::{HttpRule, RequestView};
 use crate::service::Service;
 
@@ -29,6 +30,8 @@ pub struct Router {
     /// Where it sends to. `None` where the router has an error: it answers 404 itself, because the router that is next
     /// in precedence may give away what this one protects.
     pub service: Option<Arc<Service>>,
+    /// What its requests pass before the service, those of the entry point first. None where it has an error.
+    pub middlewares: Chain,
 }
 
 /// The HTTP routers of one entry point, for plain or for TLS connections.

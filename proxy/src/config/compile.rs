@@ -7,13 +7,18 @@ use super::document::{Document, Named, RouterDraft, ServiceDraft};
 use super::resolve::Resolver;
 use super::walker::Spanned;
 use super::{EntryPointTable, Problem, StaticConfig};
+use crate::middleware::Middleware;
+
 use crate::rule::{HttpMatcher, TcpMatcher};
 use crate::service::{Protocol, Registry};
 
+mod middlewares;
 mod routers;
 mod services;
 mod steered;
 mod transports;
+
+use self::middlewares::Middlewares;
 
 pub(super) use transports::Transports;
 
@@ -34,6 +39,7 @@ type Merged<T> = BTreeMap<Arc<str>, Named<T>>;
 struct Drafts {
     http_routers: Merged<RouterDraft<HttpMatcher>>,
     http_services: Merged<ServiceDraft>,
+    middlewares: Merged<Middleware>,
     tcp_routers: Merged<RouterDraft<TcpMatcher>>,
     tcp_services: Merged<ServiceDraft>,
 }
@@ -57,6 +63,12 @@ pub(super) fn compile(context: &mut Context<'_>, documents: Vec<Document>) -> Ve
         );
         merge(
             problems,
+            "http.middlewares",
+            &mut drafts.middlewares,
+            document.middlewares,
+        );
+        merge(
+            problems,
             "tcp.routers",
             &mut drafts.tcp_routers,
             document.tcp.routers,
@@ -76,6 +88,10 @@ pub(super) fn compile(context: &mut Context<'_>, documents: Vec<Document>) -> Ve
     );
     let http = services::compile(context, Protocol::Http, &drafts.http_services);
     let tcp = services::compile(context, Protocol::Tcp, &drafts.tcp_services);
+    let http = routers::Parts {
+        services: http,
+        middlewares: Middlewares::new(drafts.middlewares),
+    };
     routers::compile(
         context,
         &drafts.http_routers,

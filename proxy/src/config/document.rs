@@ -10,9 +10,11 @@ use std::sync::Arc;
 use super::node::Node;
 use super::walker::{Cost, Place, Spanned, Walker};
 use super::{Inventory, Origin, Problem, Severity, Source, template, toml, yaml};
+use crate::middleware::Middleware;
 use crate::rule::{HttpMatcher, Rule, TcpMatcher};
 
 pub mod keys;
+mod middleware;
 mod router;
 mod server;
 mod service;
@@ -26,6 +28,8 @@ pub struct Document {
     pub http: Section<HttpMatcher>,
     /// `tcp`
     pub tcp: Section<TcpMatcher>,
+    /// `http.middlewares`
+    pub middlewares: Vec<Named<Middleware>>,
     /// `tls.certificates`
     pub certificates: Vec<CertificateDraft>,
     /// All of it by name.
@@ -69,8 +73,21 @@ pub struct RouterDraft<M> {
     pub tls: bool,
     /// TLS goes on to the server; else it ends here. TCP only.
     pub passthrough: bool,
+    /// Names, in order. HTTP only.
+    pub middlewares: Vec<Spanned<String>>,
+    /// `tls.certResolver` and `tls.domains`. HTTP only.
+    pub wanted: Option<WantedCertificate>,
     /// `steer: true`, and where. TCP only.
     pub steer: Option<Origin>,
+}
+
+/// What a router says about the certificate to be had for it.
+#[derive(Debug)]
+pub struct WantedCertificate {
+    /// The name of a certificate resolver.
+    pub resolver: Option<Spanned<String>>,
+    /// Each the names of one certificate, the main one first.
+    pub domains: Vec<Vec<String>>,
 }
 
 /// A service whose references are names.
@@ -174,6 +191,8 @@ fn document(walker: &mut Walker, root: &Place<'_>) -> Option<Document> {
     {
         document.http.routers = elements(walker, fields.get("routers"), "router", router::http);
         document.http.services = elements(walker, fields.get("services"), "service", service::http);
+        let place = fields.get("middlewares");
+        document.middlewares = elements(walker, place, "middleware", middleware::http);
     }
     if let Some(place) = fields.get("tcp")
         && let Some(fields) = walker.fields(&place, &keys::TCP)

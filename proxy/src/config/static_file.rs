@@ -20,8 +20,8 @@ mod limits;
 mod sources;
 
 pub use self::entry_point::{
-    EntryPoint, EntryPointSteering, ForwardedHeaders, HttpOptions, KeepAlive, SteeringMode,
-    Timeouts, Trust, UnderscoreHeaders,
+    EntryPoint, EntryPointSteering, ForwardedHeaders, HttpOptions, KeepAlive, Redirection,
+    SteeringMode, Timeouts, Trust, UnderscoreHeaders,
 };
 pub use self::http2::Http2Settings;
 pub use self::limits::Limits;

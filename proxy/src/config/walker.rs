@@ -376,6 +376,13 @@ impl Walker {
         None
     }
 
+    /// Something else stands here than what is allowed, which costs the element around.
+    pub fn refuse(&mut self, place: &Place<'_>, allowed: &str) {
+        let found = place.node.describe();
+        let problem = Problem::error(place.origin().clone(), found).allowed(allowed);
+        self.report(Cost::Element, place, problem);
+    }
+
     /// Something else stands here than what is allowed.
     pub fn wrong(&mut self, place: &Place<'_>, allowed: &str) {
         let problem =
@@ -450,6 +457,12 @@ impl<'a> Fields<'a> {
     /// Whether the key is there, also with nothing after it.
     pub fn has(&self, key: &'static str) -> bool {
         self.found.iter().any(|(known, _)| *known == key)
+    }
+
+    /// The entry of a known key, also with nothing after it.
+    pub fn entry(&self, key: &'static str) -> Option<Place<'a>> {
+        let (_, entry) = self.found.iter().find(|(known, _)| *known == key)?;
+        Some(self.place.key(entry))
     }
 
     /// The entry of a key that must be there.

@@ -5,9 +5,10 @@ use std::io;
 use super::Client;
 use super::decision::Visitor;
 use crate::failure::Failure;
-use crate::http::{Name, ResponseHead, Status, name};
+use crate::http::{Name, RequestHead, ResponseHead, Status, name};
 use crate::http1::{self, Announce, ConnectionField};
 use crate::limits;
+use crate::middleware;
 use crate::transport::Transport;
 use crate::uring::{self, ChunkQueue};
 
@@ -46,6 +47,21 @@ impl Answer {
             headers.append(REASON, failure.as_str().as_bytes());
         }
         Some(Self { head, text })
+    }
+}
+
+impl Answer {
+    /// What a middleware answers to the request.
+    pub fn of(answer: middleware::Answer, visitor: Visitor<'_>, request: &RequestHead) -> Self {
+        let mut head = answer.head;
+        head.headers.append(name::DATE, &visitor.worker.date());
+        if let Some(id) = request.headers.get(name::X_REQUEST_ID) {
+            head.headers.append(name::X_REQUEST_ID, id);
+        }
+        Self {
+            head,
+            text: answer.body,
+        }
     }
 }
 

@@ -71,12 +71,19 @@ impl<'a> Visitor<'a> {
     /// What the entry point does not take, or no router does.
     pub fn route(&self, head: &mut RequestHead) -> Result<Rc<OwnRouter>, Failure> {
         self.clean(head)?;
-        let view = RequestView::new(head.authority(), head.path(), self.address.ip());
+        let view = RequestView::of(head, self.address.ip());
         let router = self.worker.route(self.entry_point, self.tls, &view);
         router.ok_or(Failure::NoRouter)
     }
 
-    /// The server for a routed request, whose fields about the client then say what is so.
+    /// Makes the fields about the client say what is so, but for its address, which is added when it has passed the
+    /// middlewares.
+    pub fn vouch(&self, head: &mut RequestHead) {
+        let options = &self.settings().forwarded_headers;
+        forwarded::set(head, options, &forwarded::Peer::of(self));
+    }
+
+    /// The server for a request that has passed the middlewares.
     ///
     /// # Errors
     /// Where the router has an error, or its service no server.
@@ -87,10 +94,9 @@ impl<'a> Visitor<'a> {
     ) -> Result<Picked<'r>, Failure> {
         let service = router.service.as_ref().ok_or(Failure::RouterError)?;
         let picked = self.worker.pick(service);
-        let picked = picked.ok_or(Failure::NoServer)?;
         let options = &self.settings().forwarded_headers;
-        forwarded::set(head, options, &forwarded::Peer::of(self));
-        Ok(picked)
+        forwarded::add_address(head, options, self.address.ip());
+        picked.ok_or(Failure::NoServer)
     }
 
     /// Does to a request what the entry point's `http` says.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use tracing::debug;
 
+use super::answer::Answer;
 use super::body::{self, BodyError, Http1Sink, Sink, Source};
 use super::decision::Visitor;
 use super::head::NoHead;
@@ -69,6 +70,8 @@ impl Asked {
 pub enum Unserved {
     /// No server was asked: the client is told why.
     Refused(Failure),
+    /// No server was asked: a middleware answers.
+    Answered(Answer),
     /// It failed on its way.
     Failed(Failure),
 }
@@ -110,6 +113,11 @@ pub async fn serve<D: Downstream, B: Source>(
     let router = visitor
         .route(head)
         .map_err(|failure| refused(failure, head))?;
+    visitor.vouch(head);
+    if let Err(mut answer) = scratch.passage.enter(visitor, &router, head) {
+        scratch.passage.leave(visitor, head, &mut answer.head);
+        return Err(Unserved::Answered(answer));
+    }
     let picked = visitor
         .pick(&router, head)
         .map_err(|failure| refused(failure, head))?;
@@ -220,13 +228,13 @@ impl<D: Downstream, B: Source> Exchange<'_, D, B> {
         server: &mut impl Upstream,
         scratch: &mut Scratch,
     ) -> Result<Delivered, Failed> {
-        let (client, asked, worker) = (self.client, self.asked, self.visitor.worker);
+        let (client, asked, visitor) = (self.client, self.asked, self.visitor);
         let EntryPoint {
             limits, timeouts, ..
         } = self.visitor.settings();
         let nothing = ChunkQueue::new();
         let mut send = pin!(body::relay(self.body, &mut sink, limits.body, nothing));
-        let mut deliver = pin!(response::deliver(worker, client, server, scratch, asked));
+        let mut deliver = pin!(response::deliver(visitor, client, server, scratch, asked));
         let mut gone = pin!(client.gone());
         let mut slow = pin!(late(uring::now(), timeouts.write));
         let mut late = pin!(late(asked.begun.get(), timeouts.read));

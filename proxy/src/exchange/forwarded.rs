@@ -5,7 +5,7 @@
 //! `pkg/middlewares/forwardedheaders` of Traefik v3.
 
 use std::fmt::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::decision::Visitor;
 use crate::config::static_file::ForwardedHeaders;
@@ -54,7 +54,14 @@ impl<'a> Peer<'a> {
     }
 }
 
-/// Drops what nobody vouches for and adds what is so.
+/// Adds the client's address to those it came through, unless the entry point or a middleware says otherwise.
+pub fn add_address(head: &mut RequestHead, options: &ForwardedHeaders, client: IpAddr) {
+    if !options.not_append_for {
+        append_for(&mut head.headers, client.to_string().as_bytes());
+    }
+}
+
+/// Drops what nobody vouches for and adds what is so, but for [`add_address`].
 pub fn set(head: &mut RequestHead, options: &ForwardedHeaders, peer: &Peer<'_>) {
     if !options.trust.covers(peer.address.ip()) {
         // The request's id is weir's own by now.
@@ -63,9 +70,6 @@ pub fn set(head: &mut RequestHead, options: &ForwardedHeaders, peer: &Peer<'_>) 
     }
     let mut text = String::with_capacity(64);
     let _ = write!(text, "{}", peer.address.ip());
-    if !options.not_append_for {
-        append_for(&mut head.headers, text.as_bytes());
-    }
     offer(&mut head.headers, name::X_REAL_IP, text.as_bytes());
     text.clear();
     text.push_str(head.authority());

@@ -79,6 +79,7 @@ pub async fn serve(
         Ok(()) if downstream.persists.get() => Next::Request,
         Ok(()) => Next::Linger,
         Err(Unserved::Refused(failure)) => downstream.refuse(&asked, failure, scratch).await,
+        Err(Unserved::Answered(answer)) => downstream.tell(&asked, &answer).await,
         Err(Unserved::Failed(failure)) => downstream.fail(&asked, failure, scratch).await,
     }
 }
@@ -86,14 +87,19 @@ pub async fn serve(
 impl Http1Client<'_> {
     /// Answers a request that no server gets. A body that comes with it is not read: the connection ends.
     async fn refuse(&self, asked: &Asked, failure: Failure, scratch: &Scratch) -> Next {
-        let Some(answer) = self.answer_to(failure, scratch) else {
-            return Next::Close;
-        };
+        match self.answer_to(failure, scratch) {
+            Some(answer) => self.tell(asked, &answer).await,
+            None => Next::Close,
+        }
+    }
+
+    /// Answers in place of a server.
+    async fn tell(&self, asked: &Asked, answer: &Answer) -> Next {
         let stopping = self.client.worker.is_stopping();
         let persists = self.keep_alive && asked.body.is_empty() && !stopping;
         let connection = connection_field(persists, self.version);
         let head_only = asked.method == Method::Head;
-        match self.client.answer(&answer, head_only, connection).await {
+        match self.client.answer(answer, head_only, connection).await {
             Ok(()) if persists => Next::Request,
             Ok(()) => Next::Linger,
             Err(_) => Next::Close,
@@ -118,8 +124,11 @@ impl Http1Client<'_> {
     }
 
     fn answer_to(&self, failure: Failure, scratch: &Scratch) -> Option<Answer> {
-        let id = scratch.request.headers.get(name::X_REQUEST_ID);
-        Answer::to(failure, self.client.visitor(), id.unwrap_or_default())
+        let (visitor, request) = (self.client.visitor(), &scratch.request);
+        let id = request.headers.get(name::X_REQUEST_ID);
+        let mut answer = Answer::to(failure, visitor, id.unwrap_or_default())?;
+        scratch.passage.leave(visitor, request, &mut answer.head);
+        Some(answer)
     }
 }
 

@@ -3,12 +3,14 @@
 use std::fmt;
 use std::io;
 
-use super::body::{self, BodyError, Source};
+use super::body::{self, BodyError, Sink, Source};
+use super::decision::Visitor;
+use super::encoded::Encoded;
 use super::forward::Asked;
 use super::head::NoHead;
+use super::passage;
 use super::scratch::Scratch;
 use super::sides::{Downstream, Upstream};
-use super::worker::Worker;
 use crate::failure::Failure;
 use crate::http::{RequestHead, ResponseHead, Status, name};
 use crate::http1::{Reject, upgrade};
@@ -100,7 +102,7 @@ pub enum Delivered {
 /// # Errors
 /// The client has not got all of it.
 pub async fn deliver(
-    worker: &Worker,
+    visitor: Visitor<'_>,
     client: &impl Downstream,
     server: &mut impl Upstream,
     scratch: &mut Scratch,
@@ -127,18 +129,34 @@ pub async fn deliver(
         label(response, request);
         if !response.headers.contains(name::DATE) {
             // RFC 9110 section 6.6.1: who forwards a response without it adds it.
-            response.headers.append(name::DATE, &worker.date());
+            response.headers.append(name::DATE, &visitor.worker.date());
         }
-        let (mut source, mut payload) = (server.body(), ChunkQueue::new());
-        // Before the head goes out: what is malformed already can still be told.
-        source.gather(&mut payload, 1).map_err(Failed::Unfit)?;
-        let sink = client.begin(response, content, asked.is_sent());
-        asked.started.set(true);
-        let mut sink = sink.map_err(broke_off)?;
-        let relayed = body::relay(&mut source, &mut sink, None, payload).await;
-        return relayed.map(|()| Delivered::Whole).map_err(Failed::Deliver);
+        let mut content = content;
+        let encoding = passage::leave(visitor, scratch, &mut content);
+        let begin = || {
+            let sink = client.begin(&scratch.response, content, asked.is_sent());
+            asked.started.set(true);
+            sink.map_err(broke_off)
+        };
+        return match encoding {
+            None => finish(server.body(), begin).await,
+            Some(encoding) => finish(Encoded::new(server.body(), encoding), begin).await,
+        };
     }
     Err(Failed::NoEnd)
+}
+
+/// Relays the body of a final response, whose head goes out with `begin`.
+async fn finish<S: Sink>(
+    mut source: impl Source,
+    begin: impl FnOnce() -> Result<S, Failed>,
+) -> Result<Delivered, Failed> {
+    let mut payload = ChunkQueue::new();
+    // Before the head goes out: what is malformed already can still be told.
+    source.gather(&mut payload, 1).map_err(Failed::Unfit)?;
+    let mut sink = begin()?;
+    let relayed = body::relay(&mut source, &mut sink, None, payload).await;
+    relayed.map(|()| Delivered::Whole).map_err(Failed::Deliver)
 }
 
 /// A response has the id of its request, whatever the server calls it.

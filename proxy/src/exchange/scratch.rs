@@ -1,5 +1,6 @@
 //! The memory of one request's messages.
 
+use super::passage::Passage;
 use crate::http::{RequestHead, ResponseHead};
 use crate::http1::{HeadLimits, RequestParser, ResponseParser};
 
@@ -15,6 +16,8 @@ pub struct Scratch {
     pub response: ResponseHead,
     /// The reader of it.
     pub responses: ResponseParser,
+    /// The way through the middlewares.
+    pub passage: Passage,
 }
 
 impl Default for Scratch {
@@ -25,6 +28,7 @@ impl Default for Scratch {
             requests: RequestParser::new(HeadLimits::default()),
             response: ResponseHead::default(),
             responses: ResponseParser::new(HeadLimits::default()),
+            passage: Passage::default(),
         }
     }
 }
@@ -42,6 +46,7 @@ impl Scratch {
         self.partial.clear();
         self.request.clear();
         self.response.clear();
+        self.passage.clear();
         self.requests = RequestParser::new(HeadLimits::default());
         self.responses = ResponseParser::new(HeadLimits::default());
     }

@@ -50,6 +50,7 @@ pub struct Worker {
     scratch: RefCell<Vec<Scratch>>,
     date: Cell<(Option<Instant>, [u8; date::LENGTH])>,
     connections: Cell<usize>,
+    encoders: Cell<usize>,
     /// A connection has ended.
     freed: Notify,
     stopping: Cell<bool>,
@@ -85,6 +86,15 @@ impl Deref for OwnRouter {
     }
 }
 
+/// Counts an encoder for as long as it lives.
+pub struct EncoderRoom<'w>(&'w Worker);
+
+impl Drop for EncoderRoom<'_> {
+    fn drop(&mut self) {
+        self.0.encoders.set(self.0.encoders.get() - 1);
+    }
+}
+
 /// Counts a connection for as long as it lives.
 pub struct Counted(Rc<Worker>);
 
@@ -114,6 +124,7 @@ impl Worker {
             scratch: RefCell::default(),
             date: Cell::new((None, [0; date::LENGTH])),
             connections: Cell::new(0),
+            encoders: Cell::new(0),
             freed: Notify::new(),
             stopping: Cell::new(false),
             stop: Notify::new(),
@@ -185,6 +196,15 @@ impl Worker {
         let mut logged = self.abuse_logged.get();
         self.abuses.add(shape, client, uring::now(), &mut logged);
         self.abuse_logged.set(logged);
+    }
+
+    /// A place for an encoder, kept until it is dropped; `None` where there are enough.
+    pub fn encoder_room(&self) -> Option<EncoderRoom<'_>> {
+        let encoders = self.encoders.get();
+        (encoders < limits::COMPRESS_STREAMS_MAX).then(|| {
+            self.encoders.set(encoders + 1);
+            EncoderRoom(self)
+        })
     }
 
     /// Counts a connection until the result is dropped.

@@ -18,6 +18,7 @@ fn router(name: &str, priority: i64, rule: &str) -> Arc<Router> {
         name: name.into(),
         priority,
         rule: HttpRule::parse(rule).unwrap(),
+        middlewares: Box::default(),
         service: Some(Arc::new(Service::new(id, service, kind))),
     })
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use crate::http::{Headers, Name, RequestHead};
+use crate::http::{Headers, Name, RequestHead, name};
 
 /// A request as rules see it. Borrows; built once per request.
 #[derive(Clone, Debug)]
@@ -14,6 +14,7 @@ pub struct RequestView<'a> {
     query: &'a str,
     method: &'a str,
     headers: &'a Headers,
+    upgrade: Option<&'a str>,
     client: IpAddr,
 }
 
@@ -26,12 +27,14 @@ impl<'a> RequestView<'a> {
             query: head.query().unwrap_or_default(),
             method: head.method.as_str(),
             headers: &head.headers,
+            upgrade: head.upgrade.as_deref(),
             ..Self::new(head.authority(), head.path(), client)
         }
     }
 
     /// A GET without query and fields. `host`: the Host header or the authority as sent (the port is taken off here;
-    /// empty if absent). `path`: the path of the request target as sent, without the query. `client`: the peer's address.
+    /// empty if absent). `path`: the path of the request target as sent, without the query. `client`: the peer's
+    /// address.
     pub fn new(host: &'a str, path: &'a str, client: IpAddr) -> Self {
         Self {
             host: lower_case(without_port(host)),
@@ -39,6 +42,7 @@ impl<'a> RequestView<'a> {
             query: "",
             method: "GET",
             headers: &NO_HEADERS,
+            upgrade: None,
             client: client.to_canonical(),
         }
     }
@@ -69,9 +73,18 @@ impl<'a> RequestView<'a> {
     }
 
     /// Whether `test` holds for the value of one field of this name, which is a token.
-    pub(super) fn has_header(&self, name: &str, test: impl Fn(&[u8]) -> bool) -> bool {
-        let name = Name::from_token(name.as_bytes());
-        self.headers.get_all(name).any(test)
+    pub(super) fn has_header(&self, field: &str, test: impl Fn(&[u8]) -> bool) -> bool {
+        let field = Name::from_token(field.as_bytes());
+        // These two are facts about the connection by now, not fields.
+        if let Some(protocols) = self.upgrade {
+            if field.is(name::UPGRADE) {
+                return test(protocols.as_bytes());
+            }
+            if field.is(name::CONNECTION) {
+                return test(b"Upgrade");
+            }
+        }
+        self.headers.get_all(field).any(test)
     }
 
     /// The client's address; IPv4-mapped IPv6 is IPv4.

@@ -9,6 +9,10 @@ use crate::config::{EntryPointTable, Problem, StaticConfig};
 use crate::router::{HttpsNames, Router, RouterTable, TcpRouter, TcpTable, TcpTls};
 use crate::rule::{HttpMatcher, TcpMatcher};
 
+mod http;
+
+pub(super) use self::http::Parts;
+
 /// The routers of one entry point, not yet in order.
 #[derive(Default)]
 struct Routers {
@@ -19,11 +23,21 @@ struct Routers {
     https: Vec<Arc<Router>>,
 }
 
+impl Routers {
+    fn add(&mut self, tls: bool, router: Arc<Router>) {
+        if tls {
+            self.https.push(router);
+        } else {
+            self.http.push(router);
+        }
+    }
+}
+
 /// Compiles all routers to one table for each entry point.
 pub(super) fn compile(
     context: &mut Context<'_>,
     http_routers: &Merged<RouterDraft<HttpMatcher>>,
-    http_services: &Services,
+    http: &Parts,
     tcp_routers: &Merged<RouterDraft<TcpMatcher>>,
     tcp_services: &Services,
 ) -> Vec<EntryPointTable> {
@@ -34,8 +48,10 @@ pub(super) fn compile(
         .map(|_| Routers::default())
         .collect();
     each(context, "http", http_routers, |context, named, draft| {
-        http(context, &mut routers, http_services, named, draft)
+        http::router(context, &mut routers, http, named, draft)
     });
+    http::redirections(context, &mut routers, http);
+    http::warn_of_orders(context, http_routers);
     let mut shared = steered::Shared::default();
     each(context, "tcp", tcp_routers, |context, named, draft| {
         if named.refused {
@@ -106,41 +122,6 @@ fn lose(context: &mut Context<'_>, protocol: &str, name: &str, problem: Problem)
     let path = format!("{protocol}.routers.{name}");
     let problem = problem.at(path).lost(format!("router {name}"));
     context.problems.push(problem);
-}
-
-/// A router with an error stays in its place without a service: what it matches gets 404.
-fn http(
-    context: &mut Context<'_>,
-    routers: &mut [Routers],
-    services: &Services,
-    named: &Named<RouterDraft<HttpMatcher>>,
-    draft: &RouterDraft<HttpMatcher>,
-) -> Result<(), Problem> {
-    let indices = entry_points(context.config, named, draft)?;
-    let service = match services.find(&draft.service) {
-        _ if named.refused => None,
-        Ok(service) => Some(service.clone()),
-        Err(problem) => {
-            lose(context, "http", &named.name, problem);
-            None
-        }
-    };
-    let router = Arc::new(Router {
-        name: full_name(named),
-        priority: draft.priority.unwrap_or_else(|| length(draft)),
-        rule: draft.rule.clone(),
-        service,
-    });
-    for index in indices {
-        let routers = &mut routers[index];
-        let list = if draft.tls {
-            &mut routers.https
-        } else {
-            &mut routers.http
-        };
-        list.push(router.clone());
-    }
-    Ok(())
 }
 
 fn table(context: &mut Context<'_>, entry_point: &str, routers: Routers) -> EntryPointTable {

@@ -1,6 +1,7 @@
 //! Every key of a rule file: those that mean something, and those of Traefik that weir has not yet.
 
 use crate::config::walker::Keys;
+use crate::middleware;
 
 /// The root of a rule file.
 pub const ROOT: Keys = Keys {
@@ -10,8 +11,14 @@ pub const ROOT: Keys = Keys {
 
 /// `http`
 pub const HTTP: Keys = Keys {
-    known: &["routers", "services"],
-    later: &["middlewares", "models", "serversTransports"],
+    known: &["routers", "services", "middlewares"],
+    later: &["models", "serversTransports"],
+};
+
+/// `http.middlewares.X`
+pub const MIDDLEWARE: Keys = Keys {
+    known: &middleware::NAMES,
+    later: middleware::LATER,
 };
 
 /// `tcp`
@@ -34,14 +41,28 @@ pub const CERTIFICATE: Keys = Keys {
 
 /// `http.routers.X`
 pub const HTTP_ROUTER: Keys = Keys {
-    known: &["rule", "service", "entryPoints", "priority", "tls"],
-    later: &["middlewares", "observability", "parentRefs", "ruleSyntax"],
+    known: &[
+        "rule",
+        "service",
+        "entryPoints",
+        "priority",
+        "tls",
+        "middlewares",
+        "ruleSyntax",
+    ],
+    later: &["observability", "parentRefs"],
 };
 
 /// `http.routers.X.tls`
 pub const HTTP_ROUTER_TLS: Keys = Keys {
-    known: &[],
-    later: &["certResolver", "domains", "options"],
+    known: &["certResolver", "domains", "options"],
+    later: &[],
+};
+
+/// `http.routers.X.tls.domains[]`
+pub const DOMAIN: Keys = Keys {
+    known: &["main", "sans"],
+    later: &[],
 };
 
 /// `tcp.routers.X`. `middlewares` and `proxyProtocol` are known only to be refused where they stand.
@@ -133,9 +154,11 @@ pub const WEIGHTED_SERVICE: Keys = Keys {
 
 /// All of the above, for the test that holds the documentation to them.
 #[cfg(test)]
-pub const ALL: [&Keys; 17] = [
+pub const ALL: [&Keys; 19] = [
     &ROOT,
     &HTTP,
+    &MIDDLEWARE,
+    &DOMAIN,
     &TCP,
     &TLS,
     &CERTIFICATE,

@@ -1,6 +1,6 @@
 //! `http.routers` and `tcp.routers`.
 
-use super::{RouterDraft, keys};
+use super::{RouterDraft, WantedCertificate, keys};
 use crate::config::Problem;
 use crate::config::walker::{Cost, Fields, Keys, Place, Spanned, Walker};
 use crate::rule::{HttpMatcher, Matcher, RuleError, TcpMatcher};
@@ -13,11 +13,19 @@ const STEERED: &str = "a steered router sees nothing but the packet's source add
 /// A router of `http.routers`.
 pub(super) fn http(walker: &mut Walker, place: &Place<'_>) -> Option<RouterDraft<HttpMatcher>> {
     let fields = walker.fields(place, &keys::HTTP_ROUTER)?;
-    let tls = fields
-        .get("tls")
-        .is_some_and(|place| switch(walker, &place, &keys::HTTP_ROUTER_TLS).is_some())
-        || is_bare(&fields, "tls");
-    router(walker, &fields, tls, |error| error)
+    let place = fields.get("tls");
+    let inner = place
+        .as_ref()
+        .and_then(|place| switch(walker, place, &keys::HTTP_ROUTER_TLS));
+    let tls = inner.is_some() || is_bare(&fields, "tls");
+    refuse_old_syntax(walker, &fields);
+    let wanted = inner.flatten().and_then(|fields| http_tls(walker, &fields));
+    let mut draft = router(walker, &fields, tls, |error| error)?;
+    draft.wanted = wanted;
+    if let Some(place) = fields.get("middlewares") {
+        draft.middlewares = walker.strings(&place);
+    }
+    Some(draft)
 }
 
 /// A router of `tcp.routers`.
@@ -69,8 +77,59 @@ fn router<M: Matcher>(
         priority: priority.filter(|priority| *priority != 0),
         tls,
         passthrough: false,
+        middlewares: Vec::new(),
+        wanted: None,
         steer: None,
     })
+}
+
+/// Traefik's default for both kinds of file is v3; its v2 is another language.
+fn refuse_old_syntax(walker: &mut Walker, fields: &Fields<'_>) {
+    if let Some(place) = fields.get("ruleSyntax")
+        && let Some(syntax) = walker.string(&place)
+        && !["v3", "default", ""].contains(&syntax.as_str())
+    {
+        let found = format!("ruleSyntax {syntax:?}");
+        let problem = Problem::error(place.origin().clone(), found)
+            .allowed("v3")
+            .remedy("write the rule in v3: Header for Headers, Host(`a`) || Host(`b`) for Host(`a`, `b`), HostRegexp(`^.+$`) for {name:.+}");
+        walker.report(Cost::Element, &place, problem);
+    }
+}
+
+/// `tls.certResolver`, `tls.domains` and `tls.options`.
+fn http_tls(walker: &mut Walker, fields: &Fields<'_>) -> Option<WantedCertificate> {
+    if let Some(place) = fields.get("options")
+        && let Some(name) = walker.string(&place)
+        && !["default", "default@file", ""].contains(&name.as_str())
+    {
+        let found = format!("the TLS options {name:?}");
+        let problem = Problem::error(place.origin().clone(), found)
+            .allowed("default")
+            .remedy("Traefik has tls.options of other names, weir not yet");
+        walker.report(Cost::Element, &place, problem);
+    }
+    let resolver = fields.get("certResolver");
+    let resolver = resolver.and_then(|place| Some(place.spanned(walker.string(&place)?)));
+    let domains = fields.get("domains").map_or_else(Vec::new, |list| {
+        let items = walker.items(&list);
+        items
+            .iter()
+            .filter_map(|item| domain(walker, item))
+            .collect()
+    });
+    (resolver.is_some() || !domains.is_empty()).then_some(WantedCertificate { resolver, domains })
+}
+
+fn domain(walker: &mut Walker, place: &Place<'_>) -> Option<Vec<String>> {
+    let fields = walker.fields(place, &keys::DOMAIN)?;
+    let main = fields.required(walker, "main")?;
+    let mut names = vec![walker.string(&main)?];
+    if let Some(place) = fields.get("sans") {
+        let sans = walker.strings(&place).into_iter();
+        names.extend(sans.map(|name| name.value));
+    }
+    Some(names)
 }
 
 /// `tls:` with nothing after it means `tls: {}`, as in Traefik.

@@ -231,7 +231,7 @@ fn a_broken_file_costs_itself_alone() {
         ),
         (
             "http: {routers: {x: {rule: Host(`a`), service: app, middleware: [m]}}}",
-            "broken.yml:1:53: http.routers.x.middleware: found unknown key \"middleware\"; allowed rule, service, entryPoints, priority, tls; did you mean middlewares? (the file left out)",
+            "broken.yml:1:53: http.routers.x.middleware: found unknown key \"middleware\"; allowed rule, service, entryPoints, priority, tls, middlewares, ruleSyntax; did you mean middlewares? (the file left out)",
         ),
         (
             "http: {routers: {x: {service: app}}}",
@@ -296,15 +296,27 @@ fn what_cannot_be_had_costs_its_router_or_server_alone() {
         ),
         (
             "http: {routers: {x: {rule: Host(`a`), service: app, middlewares: [m]}}}",
-            "b.yml:1:53: http.routers.x.middlewares: found the key \"middlewares\"; Traefik has it, weir not yet (router x left out)",
+            "b.yml:1:67: http.routers.x: found middleware \"m\"; allowed a middleware of some rule file; add it, or correct the name (router x left out)",
         ),
         (
-            "http: {routers: {x: {rule: Host(`a`), service: app, tls: {certResolver: r}}}}",
-            "b.yml:1:59: http.routers.x.tls.certResolver: found the key \"certResolver\"; Traefik has it, weir not yet (router x left out)",
+            "http: {routers: {x: {rule: Host(`a`), service: app, tls: {options: strict}}}}",
+            "b.yml:1:68: http.routers.x.tls.options: found the TLS options \"strict\"; allowed default; Traefik has tls.options of other names, weir not yet (router x left out)",
         ),
         (
-            "http: {middlewares: {m: {compress: {}}}}",
-            "b.yml:1:8: http.middlewares: found the key \"middlewares\"; Traefik has it, weir not yet (http.middlewares left out)",
+            "http: {routers: {x: {rule: Host(`a`), service: app, ruleSyntax: v2}}}",
+            "b.yml:1:65: http.routers.x.ruleSyntax: found ruleSyntax \"v2\"; allowed v3; write the rule in v3",
+        ),
+        (
+            "http: {middlewares: {m: {rateLimit: {average: 1}}}}",
+            "b.yml:1:26: http.middlewares.m.rateLimit: found the key \"rateLimit\"; Traefik has it, weir not yet (middleware m left out)",
+        ),
+        (
+            "http: {middlewares: {m: {addPrefix: {prefix: /a}, compress: {}}}}",
+            "b.yml:1:22: http.middlewares.m: found 2 kinds of middleware; allowed one of them, such as compress: {}; give each middleware a name of its own, and join them with a chain (middleware m left out)",
+        ),
+        (
+            "http: {middlewares: {m: {stripPrefixRegex: {regex: ['a**']}}}}",
+            "b.yml:1:45: http.middlewares.m.stripPrefixRegex.regex: found a list of 1; allowed a regular expression as Go reads them, without a repetition of a repetition",
         ),
         (
             "http: {services: {x: {mirroring: {}}}}",
@@ -463,4 +475,78 @@ fn a_router_with_an_error_answers_404_itself() {
     assert_eq!(found("/secret"), ("dangling@file".to_owned(), false));
     assert_eq!((table.serving(), table.routers().len()), (1, 3));
     assert_eq!(snapshot.errors(), 2, "{:?}", rules.messages(&snapshot));
+}
+
+#[test]
+fn middlewares_are_laid_out_or_cost_their_router() {
+    let file = |middlewares: &str| {
+        format!(
+            "
+http:
+  routers: {{r: {{rule: Host(`a`), service: s, middlewares: [c]}}}}
+  services: {{s: {{loadBalancer: {{servers: [{{url: 'http://192.0.2.1'}}]}}}}}}
+  middlewares: {{{middlewares}}}
+"
+        )
+    };
+    let good = file(
+        "c: {chain: {middlewares: [d@file, p]}}, d: {chain: {middlewares: [p]}}, p: {compress: }",
+    );
+    let mut rules = Rules::new(&[("a.yml", &good)]);
+    let snapshot = rules.loader.load();
+    assert_eq!(rules.messages(&snapshot), Vec::<String>::new());
+    let [router] = snapshot.entry_points[0].http.routers() else {
+        panic!("one router");
+    };
+    assert_eq!(router.middlewares.len(), 2);
+    for (middlewares, found) in [
+        (
+            "c: {chain: {middlewares: [c]}}",
+            "http.routers.r: found middleware \"c\"; allowed at most 8 chains",
+        ),
+        (
+            "c: {retry: {attempts: 1}}",
+            "found middleware \"c\"; correct that middleware, at a.yml:5:17",
+        ),
+        (
+            "c: {chain: {middlewares: [x]}}",
+            "a.yml:5:17: http.routers.r: found middleware \"x\"",
+        ),
+        ("c: {chain: {}}", "found middleware \"c\"; correct"),
+    ] {
+        let mut rules = Rules::new(&[("a.yml", &file(middlewares))]);
+        let snapshot = rules.loader.load();
+        let messages = rules.messages(&snapshot);
+        assert!(
+            messages.iter().any(|message| message.contains(found)),
+            "{middlewares}: {messages:#?}"
+        );
+        let [router] = snapshot.entry_points[0].http.routers() else {
+            panic!("one router");
+        };
+        assert!(
+            router.service.is_none() && router.middlewares.is_empty(),
+            "{middlewares}"
+        );
+    }
+}
+
+#[test]
+fn certificates_to_order_are_one_warning() {
+    let file = "
+http:
+  routers:
+    a: {rule: Host(`a`), service: s, tls: {certResolver: r, domains: [{main: a, sans: ['*.a']}]}}
+    b: {rule: Host(`b`), service: s, tls: {certResolver: r}}
+  services: {s: {loadBalancer: {servers: [{url: 'http://192.0.2.1'}]}}}
+";
+    let mut rules = Rules::new(&[("a.yml", file)]);
+    let snapshot = rules.loader.load();
+    let messages = rules.messages(&snapshot);
+    assert_eq!((messages.len(), snapshot.errors()), (1, 0), "{messages:#?}");
+    assert!(
+        messages[0].contains("for the router a and 1 others"),
+        "{messages:#?}"
+    );
+    assert_eq!(snapshot.entry_points[0].https.routers().len(), 2);
 }

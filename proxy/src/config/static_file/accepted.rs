@@ -91,26 +91,6 @@ const ACCEPTED: &[Accepted] = &[
         why: NO_ORDERS,
     },
     Accepted {
-        path: "entryPoints.*.http.middlewares",
-        leaves: &[],
-        why: NOT_YET,
-    },
-    Accepted {
-        path: "entryPoints.*.http.redirections",
-        leaves: &[
-            "entryPoint.permanent",
-            "entryPoint.priority",
-            "entryPoint.scheme",
-            "entryPoint.to",
-        ],
-        why: NOT_YET,
-    },
-    Accepted {
-        path: "entryPoints.*.http.tls",
-        leaves: &["certResolver", "domains.**", "options"],
-        why: NOT_YET,
-    },
-    Accepted {
         path: "metrics",
         leaves: &[
             "addInternals",

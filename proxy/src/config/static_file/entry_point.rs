@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use super::{Http2Settings, Limits};
 use crate::config::Origin;
+use crate::config::walker::Spanned;
 use crate::http::path::PathPolicy;
 
 /// A named address that weir listens on.
@@ -94,6 +95,39 @@ pub struct HttpOptions {
     pub encode_query_semicolons: bool,
     /// `underscoreHeadersStrategy`.
     pub underscore_headers: UnderscoreHeaders,
+    /// `middlewares`: names, before those of each router.
+    pub middlewares: Vec<Spanned<String>>,
+    /// `tls`: routers without are as if they had `tls: {}`.
+    pub tls: bool,
+    /// `redirections.entryPoint`
+    pub redirection: Option<Redirection>,
+}
+
+/// Where all requests of an entry point are redirected to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redirection {
+    /// The name of an entry point, or `:port`.
+    pub to: Spanned<String>,
+    /// Default https.
+    pub scheme: String,
+    /// 301 and 308 rather than 302 and 307; default true.
+    pub permanent: bool,
+    /// Among the routers of the entry point; default the largest number but one.
+    pub priority: i64,
+}
+
+impl Redirection {
+    /// The port it leads to; `None` where `to` names neither a port nor one of these entry points.
+    pub fn port(&self, entry_points: &[EntryPoint]) -> Option<u16> {
+        match self.to.value.strip_prefix(':') {
+            Some(port) => port.parse().ok().filter(|port| *port > 0),
+            None => {
+                let mut known = entry_points.iter();
+                let named = known.find(|entry_point| entry_point.name == self.to.value);
+                named.map(|entry_point| entry_point.address.port())
+            }
+        }
+    }
 }
 
 /// What becomes of fields with `_` in their names, which many servers take for `-`.

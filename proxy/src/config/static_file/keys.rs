@@ -92,8 +92,29 @@ pub const HTTP_OPTIONS: Keys = Keys {
         "encodedCharacters",
         "encodeQuerySemicolons",
         "underscoreHeadersStrategy",
+        "middlewares",
+        "redirections",
+        "tls",
     ],
-    later: &["middlewares", "redirections", "tls"],
+    later: &[],
+};
+
+/// `entryPoints.X.http.tls`
+pub const HTTP_TLS: Keys = Keys {
+    known: &["options", "certResolver", "domains"],
+    later: &[],
+};
+
+/// `entryPoints.X.http.redirections`
+pub const REDIRECTIONS: Keys = Keys {
+    known: &["entryPoint"],
+    later: &[],
+};
+
+/// `entryPoints.X.http.redirections.entryPoint`
+pub const REDIRECTION: Keys = Keys {
+    known: &["to", "scheme", "permanent", "priority"],
+    later: &[],
 };
 
 /// `entryPoints.X.http.encodedCharacters`
@@ -213,7 +234,7 @@ pub const ENTRY_POINT_LIMITS: Keys = Keys {
 
 /// All of the above, for the test that holds the documentation to them.
 #[cfg(test)]
-pub const ALL: [&Keys; 18] = [
+pub const ALL: [&Keys; 21] = [
     &ROOT,
     &ENTRY_POINT,
     &HTTP2,
@@ -221,6 +242,9 @@ pub const ALL: [&Keys; 18] = [
     &PROXY_PROTOCOL,
     &FORWARDED_HEADERS,
     &HTTP_OPTIONS,
+    &HTTP_TLS,
+    &REDIRECTIONS,
+    &REDIRECTION,
     &ENCODED_CHARACTERS,
     &TRANSPORT,
     &RESPONDING_TIMEOUTS,

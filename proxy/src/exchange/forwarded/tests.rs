@@ -28,6 +28,7 @@ fn of_authority(
         hostname: "edge",
     };
     set(&mut head, options, &peer);
+    add_address(&mut head, options, peer.address.ip());
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let line = |(name, value): (Name<'_>, &[u8])| {
         format!("{}: {}", text(name.as_bytes()).to_lowercase(), text(value))

@@ -91,20 +91,35 @@ impl Http2Client {
     /// Answers a request that no server gets or that failed on its way. If an answer has begun already, dropping the
     /// stream resets it once what there is has been sent: it never looks whole.
     fn end(&self, asked: &Asked, unserved: &Unserved, scratch: &Scratch) {
-        let (Unserved::Refused(failure) | Unserved::Failed(failure)) = unserved;
-        if !asked.started.get() {
-            let id = scratch.request.headers.get(name::X_REQUEST_ID);
-            let head_only = asked.method == Method::Head;
-            self.answer(*failure, id.unwrap_or_default(), head_only);
+        if asked.started.get() {
+            return;
+        }
+        let (visitor, request) = (self.shared.visitor(), &scratch.request);
+        let head_only = asked.method == Method::Head;
+        match unserved {
+            Unserved::Answered(answer) => self.tell(answer, head_only),
+            Unserved::Refused(failure) | Unserved::Failed(failure) => {
+                let id = request.headers.get(name::X_REQUEST_ID);
+                let answer = Answer::to(*failure, visitor, id.unwrap_or_default());
+                let Some(mut answer) = answer else {
+                    return self.reset(Reason::CANCEL);
+                };
+                scratch.passage.leave(visitor, request, &mut answer.head);
+                self.tell(&answer, head_only);
+            }
         }
     }
 
     /// Sends a short response of weir's own. A client that is told nothing has reset the stream, or its body is not
     /// what the head said.
     fn answer(&self, failure: Failure, request_id: &[u8], head_only: bool) {
-        let Some(answer) = Answer::to(failure, self.shared.visitor(), request_id) else {
-            return self.reset(Reason::CANCEL);
-        };
+        match Answer::to(failure, self.shared.visitor(), request_id) {
+            Some(answer) => self.tell(&answer, head_only),
+            None => self.reset(Reason::CANCEL),
+        }
+    }
+
+    fn tell(&self, answer: &Answer, head_only: bool) {
         let length = Announce::Length(answer.text.len() as u64);
         let Ok(response) = http2::outgoing_response(&answer.head, length) else {
             return self.reset(Reason::INTERNAL_ERROR);

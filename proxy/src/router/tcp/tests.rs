@@ -11,6 +11,7 @@ fn https(rules: &[&str]) -> HttpsNames {
             priority: 0,
             rule: HttpRule::parse(rule).unwrap(),
             service: None,
+            middlewares: Box::default(),
         })
     };
     let routers: Vec<_> = rules.iter().map(router).collect();

@@ -14,6 +14,7 @@ use crate::limits::ENTRY_POINTS_MAX;
 use crate::rule;
 
 mod http;
+mod routers;
 
 pub(super) fn all(walker: &mut Walker, place: &Place<'_>, shared: &Shared) -> Vec<EntryPoint> {
     let named = walker.named(place);
@@ -43,6 +44,7 @@ pub(super) fn all(walker: &mut Walker, place: &Place<'_>, shared: &Shared) -> Ve
         }
         entry_points.push(entry_point);
     }
+    routers::check(walker, place, &entry_points);
     entry_points
 }
 

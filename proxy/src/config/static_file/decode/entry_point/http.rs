@@ -1,6 +1,6 @@
 //! What an entry point does with requests: `forwardedHeaders` and `http`.
 
-use super::{trust, truth};
+use super::{routers, trust, truth};
 use crate::config::static_file::{ForwardedHeaders, HttpOptions, UnderscoreHeaders, keys};
 use crate::config::walker::{Place, Walker};
 use crate::http::path::PathPolicy;
@@ -43,6 +43,9 @@ pub(super) fn options(
         path: PathPolicy::default(),
         encode_query_semicolons: false,
         underscore_headers: UnderscoreHeaders::Keep,
+        middlewares: Vec::new(),
+        tls: false,
+        redirection: None,
     };
     let Some(fields) = place.and_then(|place| walker.fields(place, &keys::HTTP_OPTIONS)) else {
         return options;
@@ -72,5 +75,6 @@ pub(super) fn options(
         let strategy = walker.choice(&place, &strategies);
         options.underscore_headers = strategy.unwrap_or_default();
     }
+    routers::read(walker, &fields, &mut options);
     options
 }

@@ -1,0 +1,151 @@
+//! HTTP routers, with what their entry points give them.
+
+use std::sync::Arc;
+
+use super::super::middlewares::Middlewares;
+use super::super::services::Services;
+use super::super::{Context, Merged};
+use super::{Routers, entry_points, full_name, length, lose};
+use crate::config::Problem;
+use crate::config::document::{Named, RouterDraft};
+use crate::config::static_file::{EntryPoint, Redirection};
+use crate::middleware::{Chain, Middleware, RedirectScheme};
+use crate::router::Router;
+use crate::rule::{HttpMatcher, HttpRule};
+use crate::service::Service;
+
+/// What routers refer to.
+pub(in super::super) struct Parts {
+    pub(in super::super) services: Services,
+    pub(in super::super) middlewares: Middlewares,
+}
+
+/// Traefik's rule of a redirection: every request with a host.
+const REDIRECTED: &str = "HostRegexp(`^.+$`)";
+
+/// Puts a router onto its entry points. One with an error stays in its place without a service: what it matches gets
+/// 404.
+pub(super) fn router(
+    context: &mut Context<'_>,
+    routers: &mut [Routers],
+    parts: &Parts,
+    named: &Named<RouterDraft<HttpMatcher>>,
+    draft: &RouterDraft<HttpMatcher>,
+) -> Result<(), Problem> {
+    let config = context.config;
+    let indices = entry_points(config, named, draft)?;
+    let mut last: Option<(&EntryPoint, Arc<Router>)> = None;
+    for index in indices {
+        let entry_point = &config.entry_points[index];
+        // Entry points that give their routers nothing share one.
+        let same = |other: &EntryPoint| other.http.middlewares == entry_point.http.middlewares;
+        let router = match last.take() {
+            Some((other, router)) if same(other) => router,
+            _ => {
+                let used = if named.refused {
+                    None
+                } else {
+                    used(context, parts, entry_point, named, draft)
+                };
+                let (service, middlewares) = used.unzip();
+                Arc::new(Router {
+                    name: full_name(named),
+                    priority: draft.priority.unwrap_or_else(|| length(draft)),
+                    rule: draft.rule.clone(),
+                    service,
+                    middlewares: middlewares.unwrap_or_default(),
+                })
+            }
+        };
+        routers[index].add(draft.tls || entry_point.http.tls, router.clone());
+        last = Some((entry_point, router));
+    }
+    Ok(())
+}
+
+/// What the router uses on this entry point; `None` where something of it cannot be had.
+fn used(
+    context: &mut Context<'_>,
+    parts: &Parts,
+    entry_point: &EntryPoint,
+    named: &Named<RouterDraft<HttpMatcher>>,
+    draft: &RouterDraft<HttpMatcher>,
+) -> Option<(Arc<Service>, Chain)> {
+    let given = entry_point.http.middlewares.iter();
+    let references: Vec<_> = given.chain(&draft.middlewares).cloned().collect();
+    let service = parts.services.find(&draft.service).cloned();
+    let middlewares = parts.middlewares.chain(&references);
+    match (service, middlewares) {
+        (Ok(service), Ok(middlewares)) => Some((service, middlewares)),
+        (service, middlewares) => {
+            for problem in service.err().into_iter().chain(middlewares.err()) {
+                lose(context, "http", &named.name, problem);
+            }
+            None
+        }
+    }
+}
+
+/// Adds the routers of `http.redirections`: a middleware and nothing behind it.
+pub(super) fn redirections(context: &mut Context<'_>, routers: &mut [Routers], parts: &Parts) {
+    let config = context.config;
+    for (entry_point, routers) in config.entry_points.iter().zip(routers) {
+        let Some(redirection) = &entry_point.http.redirection else {
+            continue;
+        };
+        // The static file was refused if there is no such port.
+        let port = redirection.port(&config.entry_points);
+        match parts.middlewares.chain(&entry_point.http.middlewares) {
+            Ok(given) => {
+                let router = redirection_router(entry_point, redirection, port, &given);
+                routers.add(entry_point.http.tls, router);
+            }
+            Err(problem) => {
+                let name = format!("{}-to-{}@internal", entry_point.name, redirection.to.value);
+                lose(context, "http", &name, problem);
+            }
+        }
+    }
+}
+
+fn redirection_router(
+    entry_point: &EntryPoint,
+    redirection: &Redirection,
+    port: Option<u16>,
+    given: &[Arc<Middleware>],
+) -> Arc<Router> {
+    let redirect = RedirectScheme::new(&redirection.scheme, port, redirection.permanent);
+    let own = Arc::new(Middleware::RedirectScheme(redirect));
+    let to = redirection.to.value.trim_start_matches(':');
+    let rule = HttpRule::parse(REDIRECTED).expect("a rule of weir's own");
+    Arc::new(Router {
+        name: format!("{}-to-{to}@internal", entry_point.name).into(),
+        priority: redirection.priority,
+        rule,
+        service: None,
+        middlewares: given.iter().cloned().chain([own]).collect(),
+    })
+}
+
+/// One warning for all routers that name certificates to be ordered.
+pub(super) fn warn_of_orders(context: &mut Context<'_>, drafts: &Merged<RouterDraft<HttpMatcher>>) {
+    let wanting = |named: &&Named<RouterDraft<HttpMatcher>>| {
+        named
+            .draft
+            .as_ref()
+            .is_some_and(|draft| draft.wanted.is_some())
+    };
+    let mut wanted = drafts.values().filter(wanting);
+    let Some(first) = wanted.next() else { return };
+    let found = match wanted.count() {
+        0 => format!("certificates to order for the router {}", first.name),
+        more => format!(
+            "certificates to order for the router {} and {more} others",
+            first.name
+        ),
+    };
+    let problem = Problem::warning(first.origin.clone(), found)
+        .at(format!("http.routers.{}.tls", first.name))
+        .remedy("weir orders none yet: name yours in tls.certificates, or clients get the default certificate");
+    context.problems.push(problem);
+}
