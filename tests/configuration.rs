@@ -105,8 +105,8 @@ fn a_bad_rule_file_does_not_stop_a_start() {
     let mut client = Connection::open(address);
     assert_eq!(
         client.get("x", "/a").status,
-        503,
-        "a service without a server"
+        502,
+        "a service whose only server does not resolve"
     );
     assert_eq!(client.get("x", "/b").status, 404);
 }

@@ -20,4 +20,5 @@ mod steering;
 mod tcp;
 mod tls;
 mod upgrades;
+mod upstream;
 mod xdp_packets;

@@ -15,6 +15,7 @@ pub mod node;
 pub mod problem;
 mod resolve;
 pub mod rule_files;
+mod servers_transport;
 pub mod snapshot;
 pub mod source;
 pub mod static_file;
@@ -26,6 +27,7 @@ pub mod yaml;
 
 pub use self::inventory::Inventory;
 pub use self::problem::{Origin, Problem, Severity, Source};
+pub use self::resolve::{Refresh, Resolver};
 pub use self::rule_files::Loader;
 pub use self::snapshot::{EntryPointTable, Snapshot, Taker};
 pub use self::static_file::{Sources, StaticConfig};

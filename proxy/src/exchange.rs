@@ -40,6 +40,7 @@ use crate::config::static_file::EntryPoint;
 use crate::config::{EntryPointTable, Taker};
 use crate::failure::Failure;
 use crate::net::Stream;
+use crate::proxy_protocol::Addresses;
 use crate::router::{TcpRouter, TcpTls};
 use crate::rule::ConnectionView;
 use crate::service::Server;
@@ -229,11 +230,20 @@ async fn carry_out(
     };
     match plan {
         Plan::Steer(address) => {
-            let server = upstream::connect_to(&[address]).await?;
+            let within = Some(limits::UPSTREAM_CONNECT);
+            let server = upstream::connect_to(&[address], within).await?;
             tunnel(&transport, &Transport::plain(server), patience).await
         }
         Plan::Tunnel(server, _) => {
-            let server = worker.pool.connect(&server).await?;
+            let client = Addresses {
+                source: transport.peer_addr(),
+                destination: transport.local_addr()?,
+            };
+            let patience = Patience {
+                after_end: server.transport.tcp.termination_delay,
+                ..patience
+            };
+            let server = worker.pool.connect_for(&server, client).await?;
             tunnel(&transport, &server, patience).await
         }
         Plan::Http | Plan::Https(_) => {

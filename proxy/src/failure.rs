@@ -99,7 +99,8 @@ failures! {
     ConnectTimeout "connect_timeout" Upstream Some(Status::GATEWAY_TIMEOUT), "the server did not take the connection in time"
     ConnectRefused "connect_refused" Upstream Some(Status::BAD_GATEWAY), "the server refuses connections"
     ConnectFailed "connect_failed" Upstream Some(Status::BAD_GATEWAY), "the server cannot be reached"
-    ServerTls "server_tls" Upstream Some(Status::BAD_GATEWAY), "the TLS handshake with the server failed"
+    ServerUnresolved "server_unresolved" Operator Some(Status::BAD_GATEWAY), "the server's name does not resolve"
+    ServerTls "server_tls" Upstream Some(Status::BAD_GATEWAY), "TLS to the server failed, or its certificate is not accepted"
     ServerClosed "server_closed" Upstream Some(Status::BAD_GATEWAY), "the server closed the connection before its response"
     ServerTimeout "server_timeout" Upstream Some(Status::GATEWAY_TIMEOUT), "the head of the response did not come in time"
     ResponseMalformed "response_malformed" Upstream Some(Status::BAD_GATEWAY), "the response breaks HTTP's rules"
@@ -138,6 +139,7 @@ impl Failure {
         match error.kind() {
             std::io::ErrorKind::TimedOut => Self::ConnectTimeout,
             std::io::ErrorKind::ConnectionRefused => Self::ConnectRefused,
+            std::io::ErrorKind::NotFound => Self::ServerUnresolved,
             std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof => Self::ServerTls,
             _ if error
                 .raw_os_error()

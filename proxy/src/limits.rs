@@ -70,6 +70,10 @@ pub const ASSIGNMENT_INDEX_MAX: usize = 1_024;
 pub const RULE_FILES_MAX: usize = 20_000;
 /// Directories inside each other below the rule directory.
 pub const RULE_DIRECTORY_DEPTH_MAX: usize = 16;
+/// How long a load of rules waits for names it has not asked for before; they come with a later load if need be.
+pub const RESOLVE_WAIT: Duration = Duration::from_secs(3);
+/// Between two looks at the addresses of all names of servers. getaddrinfo(3) does not tell how long an answer holds.
+pub const RESOLVE_INTERVAL: Duration = Duration::from_secs(30);
 /// Names resolved at the same time; one that does not answer blocks its thread for the resolver's own timeout.
 pub const RESOLVE_THREADS_MAX: usize = 16;
 /// Addresses of one server that are tried.
@@ -242,6 +246,10 @@ pub const KEEPALIVE_PROBES: u32 = 6;
 
 /// To a connection with one address of a server: Traefik's default of `forwardingTimeouts.dialTimeout`.
 pub const UPSTREAM_CONNECT: Duration = Duration::from_secs(30);
+/// How long an address may be silent before the next one is tried beside it (RFC 8305 section 8).
+pub const UPSTREAM_STAGGER: Duration = Duration::from_millis(250);
+/// Between two lines of the log about one server that cannot be reached or trusted.
+pub const UPSTREAM_COMPLAINT: Duration = Duration::from_secs(30);
 /// To the end of a TLS handshake with a server, from its connection: Traefik's and Go's.
 pub const UPSTREAM_TLS_HANDSHAKE: Duration = Duration::from_secs(10);
 /// TLS sessions that a worker remembers for one transport, to resume them.

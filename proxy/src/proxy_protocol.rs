@@ -3,8 +3,10 @@
 //! Bytes in, addresses out, and the other way round; both versions. Never: sockets, or whom to believe, which the
 //! entry point's configuration says. Source: <https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt>.
 
+mod encode;
 mod parse;
 
+pub use encode::{Version, encode};
 pub use parse::{HeaderError, Parsed, parse};
 
 use std::net::SocketAddr;

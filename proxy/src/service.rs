@@ -134,8 +134,12 @@ pub struct Server {
     pub transport: Arc<ServersTransport>,
     /// `host` or `host:port` for the Host header, as in the URL: the port is left out where it is the scheme's default.
     pub authority: Arc<str>,
-    /// Where to connect to, in the order of preference; never empty.
+    /// What goes before the path of a request (`preservePath`); empty where nothing does.
+    pub base_path: Arc<str>,
+    /// Where to connect to, in the order of preference; empty while its name does not resolve.
     pub addresses: Box<[SocketAddr]>,
+    /// Why it has none.
+    pub unresolved: Option<Arc<str>>,
     /// At least 1.
     pub weight: u32,
     /// Keeps `id`.

@@ -13,12 +13,13 @@ mod roots;
 mod server;
 mod session;
 mod store;
+mod verifier;
 
-pub use client::{ClientSettings, OFFERS_H2, client_config};
+pub use client::{ClientCertificate, ClientSettings, OFFERS_H2, client_config};
 pub use client_hello::{ClientHello, HelloError, HelloReader};
 pub use default_certificate::default_certificate;
 pub use error::{Fault, TlsError};
-pub use key_pair::{KeyPair, KeyPairError};
+pub use key_pair::{KeyPair, KeyPairError, certificates};
 pub use roots::{SystemRoots, system_roots};
 pub use server::{server_config, without_protocols};
 pub use session::{Progress, Session};

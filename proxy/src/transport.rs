@@ -236,6 +236,14 @@ impl Transport {
         session.alpn().map(<[u8]>::to_vec)
     }
 
+    /// The local address; see [`Stream::local_addr`].
+    ///
+    /// # Errors
+    /// As [`Stream::local_addr`].
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.stream.local_addr()
+    }
+
     /// The peer's address.
     pub fn peer_addr(&self) -> SocketAddr {
         self.stream.peer_addr()

@@ -15,7 +15,7 @@ use super::status::StatusFile;
 use super::worker::Workers;
 use crate::admin::{Asked, Request, Server};
 use crate::config::static_file::Timeouts;
-use crate::config::{Snapshot, StaticConfig, Watch};
+use crate::config::{Refresh, Snapshot, StaticConfig, Watch};
 use crate::steering::Plane;
 use crate::{limits, sys};
 
@@ -133,6 +133,7 @@ impl Supervision<'_> {
     ) -> Result<(), String> {
         let mut every = tokio::time::interval(limits::HOUSEKEEPING);
         let mut telling = tokio::time::interval(limits::HOUSEKEEPING);
+        let mut names = Refresh::new(self.rules.names().clone());
         let first = self.rules.published().load_full();
         self.apply(&first).await;
         drop(first);
@@ -140,7 +141,11 @@ impl Supervision<'_> {
             tokio::select! {
                 _ = signals.terminate.recv() => break self.stopping("SIGTERM"),
                 _ = signals.interrupt.recv() => break self.stopping("SIGINT"),
-                _ = signals.hangup.recv() => self.rules.reload(),
+                _ = signals.hangup.recv() => {
+                    self.rules.names().refresh();
+                    self.rules.reload();
+                }
+                () = names.changed() => self.rules.rename(),
                 () = changed(&mut watch) => self.rules.reload(),
                 asked = asked(&mut admin) => self.answer(asked),
                 snapshot = self.rules.reloaded() => self.apply(&snapshot).await,

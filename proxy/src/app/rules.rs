@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
 use crate::admin::Answer;
-use crate::config::{Loader, Severity, Snapshot, StaticConfig};
+use crate::config::{Loader, Resolver, Severity, Snapshot, StaticConfig};
 use crate::limits::ADMIN_CHANGES_MAX;
 
 /// What the workers read.
@@ -26,12 +26,15 @@ pub struct Rules {
     under_way: Option<JoinHandle<(Loader, Outcome)>>,
     /// Who asked since that began: the next load is theirs.
     next: Vec<Wanted>,
+    names: Resolver,
 }
 
 /// A load that somebody or something asked for.
 enum Wanted {
     /// New rules.
     Load(Option<Reply>),
+    /// What was read last, with what names of servers stand for now.
+    Names,
     /// Only a look at them.
     Preview(Reply),
 }
@@ -52,6 +55,7 @@ impl Rules {
         let snapshot = loader.load();
         report(None, &snapshot);
         Ok(Self {
+            names: loader.names(),
             published: Arc::new(ArcSwap::from_pointee(snapshot)),
             loader: Some(loader),
             under_way: None,
@@ -64,12 +68,22 @@ impl Rules {
         &self.published
     }
 
-    /// Starts a load on the blocking pool; one that is under way is followed by another.
+    /// The names of servers.
+    pub fn names(&self) -> &Resolver {
+        &self.names
+    }
+
+    /// Reads all rule files anew, on the blocking pool; a load that is under way is followed by another.
     pub fn reload(&mut self) {
         self.want(Wanted::Load(None));
     }
 
-    /// The same, and says what came of it.
+    /// Takes up what names of servers stand for now, as [`Self::reload`] does with files.
+    pub fn rename(&mut self) {
+        self.want(Wanted::Names);
+    }
+
+    /// Reads them, or only looks at them, and says what came of it.
     pub fn reload_for(&mut self, reply: Reply, dry_run: bool) {
         self.want(if dry_run {
             Wanted::Preview(reply)
@@ -130,9 +144,14 @@ impl Rules {
 /// thread's.
 fn run(mut loader: Loader, wanted: Vec<Wanted>, published: &Published) -> (Loader, Outcome) {
     let mut replies = Vec::new();
+    let mut read = false;
     for wanted in wanted {
         match wanted {
-            Wanted::Load(reply) => replies.extend(reply),
+            Wanted::Names => {}
+            Wanted::Load(reply) => {
+                read = true;
+                replies.extend(reply);
+            }
             Wanted::Preview(reply) => {
                 let before = published.load_full();
                 let answers = match loader.preview() {
@@ -145,7 +164,11 @@ fn run(mut loader: Loader, wanted: Vec<Wanted>, published: &Published) -> (Loade
             }
         }
     }
-    let snapshot = Arc::new(loader.load());
+    let snapshot = Arc::new(if read {
+        loader.load()
+    } else {
+        loader.compile()
+    });
     let before = published.swap(Arc::clone(&snapshot));
     report(Some(&before), &snapshot);
     for reply in replies {

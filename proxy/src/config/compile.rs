@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::document::{Document, Named, RouterDraft, ServiceDraft};
+use super::document::{Document, Named, RouterDraft, ServiceDraft, TransportDraft};
 use super::resolve::Resolver;
 use super::walker::Spanned;
 use super::{EntryPointTable, Problem, StaticConfig};
@@ -20,28 +20,30 @@ mod transports;
 
 use self::middlewares::Middlewares;
 
-pub(super) use transports::Transports;
+pub(super) use transports::{Transports, check as check_transport};
 
 /// What compiling needs from outside.
 pub(super) struct Context<'a> {
     pub(super) config: &'a StaticConfig,
     pub(super) registry: &'a mut Registry,
-    pub(super) resolver: &'a mut Resolver,
+    pub(super) resolver: &'a Resolver,
     pub(super) transports: &'a mut Transports,
     /// In any order.
     pub(super) problems: Vec<Problem>,
 }
 
 /// Named elements of all files, by name: the same order, and so the same ties, at every load.
-type Merged<T> = BTreeMap<Arc<str>, Named<T>>;
+type Merged<T> = BTreeMap<Arc<str>, Arc<Named<T>>>;
 
 #[derive(Default)]
 struct Drafts {
     http_routers: Merged<RouterDraft<HttpMatcher>>,
     http_services: Merged<ServiceDraft>,
-    middlewares: Merged<Middleware>,
+    middlewares: Merged<Arc<Middleware>>,
     tcp_routers: Merged<RouterDraft<TcpMatcher>>,
     tcp_services: Merged<ServiceDraft>,
+    http_transports: Merged<TransportDraft>,
+    tcp_transports: Merged<TransportDraft>,
 }
 
 /// Compiles the documents, given in the order of their paths, to one table for each entry point.
@@ -79,18 +81,34 @@ pub(super) fn compile(context: &mut Context<'_>, documents: Vec<Document>) -> Ve
             &mut drafts.tcp_services,
             document.tcp.services,
         );
+        merge(
+            problems,
+            "http.serversTransports",
+            &mut drafts.http_transports,
+            document.http.transports,
+        );
+        merge(
+            problems,
+            "tcp.serversTransports",
+            &mut drafts.tcp_transports,
+            document.tcp.transports,
+        );
     }
     let both = [&drafts.http_services, &drafts.tcp_services];
-    context.resolver.resolve(
+    context.resolver.want(
         both.into_iter()
             .flat_map(|drafts| drafts.values())
-            .flat_map(services::names),
+            .flat_map(|named| services::names(named)),
     );
+    let (transports, problems) = (&mut *context.transports, &mut context.problems);
+    transports.begin(problems, context.config);
+    transports.add(problems, Protocol::Http, &drafts.http_transports);
+    transports.add(problems, Protocol::Tcp, &drafts.tcp_transports);
     let http = services::compile(context, Protocol::Http, &drafts.http_services);
     let tcp = services::compile(context, Protocol::Tcp, &drafts.tcp_services);
     let http = routers::Parts {
         services: http,
-        middlewares: Middlewares::new(drafts.middlewares),
+        middlewares: Middlewares::new(&drafts.middlewares),
     };
     routers::compile(
         context,
@@ -102,11 +120,16 @@ pub(super) fn compile(context: &mut Context<'_>, documents: Vec<Document>) -> Ve
 }
 
 /// Adds the elements of one more file; for a name in two files the first wins, as in Traefik.
-fn merge<T>(problems: &mut Vec<Problem>, path: &str, merged: &mut Merged<T>, more: Vec<Named<T>>) {
+fn merge<T>(
+    problems: &mut Vec<Problem>,
+    path: &str,
+    merged: &mut Merged<T>,
+    more: Vec<Arc<Named<T>>>,
+) {
     for named in more {
         if let Some(first) = merged.get(&named.name) {
             problems.push(
-                Problem::warning(named.origin, format!("{} again", named.name))
+                Problem::warning(named.origin.clone(), format!("{} again", named.name))
                     .at(format!("{path}.{}", named.name))
                     .remedy(format!(
                         "the one at {} counts: rename or remove one",

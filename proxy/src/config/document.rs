@@ -6,11 +6,15 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::node::Node;
 use super::walker::{Cost, Place, Spanned, Walker};
-use super::{Inventory, Origin, Problem, Severity, Source, template, toml, yaml};
+use super::{
+    Inventory, Origin, Problem, Severity, Source, servers_transport, template, toml, yaml,
+};
 use crate::middleware::Middleware;
+use crate::proxy_protocol;
 use crate::rule::{HttpMatcher, Rule, TcpMatcher};
 
 pub mod keys;
@@ -20,16 +24,17 @@ mod server;
 mod service;
 
 pub use self::server::{Host, ServerDraft};
+pub use super::servers_transport::{TlsDraft, TransportDraft};
 
-/// What one rule file says.
-#[derive(Debug, Default)]
+/// What one rule file says. A clone shares the elements.
+#[derive(Clone, Debug, Default)]
 pub struct Document {
     /// `http`
     pub http: Section<HttpMatcher>,
     /// `tcp`
     pub tcp: Section<TcpMatcher>,
     /// `http.middlewares`
-    pub middlewares: Vec<Named<Middleware>>,
+    pub middlewares: Vec<Arc<Named<Arc<Middleware>>>>,
     /// `tls.certificates`
     pub certificates: Vec<CertificateDraft>,
     /// All of it by name.
@@ -37,12 +42,14 @@ pub struct Document {
 }
 
 /// The routers and services of one protocol.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Section<M> {
     /// `routers`
-    pub routers: Vec<Named<RouterDraft<M>>>,
+    pub routers: Vec<Arc<Named<RouterDraft<M>>>>,
     /// `services`
-    pub services: Vec<Named<ServiceDraft>>,
+    pub services: Vec<Arc<Named<ServiceDraft>>>,
+    /// `serversTransports`
+    pub transports: Vec<Arc<Named<TransportDraft>>>,
 }
 
 /// An element and its name.
@@ -94,18 +101,35 @@ pub struct WantedCertificate {
 #[derive(Debug)]
 pub enum ServiceDraft {
     /// `loadBalancer`
-    LoadBalancer {
-        /// Those with a weight.
-        servers: Vec<ServerDraft>,
-        /// HTTP only.
-        pass_host_header: bool,
-    },
+    LoadBalancer(LoadBalancerDraft),
     /// `weighted`: names and weights; those with weight 0 are not here.
     Weighted(Vec<(Spanned<String>, u32)>),
 }
 
-/// An entry of `tls.certificates`.
+/// `loadBalancer`
 #[derive(Debug)]
+pub struct LoadBalancerDraft {
+    /// Those with a weight.
+    pub servers: Vec<ServerDraft>,
+    /// HTTP only.
+    pub pass_host_header: bool,
+    /// `serversTransport`; `None` is the default one.
+    pub transport: Option<Spanned<String>>,
+    /// What Traefik's first versions had here instead. TCP only.
+    pub older: OlderTcp,
+}
+
+/// `loadBalancer.proxyProtocol` and `loadBalancer.terminationDelay`: changes of the default transport.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OlderTcp {
+    /// `proxyProtocol`
+    pub proxy_protocol: Option<proxy_protocol::Version>,
+    /// `terminationDelay`; inside, `None` is for ever.
+    pub termination_delay: Option<Option<Duration>>,
+}
+
+/// An entry of `tls.certificates`.
+#[derive(Clone, Debug)]
 pub struct CertificateDraft {
     /// A path, or PEM text.
     pub cert_file: Spanned<String>,
@@ -125,6 +149,7 @@ impl<M> Default for Section<M> {
         Self {
             routers: Vec::new(),
             services: Vec::new(),
+            transports: Vec::new(),
         }
     }
 }
@@ -192,13 +217,25 @@ fn document(walker: &mut Walker, root: &Place<'_>) -> Option<Document> {
         document.http.routers = elements(walker, fields.get("routers"), "router", router::http);
         document.http.services = elements(walker, fields.get("services"), "service", service::http);
         let place = fields.get("middlewares");
-        document.middlewares = elements(walker, place, "middleware", middleware::http);
+        document.middlewares = elements(walker, place, "middleware", |walker, place| {
+            middleware::http(walker, place).map(Arc::new)
+        });
+        let transports = fields.get("serversTransports");
+        let decode = |walker: &mut Walker, place: &Place<'_>| {
+            servers_transport::http(walker, place, &keys::HTTP_TRANSPORT)
+        };
+        document.http.transports = elements(walker, transports, "serversTransport", decode);
     }
     if let Some(place) = fields.get("tcp")
         && let Some(fields) = walker.fields(&place, &keys::TCP)
     {
         document.tcp.routers = elements(walker, fields.get("routers"), "router", router::tcp);
         document.tcp.services = elements(walker, fields.get("services"), "service", service::tcp);
+        let transports = fields.get("serversTransports");
+        let decode = |walker: &mut Walker, place: &Place<'_>| {
+            servers_transport::tcp(walker, place, &keys::TCP_TRANSPORT)
+        };
+        document.tcp.transports = elements(walker, transports, "serversTransport", decode);
     }
     if let Some(place) = fields.get("tls")
         && let Some(fields) = walker.fields(&place, &keys::TLS)
@@ -220,7 +257,7 @@ fn elements<T>(
     place: Option<Place<'_>>,
     kind: &str,
     decode: fn(&mut Walker, &Place<'_>) -> Option<T>,
-) -> Vec<Named<T>> {
+) -> Vec<Arc<Named<T>>> {
     let Some(place) = place else {
         return Vec::new();
     };
@@ -233,17 +270,17 @@ fn elements<T>(
         }
         let (draft, refused) =
             walker.element(&format!("{kind} {name}"), |walker| decode(walker, place));
-        elements.push(Named {
+        elements.push(Arc::new(Named {
             name: Arc::from(*name),
             origin: place.origin().clone(),
             draft,
             refused,
-        });
+        }));
     }
     elements
 }
 
-fn certificate(walker: &mut Walker, place: &Place<'_>) -> Option<CertificateDraft> {
+pub(super) fn certificate(walker: &mut Walker, place: &Place<'_>) -> Option<CertificateDraft> {
     let fields = walker.fields(place, &keys::CERTIFICATE)?;
     let cert_place = fields.required(walker, "certFile")?;
     let key_place = fields.required(walker, "keyFile")?;

@@ -26,6 +26,8 @@ pub struct Loader {
     last_good: LastGood,
     /// Why nothing outlives the process.
     not_kept: Option<Problem>,
+    /// What the files said when they were read last, and what was wrong with them.
+    read: (Vec<Document>, Vec<Problem>),
     default_certificate: KeyPair,
     /// Of the last load: serves on where the cryptography fails.
     tls: Arc<rustls::ServerConfig>,
@@ -47,6 +49,7 @@ impl Loader {
             transports: Transports::default(),
             last_good: LastGood::default(),
             not_kept: None,
+            read: Default::default(),
             default_certificate,
             tls: tls::server_config(&Arc::new(store))?,
             generation: 0,
@@ -82,9 +85,15 @@ impl Loader {
 
     /// Reads all rule files now. Never fails: what is bad is left out and named in [`Snapshot::problems`].
     pub fn load(&mut self) -> Snapshot {
+        self.read = self.read();
+        self.compile()
+    }
+
+    /// What was read last, with what names stand for now. Reads no rule file, but the files of certificates.
+    pub fn compile(&mut self) -> Snapshot {
         self.generation += 1;
         self.registry.collect();
-        let (mut documents, problems) = self.read();
+        let (mut documents, problems) = self.read.clone();
         let mut inventory = Inventory::default();
         for document in &mut documents {
             inventory.add(std::mem::take(&mut document.inventory));
@@ -94,7 +103,7 @@ impl Loader {
         let mut context = Context {
             config: &self.config,
             registry: &mut self.registry,
-            resolver: &mut self.resolver,
+            resolver: &self.resolver,
             transports: &mut self.transports,
             problems: Vec::new(),
         };
@@ -110,6 +119,11 @@ impl Loader {
             inventory: Arc::new(inventory),
             problems,
         }
+    }
+
+    /// The names of servers, shared with it.
+    pub fn names(&self) -> Resolver {
+        self.resolver.clone()
     }
 
     /// Offers these certificates from now on.

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use super::node::Node;
+use super::servers_transport::TransportDraft;
 use super::walker::{Place, Walker};
 use super::{Origin, Problem, Severity};
 
@@ -42,6 +43,10 @@ pub struct StaticConfig {
     pub runtime_dir: PathBuf,
     /// `stateDir`: what outlives a restart of the machine, such as last good rule files; default /var/lib/weir.
     pub state_dir: PathBuf,
+    /// `serversTransport`: how HTTP servers are reached where no other transport is named.
+    pub servers_transport: TransportDraft,
+    /// `tcpServersTransport`: the same for TCP servers.
+    pub tcp_servers_transport: TransportDraft,
     /// `workers`: threads that serve; `None` is one per core the process may run on.
     pub workers: Option<usize>,
     /// `limits.connections`: clients' connections at one time; `None` is what the file descriptors allow.

@@ -48,6 +48,7 @@ fn every_key_is_documented_and_every_documented_key_is_known() {
         "routers",
         "services",
         "certificates",
+        "serversTransports",
         "middlewares",
         "proxyProtocol",
     ];

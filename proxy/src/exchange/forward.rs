@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
@@ -24,7 +25,7 @@ use crate::failure::Failure;
 use crate::http::{Method, RequestHead, ResponseHead, name};
 use crate::http1::{self, BodyLength, ConnectionField, upgrade};
 use crate::limits;
-use crate::service::Picked;
+use crate::service::{Picked, Server};
 use crate::transport::Transport;
 use crate::uring::{self, Chunk, ChunkQueue};
 
@@ -134,42 +135,65 @@ fn id_of(head: &RequestHead) -> &[u8] {
 }
 
 impl<D: Downstream, B: Source> Exchange<'_, D, B> {
-    /// Sends the request to the server, once more on a fresh connection if the pooled one turns out to be closed and
-    /// nothing can have happened twice.
+    /// Sends the request to the server, once more on a fresh connection if the first one fails before any response and
+    /// nothing can have happened twice: where it was an idle one, or the server has another address.
     async fn forward(&mut self, picked: &Picked<'_>, scratch: &mut Scratch) -> Result<(), Failed> {
+        let server = picked.server;
+        put_base_path(&mut scratch.request, &server.base_path);
         let head = encode(scratch, self.asked.body, picked);
-        let repeatable = self.asked.is_repeatable();
-        let idle_at_most = if repeatable {
-            limits::UPSTREAM_IDLE_TIME
-        } else {
-            limits::UPSTREAM_IDLE_UNREPEATABLE
-        };
+        let idle_at_most =
+            (!self.asked.is_repeatable()).then_some(limits::UPSTREAM_IDLE_UNREPEATABLE);
         let pool = &self.visitor.worker.pool;
-        if let Some(transport) = pool.take(picked.server.id, idle_at_most) {
-            match self.http1(&transport, head.clone(), scratch).await {
-                Err(Failed::Server(NoHead::Ended | NoHead::Failed(_)))
-                    if repeatable && !self.asked.started.get() => {}
-                outcome => return self.settle(picked, transport, outcome),
-            }
+        let (transport, other) = match pool.take(server, idle_at_most) {
+            Some(transport) => (transport, true),
+            None => (
+                self.connect(server, None).await?,
+                server.addresses.len() > 1,
+            ),
+        };
+        let outcome = self.http1(server, &transport, head.clone(), scratch).await;
+        if !(other && self.is_to_be_repeated(&outcome)) {
+            return self.settle(server, transport, outcome);
         }
+        let transport = self.connect(server, Some(transport.peer_addr())).await?;
+        let outcome = self.http1(server, &transport, head, scratch).await;
+        self.settle(server, transport, outcome)
+    }
+
+    /// A fresh connection; `avoid` is the address to try last.
+    async fn connect(
+        &mut self,
+        server: &Server,
+        avoid: Option<SocketAddr>,
+    ) -> Result<Transport, Failed> {
         self.body.copy_out();
-        let transport = pool.connect(picked.server).await;
-        let transport = transport.map_err(Failed::Connect)?;
-        let outcome = self.http1(&transport, head, scratch).await;
-        self.settle(picked, transport, outcome)
+        let pool = &self.visitor.worker.pool;
+        pool.connect(server, avoid).await.map_err(Failed::Connect)
+    }
+
+    /// Whether the connection failed in a way that a fresh one may not. A server that is slow is none.
+    fn is_to_be_repeated(&self, outcome: &Result<bool, Failed>) -> bool {
+        let broke = match outcome {
+            Err(Failed::Server(NoHead::Ended)) => true,
+            Err(Failed::Server(NoHead::Failed(error))) => error.kind() != io::ErrorKind::TimedOut,
+            _ => false,
+        };
+        broke && self.asked.is_repeatable() && !self.asked.started.get()
     }
 
     /// One try on an HTTP/1.1 connection; whether that can carry another request.
     async fn http1(
         &mut self,
+        server: &Server,
         transport: &Transport,
         head: Chunk,
         scratch: &mut Scratch,
     ) -> Result<bool, Failed> {
         let body = self.asked.body;
         let sink = Http1Sink::new(transport, head, body, body.announce());
+        let within = server.transport.http.response_header;
         let mut server = Http1Server::new(transport);
-        match self.attempt(sink, &mut server, scratch).await? {
+        match self.attempt(sink, &mut server, scratch, within).await? {
             Delivered::Whole => Ok(server.keeps_alive() && self.asked.sent.get()),
             Delivered::Switched => {
                 let first = server.take_rest();
@@ -210,23 +234,25 @@ impl<D: Downstream, B: Source> Exchange<'_, D, B> {
     /// Keeps the server's connection if it is of further use.
     fn settle(
         &self,
-        picked: &Picked<'_>,
+        server: &Server,
         transport: Transport,
         outcome: Result<bool, Failed>,
     ) -> Result<(), Failed> {
         if outcome? {
             let pool = &self.visitor.worker.pool;
-            pool.put(picked.server.id, transport);
+            pool.put(server, transport);
         }
         Ok(())
     }
 
-    /// One try: the request out, the response back, both at the same time.
+    /// One try: the request out, the response back, both at the same time. `within` is how long the head of the
+    /// response may take once the request has gone out.
     async fn attempt(
         &mut self,
         mut sink: impl Sink,
         server: &mut impl Upstream,
         scratch: &mut Scratch,
+        within: Option<Duration>,
     ) -> Result<Delivered, Failed> {
         let (client, asked, visitor) = (self.client, self.asked, self.visitor);
         let EntryPoint {
@@ -237,13 +263,15 @@ impl<D: Downstream, B: Source> Exchange<'_, D, B> {
         let mut deliver = pin!(response::deliver(visitor, client, server, scratch, asked));
         let mut gone = pin!(client.gone());
         let mut slow = pin!(late(uring::now(), timeouts.write));
-        let mut late = pin!(late(asked.begun.get(), timeouts.read));
+        let mut overdue = pin!(late(asked.begun.get(), timeouts.read));
         let mut sending = true;
+        let mut headless = pin!(late(uring::now(), None));
         loop {
             tokio::select! {
                 biased;
                 sent = &mut send, if sending => {
                     sending = false;
+                    headless.set(late(uring::now(), within));
                     match sent {
                         Ok(()) => asked.sent.set(true),
                         // The server has stopped reading; what it has to say about that comes as a response, or not.
@@ -258,8 +286,12 @@ impl<D: Downstream, B: Source> Exchange<'_, D, B> {
                     }
                     return delivered;
                 }
+                () = &mut headless, if !sending => match asked.started.get() {
+                    true => headless.set(late(uring::now(), None)),
+                    false => return Err(late_head()),
+                },
                 () = &mut gone, if !sending => return Err(Failed::Gone),
-                () = &mut late, if sending => {
+                () = &mut overdue, if sending => {
                     return Err(Failed::Client(BodyError::Receive(io::ErrorKind::TimedOut.into())));
                 }
                 () = &mut slow => return Err(Failed::Slow),
@@ -268,12 +300,27 @@ impl<D: Downstream, B: Source> Exchange<'_, D, B> {
     }
 }
 
+/// Puts the path of the server's URL before that of the request, with one `/` between (`preservePath`).
+fn put_base_path(request: &mut RequestHead, base: &str) {
+    if base.is_empty() {
+        return;
+    }
+    let (path, query) = (request.path(), request.query().map(str::to_owned));
+    let path = path.strip_prefix('/').unwrap_or(path);
+    let joined = format!("{}/{path}", base.strip_suffix('/').unwrap_or(base));
+    request.set_target(&joined, query.as_deref());
+}
+
 /// Resolves so long after `begun`; never without a time, and then it costs nothing.
 async fn late(begun: Instant, time: Option<Duration>) {
     match time {
         Some(time) => tokio::time::sleep_until((begun + time).into()).await,
         None => std::future::pending().await,
     }
+}
+
+fn late_head() -> Failed {
+    Failed::Server(NoHead::Failed(io::ErrorKind::TimedOut.into()))
 }
 
 fn encode(scratch: &Scratch, body: BodyLength, picked: &Picked<'_>) -> Chunk {

@@ -110,7 +110,7 @@ impl Worker {
     ) -> Self {
         Self {
             config,
-            pool: Pool::default(),
+            pool: Pool::new(of),
             hostname: hostname(),
             failures,
             clients,

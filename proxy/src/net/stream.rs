@@ -156,6 +156,17 @@ impl Stream {
         let _ = self.with_socket(|socket| socket.set_linger(Some(Duration::ZERO)));
     }
 
+    /// How long nothing may move before the first TCP keep-alive probe; `None`: no probes.
+    pub fn set_keepalive(&self, idle: Option<Duration>) {
+        // Refused only where the connection is gone already.
+        let _ = self.with_socket(|socket| match idle {
+            Some(idle) => {
+                socket.set_tcp_keepalive(&keepalive().with_time(idle).with_interval(idle))
+            }
+            None => socket.set_keepalive(false),
+        });
+    }
+
     /// From when on a waiting `recv` or `send` fails with `TimedOut` and is cancelled (checked every 100 ms, so it
     /// may come that much late). `None`: never. Costs no timer. After `TimedOut` a later deadline makes the stream
     /// usable again, except that a send cut short cannot be resumed.

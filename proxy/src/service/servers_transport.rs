@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
-use crate::limits;
+use crate::{limits, proxy_protocol};
 
 /// Settings of a transport as they are: other settings under the same name are another transport. Never given twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -31,7 +31,7 @@ pub struct ServersTransport {
 }
 
 /// `http.serversTransports.X`
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HttpTransport {
     /// `maxIdleConnsPerHost`: idle connections kept to one server, over all workers.
     pub idle_per_host: usize,
@@ -47,12 +47,14 @@ pub struct HttpTransport {
 }
 
 /// `tcp.serversTransports.X`
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TcpTransport {
     /// `dialKeepAlive`: silence before the first TCP keep-alive probe; `None`: no probes.
     pub keep_alive: Option<Duration>,
     /// `terminationDelay`: how long the other side may go on once one has ended; `None` is for ever.
     pub termination_delay: Option<Duration>,
+    /// `proxyProtocol`: who the client is, said ahead of its bytes.
+    pub proxy_protocol: Option<proxy_protocol::Version>,
 }
 
 /// TLS to a server.
@@ -67,19 +69,6 @@ pub struct ServerTls {
 impl fmt::Debug for ServerTls {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "ServerTls({})", self.name.to_str())
-    }
-}
-
-impl ServersTransport {
-    /// Traefik's `default@internal`.
-    pub fn default_internal(id: TransportId) -> Self {
-        Self {
-            id,
-            name: "default@internal".into(),
-            dial_timeout: Some(limits::UPSTREAM_CONNECT),
-            http: HttpTransport::default(),
-            tcp: TcpTransport::default(),
-        }
     }
 }
 
@@ -101,6 +90,7 @@ impl Default for TcpTransport {
         Self {
             keep_alive: Some(limits::UPSTREAM_KEEPALIVE),
             termination_delay: None,
+            proxy_protocol: None,
         }
     }
 }

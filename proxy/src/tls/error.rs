@@ -4,6 +4,8 @@ use std::fmt;
 
 use rustls::{AlertDescription, CertificateError, Error};
 
+use super::verifier::WrongUri;
+
 /// Who has to change something for the session to succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fault {
@@ -76,8 +78,11 @@ impl TlsError {
 fn certificate_remedy(problem: &CertificateError) -> &'static str {
     use CertificateError as Bad;
     match problem {
-        Bad::UnknownIssuer => {
+        Bad::UnknownIssuer | Bad::BadSignature => {
             "add the authority that signed it to rootCAs of the serversTransport, or let the server send its whole chain"
+        }
+        Bad::NotValidForNameContext { presented, .. } if presented.is_empty() => {
+            "give the certificate a subjectAltName: its common name does not count"
         }
         Bad::NotValidForName | Bad::NotValidForNameContext { .. } => {
             "set serverName of the serversTransport to a name of the certificate"
@@ -87,8 +92,11 @@ fn certificate_remedy(problem: &CertificateError) -> &'static str {
             "compare this machine's clock with the certificate's first day"
         }
         Bad::Revoked => "replace the server's certificate",
+        Bad::Other(other) if other.0.is::<WrongUri>() => {
+            "correct peerCertURI of the serversTransport, or the server's certificate"
+        }
         _ => {
-            "correct the server's certificate; insecureSkipVerify of the serversTransport accepts any"
+            "correct the server's certificate, or add it itself to rootCAs of the serversTransport if you trust it"
         }
     }
 }

@@ -87,6 +87,17 @@ impl KeyPair {
     }
 }
 
+/// The certificates of `setting`, a path or PEM text: at least one.
+///
+/// # Errors
+/// A file that cannot be read, or holds no PEM of certificates.
+pub fn certificates(
+    setting: &'static str,
+    text: &str,
+) -> Result<Vec<CertificateDer<'static>>, KeyPairError> {
+    Source::new(setting, text).certificates()
+}
+
 /// Which part of a pair is wrong.
 #[derive(Debug)]
 pub(super) enum Unusable {
@@ -109,7 +120,7 @@ impl fmt::Display for KeyPairError {
 
 impl std::error::Error for KeyPairError {}
 
-/// One of the two settings: a path, or PEM text in place of one.
+/// A setting: a path, or PEM text in place of one.
 struct Source<'a> {
     setting: &'static str,
     text: &'a str,
@@ -141,7 +152,7 @@ impl<'a> Source<'a> {
         let chain = chain.map_err(|error| self.error(&format!("is not valid PEM ({error})")))?;
         if chain.is_empty() {
             return Err(self.error(&format!(
-                "has no CERTIFICATE, but {}; give the server's certificate as PEM",
+                "has no CERTIFICATE, but {}; give the certificate as PEM",
                 found(&pem)
             )));
         }

@@ -20,7 +20,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("proxy_protocol", &["limits"]),
     // What the configuration compiles to.
     ("rule", &["limits", "http"]),
-    ("service", &["limits", "rule", "tls"]),
+    ("service", &["limits", "rule", "tls", "proxy_protocol"]),
     ("middleware", &["limits", "http", "rule"]),
     (
         "router",
@@ -37,6 +37,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "middleware",
             "router",
             "tls",
+            "proxy_protocol",
         ],
     ),
     ("admin", &["limits", "config"]),
@@ -56,6 +57,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "http1",
             "http2",
             "tls",
+            "proxy_protocol",
             "service",
             "transport",
         ],

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{Merged, local};
+use crate::config::document::Named;
 use crate::config::walker::Spanned;
 use crate::config::{Origin, Problem};
 use crate::limits::{MIDDLEWARE_CHAIN_DEPTH_MAX, MIDDLEWARES_MAX};
@@ -15,13 +16,13 @@ pub(super) struct Middlewares {
 }
 
 impl Middlewares {
-    pub(super) fn new(drafts: Merged<Middleware>) -> Self {
-        let entry = |(name, named): (Arc<str>, crate::config::document::Named<Middleware>)| {
-            let usable = named.draft.filter(|_| !named.refused);
-            (name, (usable.map(Arc::new), named.origin))
+    pub(super) fn new(drafts: &Merged<Arc<Middleware>>) -> Self {
+        let entry = |named: &Arc<Named<Arc<Middleware>>>| {
+            let usable = named.usable().cloned();
+            (named.name.clone(), (usable, named.origin.clone()))
         };
         Self {
-            by_name: drafts.into_iter().map(entry).collect(),
+            by_name: drafts.values().map(entry).collect(),
         }
     }
 

@@ -3,8 +3,9 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::transports::Transport;
 use super::{Context, Merged, local};
-use crate::config::document::{Host, Named, ServerDraft, ServiceDraft};
+use crate::config::document::{Host, LoadBalancerDraft, Named, ServerDraft, ServiceDraft};
 use crate::config::walker::Spanned;
 use crate::config::{Origin, Problem};
 use crate::limits::{SERVERS_MAX, SERVICE_DEPTH_MAX, SERVICE_TREE_MAX, SERVICES_MAX};
@@ -35,7 +36,7 @@ struct Extent {
 /// The host names among the servers of a service.
 pub(super) fn names(named: &Named<ServiceDraft>) -> impl Iterator<Item = &str> {
     let servers: &[ServerDraft] = match named.usable() {
-        Some(ServiceDraft::LoadBalancer { servers, .. }) => servers,
+        Some(ServiceDraft::LoadBalancer(draft)) => &draft.servers,
         Some(ServiceDraft::Weighted(_)) | None => &[],
     };
     servers.iter().filter_map(|server| match &server.host {
@@ -112,17 +113,13 @@ impl Services {
     ) -> Option<(Arc<Service>, Extent)> {
         let lost = |problem: Problem| problem.lost(format!("service {}", named.name));
         let (kind, extent) = match named.usable()? {
-            ServiceDraft::LoadBalancer {
-                servers,
-                pass_host_header,
-            } => {
-                let compiled = servers
-                    .iter()
-                    .filter_map(|draft| server(context, protocol, &named.name, draft));
-                let balancer = LoadBalancer {
-                    servers: compiled.collect(),
-                    pass_host_header: *pass_host_header,
-                };
+            ServiceDraft::LoadBalancer(draft) => {
+                let balancer = load_balancer(context, protocol, named, draft);
+                let balancer = balancer.map_err(|problem| {
+                    let path = format!("{}.loadBalancer", path(protocol, &named.name));
+                    context.problems.push(lost(problem.at(path)));
+                });
+                let balancer = balancer.ok()?;
                 let nodes = 1 + balancer.servers.len();
                 (
                     ServiceKind::LoadBalancer(balancer),
@@ -200,47 +197,75 @@ impl Extent {
     }
 }
 
+/// Servers whose name does not resolve take no part while another one can; alone, they answer for the service.
+fn load_balancer(
+    context: &mut Context<'_>,
+    protocol: Protocol,
+    named: &Named<ServiceDraft>,
+    draft: &LoadBalancerDraft,
+) -> Result<LoadBalancer, Problem> {
+    let transport = context.transports.find(
+        protocol,
+        &named.origin,
+        draft.transport.as_ref(),
+        &draft.older,
+    )?;
+    let servers = draft.servers.iter();
+    let mut servers: Vec<Arc<Server>> = servers
+        .filter_map(|draft| server(context, protocol, named, draft, &transport))
+        .collect();
+    if servers.iter().any(|server| server.unresolved.is_none()) {
+        servers.retain(|server| server.unresolved.is_none());
+    }
+    Ok(LoadBalancer {
+        servers,
+        pass_host_header: draft.pass_host_header,
+    })
+}
+
 fn server(
     context: &mut Context<'_>,
     protocol: Protocol,
-    service: &Arc<str>,
+    service: &Named<ServiceDraft>,
     draft: &ServerDraft,
+    transport: &Transport,
 ) -> Option<Arc<Server>> {
-    let refuse = |problem: Problem| {
-        problem
-            .at(format!("{}.loadBalancer", path(protocol, service)))
-            .lost(format!("server {}", draft.name))
-    };
-    let ips = match &draft.host {
-        Host::Address(address) => vec![*address],
-        Host::Name(name) => match context.resolver.addresses(name) {
-            Ok(addresses) => addresses,
-            Err(error) => {
-                let problem = Problem::error(
-                    draft.origin.clone(),
-                    format!("{name}, which does not resolve: {error}"),
-                );
-                context.problems.push(refuse(
-                    problem.remedy("correct the name, or write the address"),
-                ));
-                return None;
-            }
-        },
-    };
-    let Some((id, lease)) = context.registry.server(protocol, service, &draft.name) else {
+    let at =
+        |problem: Problem| problem.at(format!("{}.loadBalancer", path(protocol, &service.name)));
+    let refuse = |problem: Problem| at(problem).lost(format!("server {}", draft.name));
+    let tls = transport
+        .tls(draft)
+        .map_err(|problem| context.problems.push(refuse(problem)));
+    let Some((id, lease)) = context
+        .registry
+        .server(protocol, &service.name, &draft.name)
+    else {
         let problem = Problem::error(draft.origin.clone(), "one more server")
             .allowed(format!("at most {SERVERS_MAX}"));
         context.problems.push(refuse(problem));
         return None;
     };
+    let (ips, unresolved) = match &draft.host {
+        Host::Address(address) => (vec![*address], None),
+        Host::Name(name) => {
+            let (answer, problem) = context.resolver.addresses(name, &draft.origin);
+            context.problems.extend(problem.map(at));
+            match answer {
+                Ok(addresses) => (addresses, None),
+                Err(reason) => (Vec::new(), Some(format!("{name}: {reason}").into())),
+            }
+        }
+    };
     Some(Arc::new(Server {
         id,
         name: draft.name.clone(),
         scheme: draft.scheme,
-        tls: context.transports.tls(draft),
-        transport: Arc::clone(context.transports.default()),
+        tls: tls.ok()?,
+        transport: Arc::clone(transport.shared()),
         authority: draft.authority.clone(),
+        base_path: draft.base_path.clone(),
         addresses: ips.into_iter().map(|ip| (ip, draft.port).into()).collect(),
+        unresolved,
         weight: draft.weight,
         lease,
     }))

@@ -12,7 +12,7 @@ use crate::limits::STEERED_PREFIXES_TOTAL_MAX;
 use crate::router::steered::{SourceExpr, SteeredRule, SteeredTable};
 use crate::rule::{TcpMatcher, Tree};
 use crate::service::pool::{Pool, PoolTree};
-use crate::service::{Service, ServiceId, ServiceKind};
+use crate::service::{Server, Service, ServiceId, ServiceKind};
 
 /// A steered rule and where its router is.
 #[derive(Clone)]
@@ -41,6 +41,12 @@ impl Shared {
         service: &Service,
     ) -> Result<Steered, Problem> {
         let expr = source(draft.rule.tree()).ok_or_else(|| looks_further(origin))?;
+        if let Some(server) = beyond_nic(service) {
+            let found =
+                format!("steer with the server {server}, which has TLS or the PROXY protocol");
+            return Err(Problem::error(origin.clone(), found)
+                .remedy("name a service whose servers take bare connections"));
+        }
         let pool = self.pool(origin, service)?;
         if !std::mem::replace(&mut self.warned, true) {
             context
@@ -165,13 +171,31 @@ fn source(tree: &Tree<TcpMatcher>) -> Option<SourceExpr> {
     })
 }
 
+/// A server of which the NIC could not do what is asked: both planes must be able to do the same.
+fn beyond_nic(service: &Service) -> Option<&str> {
+    match &service.kind {
+        ServiceKind::LoadBalancer(balancer) => {
+            let beyond = |server: &&Arc<Server>| {
+                server.tls.is_some() || server.transport.tcp.proxy_protocol.is_some()
+            };
+            balancer
+                .servers
+                .iter()
+                .find(beyond)
+                .map(|server| &*server.name)
+        }
+        ServiceKind::Weighted(services) => {
+            services.iter().find_map(|entry| beyond_nic(&entry.service))
+        }
+    }
+}
+
 /// Of a server with several addresses the lowest counts, IPv4 first: a ring must not depend on the order of an answer.
 fn pool_tree(service: &Service) -> PoolTree {
     match &service.kind {
         ServiceKind::LoadBalancer(balancer) => {
-            let server = |server: &Arc<crate::service::Server>| {
-                Some((*server.addresses.iter().min()?, server.weight))
-            };
+            let server =
+                |server: &Arc<Server>| Some((*server.addresses.iter().min()?, server.weight));
             PoolTree::Servers(balancer.servers.iter().filter_map(server).collect())
         }
         ServiceKind::Weighted(services) => PoolTree::Weighted(

@@ -1,53 +1,274 @@
-//! `serversTransports`: how servers are reached.
+//! `serversTransports`: how servers are reached. Reads their files.
 
-use std::sync::{Arc, LazyLock};
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 
-use crate::config::document::{Host, ServerDraft};
-use crate::service::{Scheme, ServerTls, ServersTransport, TransportId};
-use crate::tls::{self, ClientSettings};
+use super::{Merged, local};
+use crate::config::document::{Host, OlderTcp, ServerDraft, TlsDraft, TransportDraft};
+use crate::config::walker::Spanned;
+use crate::config::{Origin, Problem, StaticConfig};
+use crate::service::{
+    HttpTransport, Protocol, ServerTls, ServersTransport, TcpTransport, TransportId,
+};
+use crate::tls::{self, ClientCertificate, ClientSettings};
 
-/// The transports of one load after another: where a transport's settings stay, it stays.
-#[derive(Debug)]
+/// The transports of one load after another: one whose settings stay, and the content of its files, stays the same.
+#[derive(Debug, Default)]
 pub struct Transports {
-    default: Arc<ServersTransport>,
-    default_tls: LazyLock<Option<Arc<ClientConfig>>>,
+    by_name: HashMap<(Protocol, Arc<str>), Outcome>,
+    by_settings: HashMap<Settings, Arc<Transport>>,
+    /// Those of the load before.
+    before: HashMap<Settings, Arc<Transport>>,
+    next: u64,
 }
 
-impl Default for Transports {
-    fn default() -> Self {
-        Self {
-            default: Arc::new(ServersTransport::default_internal(TransportId(0))),
-            default_tls: LazyLock::new(|| {
-                let settings = ClientSettings {
-                    roots: tls::system_roots().store.clone(),
-                    http: true,
-                    disable_http2: false,
-                };
-                tls::client_config(&settings).ok().map(Arc::new)
-            }),
-        }
-    }
+/// Everything that makes a transport what it is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Settings {
+    name: Arc<str>,
+    dial_timeout: Option<Duration>,
+    http: HttpTransport,
+    tcp: TcpTransport,
+    server_name: Option<ServerName<'static>>,
+    tls: ClientSettings,
 }
+
+/// A transport, and its TLS once a server needs it.
+#[derive(Debug)]
+pub(super) struct Transport {
+    settings: Settings,
+    transport: Arc<ServersTransport>,
+    tls: OnceLock<Result<Arc<ClientConfig>, String>>,
+}
+
+#[derive(Debug)]
+enum Outcome {
+    Ready(Arc<Transport>),
+    Refused(Origin),
+}
+
+/// The name of what applies where nothing is named.
+const DEFAULT: &str = "default@internal";
 
 impl Transports {
-    /// Traefik's `default@internal`.
-    pub(super) fn default(&self) -> &Arc<ServersTransport> {
-        &self.default
+    /// Begins a load with those of the static file.
+    pub(super) fn begin(&mut self, problems: &mut Vec<Problem>, config: &StaticConfig) {
+        self.before = std::mem::take(&mut self.by_settings);
+        self.by_name.clear();
+        let http = (
+            Protocol::Http,
+            &config.servers_transport,
+            "serversTransport",
+        );
+        let tcp = (
+            Protocol::Tcp,
+            &config.tcp_servers_transport,
+            "tcpServersTransport",
+        );
+        for (protocol, draft, key) in [http, tcp] {
+            let settings = settings(protocol, DEFAULT.into(), draft);
+            let outcome = self.outcome(settings.map_err(|problem| problem.at(key)), problems);
+            self.by_name.insert((protocol, DEFAULT.into()), outcome);
+        }
     }
 
-    /// TLS to this server, where its scheme asks for it.
-    pub(super) fn tls(&self, draft: &ServerDraft) -> Option<ServerTls> {
-        if draft.scheme != Scheme::Https {
-            return None;
+    /// Adds those of the rule files.
+    pub(super) fn add(
+        &mut self,
+        problems: &mut Vec<Problem>,
+        protocol: Protocol,
+        drafts: &Merged<TransportDraft>,
+    ) {
+        for named in drafts.values() {
+            let full_name = format!("{}@file", named.name).into();
+            let path = format!("{}.serversTransports.{}", root(protocol), named.name);
+            let outcome = match &named.draft {
+                None => Outcome::Refused(named.origin.clone()),
+                Some(draft) => {
+                    let settings = settings(protocol, full_name, draft);
+                    let lost = format!("serversTransport {}", named.name);
+                    let settings = settings.map_err(|problem| problem.at(path).lost(lost));
+                    self.outcome(settings, problems)
+                }
+            };
+            self.by_name.insert((protocol, named.name.clone()), outcome);
         }
-        Some(ServerTls {
-            config: self.default_tls.clone()?,
-            name: server_name(&draft.host)?,
-        })
     }
+
+    fn outcome(
+        &mut self,
+        settings: Result<Settings, Problem>,
+        problems: &mut Vec<Problem>,
+    ) -> Outcome {
+        match settings {
+            Ok(settings) => Outcome::Ready(self.intern(settings)),
+            Err(problem) => {
+                let origin = problem.origin.clone();
+                problems.push(problem);
+                Outcome::Refused(origin)
+            }
+        }
+    }
+
+    /// The transport that a load balancer at `origin` names; the default one, with these changes, where it names none.
+    pub(super) fn find(
+        &mut self,
+        protocol: Protocol,
+        origin: &Origin,
+        reference: Option<&Spanned<String>>,
+        older: &OlderTcp,
+    ) -> Result<Arc<Transport>, Problem> {
+        let (origin, name) = match reference {
+            None => (origin, DEFAULT),
+            Some(reference) if reference.value == DEFAULT => (&reference.origin, DEFAULT),
+            Some(reference) => (&reference.origin, local(reference)?),
+        };
+        let problem = Problem::error(origin.clone(), format!("serversTransport {name:?}"));
+        match self.by_name.get(&(protocol, name.into())) {
+            Some(Outcome::Ready(transport)) => {
+                let transport = Arc::clone(transport);
+                Ok(self.changed(transport, older))
+            }
+            Some(Outcome::Refused(origin)) => {
+                Err(problem.remedy(format!("correct that serversTransport, at {origin}")))
+            }
+            None => Err(problem
+                .allowed(format!(
+                    "one of {}.serversTransports of some rule file",
+                    root(protocol)
+                ))
+                .remedy("add it, or correct the name")),
+        }
+    }
+
+    fn changed(&mut self, transport: Arc<Transport>, older: &OlderTcp) -> Arc<Transport> {
+        if *older == OlderTcp::default() {
+            return transport;
+        }
+        let mut settings = transport.settings.clone();
+        let tcp = &mut settings.tcp;
+        tcp.proxy_protocol = older.proxy_protocol.or(tcp.proxy_protocol);
+        tcp.termination_delay = older.termination_delay.unwrap_or(tcp.termination_delay);
+        self.intern(settings)
+    }
+
+    fn intern(&mut self, settings: Settings) -> Arc<Transport> {
+        if let Some(known) = self.by_settings.get(&settings) {
+            return Arc::clone(known);
+        }
+        let transport = self.before.remove(&settings).unwrap_or_else(|| {
+            let transport = ServersTransport {
+                id: TransportId(self.next),
+                name: settings.name.clone(),
+                dial_timeout: settings.dial_timeout,
+                http: settings.http.clone(),
+                tcp: settings.tcp.clone(),
+            };
+            self.next += 1;
+            Arc::new(Transport {
+                settings: settings.clone(),
+                transport: Arc::new(transport),
+                tls: OnceLock::new(),
+            })
+        });
+        self.by_settings.insert(settings, Arc::clone(&transport));
+        transport
+    }
+}
+
+impl Transport {
+    /// What workers see of it.
+    pub(super) fn shared(&self) -> &Arc<ServersTransport> {
+        &self.transport
+    }
+
+    /// TLS to this server, where it is spoken with it.
+    pub(super) fn tls(&self, draft: &ServerDraft) -> Result<Option<ServerTls>, Problem> {
+        if !draft.tls {
+            return Ok(None);
+        }
+        let config = self.tls.get_or_init(|| {
+            let config = tls::client_config(&self.settings.tls);
+            config.map(Arc::new).map_err(|error| error.to_string())
+        });
+        let problem = |found: String| Problem::error(draft.origin.clone(), found);
+        let config = config.clone().map_err(|error| {
+            problem(format!("TLS that cannot be set up: {error}"))
+                .remedy("report this: it is weir's fault")
+        })?;
+        let name = self
+            .settings
+            .server_name
+            .clone()
+            .or_else(|| server_name(&draft.host));
+        let name = name.ok_or_else(|| {
+            problem(format!(
+                "{}, a host that no certificate can be for",
+                draft.name
+            ))
+            .remedy("set serverName of a serversTransport")
+        })?;
+        Ok(Some(ServerTls { config, name }))
+    }
+}
+
+fn settings(
+    protocol: Protocol,
+    name: Arc<str>,
+    draft: &TransportDraft,
+) -> Result<Settings, Problem> {
+    Ok(Settings {
+        name,
+        dial_timeout: draft.dial_timeout,
+        http: draft.http.clone(),
+        tcp: draft.tcp.clone(),
+        server_name: match &draft.tls.server_name {
+            Some(name) => Some(given_name(name)?),
+            None => None,
+        },
+        tls: ClientSettings {
+            roots: roots(&draft.tls)?,
+            certificates: certificates(&draft.tls)?,
+            skip_verify: draft.tls.skip_verify,
+            peer_uri: draft.tls.peer_uri.as_deref().map(Into::into),
+            http: protocol == Protocol::Http,
+            disable_http2: draft.disable_http2,
+        },
+    })
+}
+
+/// Whether the files of a transport can be used.
+pub fn check(draft: &TransportDraft) -> Result<(), Problem> {
+    settings(Protocol::Http, DEFAULT.into(), draft).map(|_| ())
+}
+
+fn roots(draft: &TlsDraft) -> Result<Option<Vec<CertificateDer<'static>>>, Problem> {
+    let mut roots = Vec::new();
+    for file in &draft.root_cas {
+        let found = tls::certificates("rootCAs", &file.value);
+        roots
+            .extend(found.map_err(|error| Problem::error(file.origin.clone(), error.to_string()))?);
+    }
+    Ok((!roots.is_empty()).then_some(roots))
+}
+
+fn certificates(draft: &TlsDraft) -> Result<Vec<ClientCertificate>, Problem> {
+    let load = |pair: &crate::config::document::CertificateDraft| {
+        ClientCertificate::load(&pair.cert_file.value, &pair.key_file)
+            .map_err(|error| Problem::error(pair.cert_file.origin.clone(), error.to_string()))
+    };
+    draft.certificates.iter().map(load).collect()
+}
+
+fn given_name(name: &Spanned<String>) -> Result<ServerName<'static>, Problem> {
+    ServerName::try_from(name.value.clone()).map_err(|_| {
+        Problem::error(name.origin.clone(), format!("{:?}", name.value))
+            .allowed("a host name or an IP address, without a port")
+    })
 }
 
 /// Who a server must prove to be if `serverName` does not say: the host of its URL.
@@ -55,5 +276,12 @@ fn server_name(host: &Host) -> Option<ServerName<'static>> {
     match host {
         Host::Address(address) => Some(ServerName::IpAddress((*address).into())),
         Host::Name(name) => ServerName::try_from(name.clone()).ok(),
+    }
+}
+
+fn root(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Http => "http",
+        Protocol::Tcp => "tcp",
     }
 }

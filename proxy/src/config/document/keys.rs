@@ -11,8 +11,8 @@ pub const ROOT: Keys = Keys {
 
 /// `http`
 pub const HTTP: Keys = Keys {
-    known: &["routers", "services", "middlewares"],
-    later: &["models", "serversTransports"],
+    known: &["routers", "services", "middlewares", "serversTransports"],
+    later: &["models"],
 };
 
 /// `http.middlewares.X`
@@ -23,8 +23,71 @@ pub const MIDDLEWARE: Keys = Keys {
 
 /// `tcp`
 pub const TCP: Keys = Keys {
-    known: &["routers", "services"],
-    later: &["middlewares", "models", "serversTransports"],
+    known: &["routers", "services", "serversTransports"],
+    later: &["middlewares", "models"],
+};
+
+/// `http.serversTransports.X`
+pub const HTTP_TRANSPORT: Keys = Keys {
+    known: &[
+        "serverName",
+        "insecureSkipVerify",
+        "rootCAs",
+        "certificates",
+        "peerCertURI",
+        "maxIdleConnsPerHost",
+        "disableHTTP2",
+        "forwardingTimeouts",
+    ],
+    later: &[
+        "cipherSuites",
+        "maxVersion",
+        "minVersion",
+        "peerCertSANs",
+        "spiffe",
+    ],
+};
+
+/// `http.serversTransports.X.forwardingTimeouts`
+pub const FORWARDING_TIMEOUTS: Keys = Keys {
+    known: &[
+        "dialTimeout",
+        "responseHeaderTimeout",
+        "idleConnTimeout",
+        "readIdleTimeout",
+        "pingTimeout",
+    ],
+    later: &[],
+};
+
+/// `tcp.serversTransports.X`
+pub const TCP_TRANSPORT: Keys = Keys {
+    known: &[
+        "dialTimeout",
+        "dialKeepAlive",
+        "terminationDelay",
+        "proxyProtocol",
+        "tls",
+    ],
+    later: &[],
+};
+
+/// `tcp.serversTransports.X.tls`
+pub const TRANSPORT_TLS: Keys = Keys {
+    known: &[
+        "serverName",
+        "insecureSkipVerify",
+        "rootCAs",
+        "certificates",
+        "peerCertURI",
+    ],
+    later: &["cipherSuites", "maxVersion", "minVersion", "spiffe"],
+};
+
+/// `proxyProtocol` towards servers
+pub const PROXY_PROTOCOL: Keys = Keys {
+    known: &["version"],
+    later: &[],
 };
 
 /// `tls`
@@ -33,7 +96,7 @@ pub const TLS: Keys = Keys {
     later: &["options", "stores"],
 };
 
-/// `tls.certificates[]`
+/// `tls.certificates[]`, `serversTransports.X.certificates[]`
 pub const CERTIFICATE: Keys = Keys {
     known: &["certFile", "keyFile"],
     later: &["stores"],
@@ -100,12 +163,11 @@ pub const HTTP_SERVICE: Keys = Keys {
 
 /// `http.services.X.loadBalancer`
 pub const HTTP_LOAD_BALANCER: Keys = Keys {
-    known: &["servers", "passHostHeader"],
+    known: &["servers", "passHostHeader", "serversTransport"],
     later: &[
         "healthCheck",
         "passiveHealthCheck",
         "responseForwarding",
-        "serversTransport",
         "sticky",
         "strategy",
     ],
@@ -113,8 +175,8 @@ pub const HTTP_LOAD_BALANCER: Keys = Keys {
 
 /// `http.services.X.loadBalancer.servers[]`
 pub const HTTP_SERVER: Keys = Keys {
-    known: &["url", "weight"],
-    later: &["preservePath"],
+    known: &["url", "weight", "preservePath"],
+    later: &[],
 };
 
 /// `tcp.services.X`
@@ -125,19 +187,19 @@ pub const TCP_SERVICE: Keys = Keys {
 
 /// `tcp.services.X.loadBalancer`
 pub const TCP_LOAD_BALANCER: Keys = Keys {
-    known: &["servers"],
-    later: &[
-        "healthCheck",
-        "proxyProtocol",
+    known: &[
+        "servers",
         "serversTransport",
+        "proxyProtocol",
         "terminationDelay",
     ],
+    later: &["healthCheck"],
 };
 
 /// `tcp.services.X.loadBalancer.servers[]`
 pub const TCP_SERVER: Keys = Keys {
-    known: &["address", "weight"],
-    later: &["tls"],
+    known: &["address", "weight", "tls"],
+    later: &[],
 };
 
 /// `services.X.weighted`
@@ -154,7 +216,7 @@ pub const WEIGHTED_SERVICE: Keys = Keys {
 
 /// All of the above, for the test that holds the documentation to them.
 #[cfg(test)]
-pub const ALL: [&Keys; 19] = [
+pub const ALL: [&Keys; 24] = [
     &ROOT,
     &HTTP,
     &MIDDLEWARE,
@@ -162,6 +224,11 @@ pub const ALL: [&Keys; 19] = [
     &TCP,
     &TLS,
     &CERTIFICATE,
+    &HTTP_TRANSPORT,
+    &FORWARDING_TIMEOUTS,
+    &TCP_TRANSPORT,
+    &TRANSPORT_TLS,
+    &PROXY_PROTOCOL,
     &HTTP_ROUTER,
     &HTTP_ROUTER_TLS,
     &TCP_ROUTER,

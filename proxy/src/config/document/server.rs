@@ -20,6 +20,10 @@ pub struct ServerDraft {
     pub host: Host,
     /// Its port; the scheme's default where the URL has none.
     pub port: u16,
+    /// TLS to it: `https`, or `tls: true` of a TCP server.
+    pub tls: bool,
+    /// What goes before the path of a request (`preservePath`); empty where nothing does.
+    pub base_path: Arc<str>,
     /// May be 0: then it is out.
     pub weight: u32,
     /// Where it is written.
@@ -35,8 +39,13 @@ pub enum Host {
     Name(String),
 }
 
-/// A URL `scheme://host[:port][/]`.
-pub(super) fn http(walker: &mut Walker, place: &Place<'_>, weight: u32) -> Option<ServerDraft> {
+/// A URL `scheme://host[:port][/path]`; its path counts if it is to be preserved.
+pub(super) fn http(
+    walker: &mut Walker,
+    place: &Place<'_>,
+    weight: u32,
+    preserve_path: bool,
+) -> Option<ServerDraft> {
     const ALLOWED: &str = "a URL such as http://192.0.2.10:8080 or https://a.example";
     let name = walker.string(place)?;
     let url = name.split_once("://");
@@ -58,15 +67,29 @@ pub(super) fn http(walker: &mut Walker, place: &Place<'_>, weight: u32) -> Optio
         walker.wrong(place, ALLOWED);
         return None;
     };
-    if !matches!(&rest[authority.len()..], "" | "/") {
+    let path = &rest[authority.len()..];
+    if preserve_path && !is_path(path) {
+        walker.wrong(
+            place,
+            "a URL whose path is of letters, digits, escapes and /-._~!$&'()*+,;=:@",
+        );
+        return None;
+    }
+    if !preserve_path && !matches!(path, "" | "/") {
         let problem = Problem::warning(place.origin().clone(), format!("{name:?}")).remedy(
-            "the path of a server's URL is not used: a server gets the path of the request",
+            "the path of a server's URL is not used without preservePath: a server gets the path of the request",
         );
         walker.report(Cost::Element, place, problem);
     }
     Some(ServerDraft {
         authority: authority.to_ascii_lowercase().into(),
         scheme,
+        tls: scheme == Scheme::Https,
+        base_path: if preserve_path {
+            path.into()
+        } else {
+            Arc::default()
+        },
         host,
         port: port.or(scheme.default_port())?,
         weight,
@@ -76,7 +99,12 @@ pub(super) fn http(walker: &mut Walker, place: &Place<'_>, weight: u32) -> Optio
 }
 
 /// A `host:port` address.
-pub(super) fn tcp(walker: &mut Walker, place: &Place<'_>, weight: u32) -> Option<ServerDraft> {
+pub(super) fn tcp(
+    walker: &mut Walker,
+    place: &Place<'_>,
+    weight: u32,
+    tls: bool,
+) -> Option<ServerDraft> {
     let name = walker.string(place)?;
     let Some((host, Some(port))) = parse_authority(&name) else {
         walker.wrong(
@@ -89,11 +117,19 @@ pub(super) fn tcp(walker: &mut Walker, place: &Place<'_>, weight: u32) -> Option
         authority: name.to_ascii_lowercase().into(),
         name: name.into(),
         scheme: Scheme::Tcp,
+        tls,
+        base_path: Arc::default(),
         host,
         port,
         weight,
         origin: place.origin().clone(),
     })
+}
+
+/// Nothing, or an absolute path without query (RFC 3986 section 3.3).
+fn is_path(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@%".contains(&byte);
+    (text.is_empty() || text.starts_with('/')) && text.bytes().all(allowed)
 }
 
 /// `host`, `host:port`, `[v6]` or `[v6]:port`; the host an address or a name of letters, digits, `-`, `_` and `.`.

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 
 use super::server::{self, ServerDraft};
-use super::{ServiceDraft, keys};
-use crate::config::Problem;
+use super::{LoadBalancerDraft, OlderTcp, ServiceDraft, keys};
 use crate::config::walker::{Cost, Fields, Keys, Place, Spanned, Walker};
+use crate::config::{Problem, servers_transport};
 use crate::limits::{LOAD_BALANCER_SERVERS_MAX, SERVICE_WEIGHT_MAX};
 
 /// A service of `http.services`.
@@ -19,7 +19,9 @@ pub(super) fn http(walker: &mut Walker, place: &Place<'_>) -> Option<ServiceDraf
             let fields = walker.fields(place, &keys::HTTP_SERVER)?;
             let url = fields.required(walker, "url");
             let weight = weight(walker, &fields);
-            server::http(walker, &url?, weight)
+            let preserve = fields.get("preservePath");
+            let preserve = preserve.and_then(|place| walker.boolean(&place));
+            server::http(walker, &url?, weight, preserve.unwrap_or(false))
         },
     )
 }
@@ -35,7 +37,9 @@ pub(super) fn tcp(walker: &mut Walker, place: &Place<'_>) -> Option<ServiceDraft
             let fields = walker.fields(place, &keys::TCP_SERVER)?;
             let address = fields.required(walker, "address");
             let weight = weight(walker, &fields);
-            server::tcp(walker, &address?, weight)
+            let tls = fields.get("tls");
+            let tls = tls.and_then(|place| walker.boolean(&place));
+            server::tcp(walker, &address?, weight, tls.unwrap_or(false))
         },
     )
 }
@@ -107,10 +111,36 @@ fn load_balancer(
         .get("passHostHeader")
         .and_then(|place| walker.boolean(&place))
         .unwrap_or(true);
-    Some(ServiceDraft::LoadBalancer {
+    let transport = fields.get("serversTransport");
+    let transport = transport.and_then(|place| Some(place.spanned(walker.string(&place)?)));
+    Some(ServiceDraft::LoadBalancer(LoadBalancerDraft {
         servers,
         pass_host_header,
-    })
+        older: older(walker, &fields, transport.is_some())?,
+        transport,
+    }))
+}
+
+/// What a `serversTransport` says since there are such for TCP. Beside one Traefik ignores it.
+fn older(walker: &mut Walker, fields: &Fields<'_>, transport: bool) -> Option<OlderTcp> {
+    let mut older = OlderTcp::default();
+    if let Some(place) = fields.get("proxyProtocol") {
+        not_beside(walker, &place, transport);
+        older.proxy_protocol = Some(servers_transport::proxy_protocol(walker, &place)?);
+    }
+    if let Some(place) = fields.get("terminationDelay") {
+        not_beside(walker, &place, transport);
+        older.termination_delay = Some(servers_transport::termination_delay(walker, &place)?);
+    }
+    Some(older)
+}
+
+fn not_beside(walker: &mut Walker, place: &Place<'_>, transport: bool) {
+    if transport {
+        let problem = Problem::error(place.origin().clone(), "this key beside serversTransport")
+            .remedy("write it in that serversTransport");
+        walker.report(Cost::Element, place, problem);
+    }
 }
 
 fn weighted(walker: &mut Walker, place: &Place<'_>) -> Option<ServiceDraft> {

@@ -6,7 +6,7 @@ use crate::service::Scheme;
 
 fn server(
     text: &str,
-    decode: fn(&mut Walker, &Place<'_>, u32) -> Option<ServerDraft>,
+    decode: fn(&mut Walker, &Place<'_>, u32, bool) -> Option<ServerDraft>,
 ) -> (Option<ServerDraft>, Vec<String>) {
     let origin = Origin::at(&Source::file(Path::new("a.yml")), 1, 1);
     let value = Value::Scalar(Scalar {
@@ -15,7 +15,7 @@ fn server(
     });
     let node = Node { origin, value };
     let mut walker = Walker::default();
-    let draft = decode(&mut walker, &Place::root(&node), 1);
+    let draft = decode(&mut walker, &Place::root(&node), 1, false);
     (
         draft,
         walker
@@ -83,7 +83,7 @@ fn urls_of_servers() {
     }
     let (draft, problems) = server("http://a/below", server::http);
     assert!(
-        draft.is_some() && problems[0].contains("is not used"),
+        draft.is_some() && problems[0].contains("is not used without preservePath"),
         "{problems:?}"
     );
 }

@@ -9,6 +9,8 @@ use super::{
     Limits, Log, LogFormat, OnStop, RuleSource, Snat, StaticConfig, SteeringSettings, keys, limits,
 };
 use crate::config::Problem;
+use crate::config::compile::check_transport;
+use crate::config::servers_transport::{self, TransportDraft};
 use crate::config::walker::{Cost, Fields, Place, Walker};
 use crate::limits::{SNAT_PORTS_DEFAULT, WORKERS_MAX};
 
@@ -40,6 +42,15 @@ pub(super) fn config(walker: &mut Walker, root: &Place<'_>) -> Option<StaticConf
         runtime_dir: path_or(walker, fields.get("runtimeDir").as_ref(), "/run/weir"),
         state_dir: path_or(walker, fields.get("stateDir").as_ref(), "/var/lib/weir"),
         workers: workers(walker, fields.get("workers").as_ref()),
+        servers_transport: transport(walker, &fields, "serversTransport", |walker, place| {
+            servers_transport::http(walker, place, &keys::SERVERS_TRANSPORT)
+        }),
+        tcp_servers_transport: transport(
+            walker,
+            &fields,
+            "tcpServersTransport",
+            |walker, place| servers_transport::tcp(walker, place, &keys::TCP_SERVERS_TRANSPORT),
+        ),
         steering: steering?,
     })
 }
@@ -55,6 +66,23 @@ fn truth(walker: &mut Walker, fields: &Fields<'_>, key: &'static str, default: b
         .get(key)
         .and_then(|place| walker.boolean(&place))
         .unwrap_or(default)
+}
+
+/// A default transport. Its files are read already here: nothing is to start without them.
+fn transport(
+    walker: &mut Walker,
+    fields: &Fields<'_>,
+    key: &'static str,
+    decode: fn(&mut Walker, &Place<'_>) -> Option<TransportDraft>,
+) -> TransportDraft {
+    let Some(place) = fields.get(key) else {
+        return TransportDraft::default();
+    };
+    let draft = decode(walker, &place).unwrap_or_default();
+    if let Err(problem) = check_transport(&draft) {
+        walker.report(Cost::Source, &place, problem);
+    }
+    draft
 }
 
 fn workers(walker: &mut Walker, place: Option<&Place<'_>>) -> Option<usize> {

@@ -14,6 +14,8 @@ pub const ROOT: Keys = Keys {
         "workers",
         "limits",
         "reasonHeader",
+        "serversTransport",
+        "tcpServersTransport",
     ],
     later: &[
         "accessLog",
@@ -26,11 +28,26 @@ pub const ROOT: Keys = Keys {
         "metrics",
         "ocsp",
         "ping",
-        "serversTransport",
         "spiffe",
-        "tcpServersTransport",
         "tracing",
     ],
+};
+
+/// `serversTransport`
+pub const SERVERS_TRANSPORT: Keys = Keys {
+    known: &[
+        "insecureSkipVerify",
+        "rootCAs",
+        "maxIdleConnsPerHost",
+        "forwardingTimeouts",
+    ],
+    later: &["cipherSuites", "maxVersion", "minVersion", "spiffe"],
+};
+
+/// `tcpServersTransport`
+pub const TCP_SERVERS_TRANSPORT: Keys = Keys {
+    known: &["dialTimeout", "dialKeepAlive", "terminationDelay", "tls"],
+    later: &[],
 };
 
 /// `entryPoints.X`
@@ -234,8 +251,10 @@ pub const ENTRY_POINT_LIMITS: Keys = Keys {
 
 /// All of the above, for the test that holds the documentation to them.
 #[cfg(test)]
-pub const ALL: [&Keys; 21] = [
+pub const ALL: [&Keys; 23] = [
     &ROOT,
+    &SERVERS_TRANSPORT,
+    &TCP_SERVERS_TRANSPORT,
     &ENTRY_POINT,
     &HTTP2,
     &ENTRY_POINT_STEERING,

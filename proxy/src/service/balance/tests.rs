@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 
 use super::super::{
-    LoadBalancer, Protocol, Registry, Scheme, ServersTransport, TransportId, WeightedService,
+    HttpTransport, LoadBalancer, Protocol, Registry, Scheme, ServersTransport, TcpTransport,
+    TransportId, WeightedService,
 };
 use super::*;
 
@@ -42,7 +43,15 @@ impl Fixture {
             name,
             scheme: Scheme::Http,
             tls: None,
-            transport: Arc::new(ServersTransport::default_internal(TransportId(0))),
+            transport: Arc::new(ServersTransport {
+                id: TransportId(0),
+                name: "default@internal".into(),
+                dial_timeout: None,
+                http: HttpTransport::default(),
+                tcp: TcpTransport::default(),
+            }),
+            base_path: Arc::default(),
+            unresolved: None,
             addresses,
             weight,
             lease,

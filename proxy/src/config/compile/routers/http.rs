@@ -129,7 +129,7 @@ fn redirection_router(
 
 /// One warning for all routers that name certificates to be ordered.
 pub(super) fn warn_of_orders(context: &mut Context<'_>, drafts: &Merged<RouterDraft<HttpMatcher>>) {
-    let wanting = |named: &&Named<RouterDraft<HttpMatcher>>| {
+    let wanting = |named: &&Arc<Named<RouterDraft<HttpMatcher>>>| {
         named
             .draft
             .as_ref()

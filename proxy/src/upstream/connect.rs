@@ -1,0 +1,219 @@
+//! Opening connections: one address after the other, TLS, and who the client is.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use rustls::ClientConfig;
+use rustls::client::Resumption;
+use tracing::warn;
+
+use crate::limits;
+use crate::net::Stream;
+use crate::proxy_protocol::{self, Addresses};
+use crate::service::{Server, ServerId, ServerTls, TransportId};
+use crate::tls::TlsError;
+use crate::transport::Transport;
+use crate::uring::{self, ChunkQueue};
+
+/// What one worker remembers of connecting.
+#[derive(Default)]
+pub(super) struct Memory {
+    tls: RefCell<HashMap<TransportId, OwnTls>>,
+    /// When the log was told last that a server cannot be had.
+    complained: RefCell<HashMap<ServerId, Instant>>,
+}
+
+/// This worker's own copy of a transport's TLS settings, with sessions to resume that no other worker looks at.
+struct OwnTls {
+    of: Weak<ClientConfig>,
+    config: Arc<ClientConfig>,
+}
+
+impl Memory {
+    /// A connection to the server, over TLS where it is spoken with that server; `avoid` is the address to try last.
+    /// `client` is told to the server by the PROXY protocol, where its transport has it.
+    pub(super) async fn connect(
+        &self,
+        server: &Server,
+        avoid: Option<SocketAddr>,
+        client: Option<Addresses>,
+    ) -> io::Result<Transport> {
+        let connected = self.try_connect(server, avoid, client).await;
+        connected.inspect_err(|error| self.complain(server, error))
+    }
+
+    async fn try_connect(
+        &self,
+        server: &Server,
+        avoid: Option<SocketAddr>,
+        client: Option<Addresses>,
+    ) -> io::Result<Transport> {
+        if let Some(reason) = &server.unresolved {
+            return Err(io::Error::new(io::ErrorKind::NotFound, &**reason));
+        }
+        let transport = &server.transport;
+        let mut addresses = server.addresses.to_vec();
+        // Stable: the others keep their order.
+        addresses.sort_by_key(|address| Some(*address) == avoid);
+        let stream = connect_to(&addresses, transport.dial_timeout).await?;
+        stream.set_keepalive(transport.tcp.keep_alive);
+        if let (Some(version), Some(client)) = (transport.tcp.proxy_protocol, client) {
+            let header = proxy_protocol::encode(version, &client);
+            let mut queue: ChunkQueue = [header].into_iter().collect();
+            stream.send(&mut queue, None).await?;
+        }
+        let Some(tls) = &server.tls else {
+            return Ok(Transport::plain(stream));
+        };
+        let config = self.own(transport.id, tls);
+        stream.set_deadline(Some(uring::now() + limits::UPSTREAM_TLS_HANDSHAKE));
+        let transport = Transport::connect_tls(stream, &config, tls.name.clone()).await?;
+        transport.set_deadline(None);
+        Ok(transport)
+    }
+
+    /// Forgets what is of no more use.
+    pub(super) fn sweep(&self) {
+        let in_use = |own: &mut OwnTls| own.of.strong_count() > 0;
+        self.tls.borrow_mut().retain(|_, own| in_use(own));
+        let now = uring::now();
+        let recent = |at: &mut Instant| now.duration_since(*at) < limits::UPSTREAM_COMPLAINT;
+        self.complained.borrow_mut().retain(|_, at| recent(at));
+    }
+
+    fn own(&self, id: TransportId, tls: &ServerTls) -> Arc<ClientConfig> {
+        let mut known = self.tls.borrow_mut();
+        let own = known.entry(id).or_insert_with(|| {
+            let mut config = ClientConfig::clone(&tls.config);
+            config.resumption = Resumption::in_memory_sessions(limits::UPSTREAM_TLS_SESSIONS);
+            OwnTls {
+                of: Arc::downgrade(&tls.config),
+                config: Arc::new(config),
+            }
+        });
+        Arc::clone(&own.config)
+    }
+
+    /// Says in the log why a server cannot be had and what to do, once in a while.
+    fn complain(&self, server: &Server, error: &io::Error) {
+        let now = uring::now();
+        let mut complained = self.complained.borrow_mut();
+        let last = complained.get(&server.id);
+        if last.is_some_and(|last| now.duration_since(*last) < limits::UPSTREAM_COMPLAINT) {
+            return;
+        }
+        complained.insert(server.id, now);
+        let tls = error
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<TlsError>());
+        let remedy = tls.map_or("", TlsError::remedy);
+        let separator = if remedy.is_empty() { "" } else { "; " };
+        warn!(
+            server = &*server.name,
+            transport = &*server.transport.name,
+            "no connection to the server: {error}{separator}{remedy}"
+        );
+    }
+}
+
+/// Connects to the first of these addresses that answers, as RFC 8305 ("Happy Eyeballs") has it: families take turns,
+/// the next address is tried when one has failed, or beside it after [`limits::UPSTREAM_STAGGER`].
+///
+/// # Errors
+/// What the last address said; `TimedOut` after `within`.
+pub async fn connect_to(addresses: &[SocketAddr], within: Option<Duration>) -> io::Result<Stream> {
+    let deadline = within.map(|within| uring::now() + within);
+    match addresses {
+        [address] => Stream::connect(*address, deadline).await,
+        addresses => race(&taking_turns(addresses), deadline).await,
+    }
+}
+
+async fn race(addresses: &[SocketAddr], deadline: Option<Instant>) -> io::Result<Stream> {
+    let mut attempts = FuturesUnordered::new();
+    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    let mut waiting = addresses.iter();
+    loop {
+        match waiting.next() {
+            Some(address) => attempts.push(Stream::connect(*address, deadline)),
+            None if attempts.is_empty() => return Err(last),
+            None => {}
+        }
+        let mut patience = pin!(tokio::time::sleep(limits::UPSTREAM_STAGGER));
+        tokio::select! {
+            biased;
+            Some(outcome) = attempts.next() => match outcome {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = error,
+            },
+            () = &mut patience, if waiting.len() > 0 => {}
+        }
+    }
+}
+
+/// The addresses in their order, but one family after the other, beginning with that of the first.
+fn taking_turns(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+    let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (first, second): (Vec<SocketAddr>, Vec<SocketAddr>) = addresses
+        .iter()
+        .copied()
+        .partition(|address: &SocketAddr| address.is_ipv6() == first_is_v6);
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    let mut turns = Vec::with_capacity(addresses.len());
+    loop {
+        let pair = [first.next(), second.next()];
+        if pair == [None, None] {
+            return turns;
+        }
+        turns.extend(pair.into_iter().flatten());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
+        texts
+            .iter()
+            .map(|text| text.parse().expect("an address"))
+            .collect()
+    }
+
+    #[test]
+    fn families_take_turns_from_the_first_on() {
+        let given = addresses(&["[::1]:1", "[::2]:1", "[::3]:1", "10.0.0.1:1", "10.0.0.2:1"]);
+        let turns = addresses(&["[::1]:1", "10.0.0.1:1", "[::2]:1", "10.0.0.2:1", "[::3]:1"]);
+        assert_eq!(taking_turns(&given), turns);
+        let given = addresses(&["10.0.0.2:1", "10.0.0.1:1"]);
+        assert_eq!(taking_turns(&given), given);
+        assert_eq!(taking_turns(&[]), []);
+    }
+
+    #[test]
+    fn the_first_address_that_answers_is_taken() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+        let answers = listener.local_addr().expect("an address");
+        let refuses = {
+            let listener = std::net::TcpListener::bind("127.0.0.2:0").expect("bound");
+            listener.local_addr().expect("an address")
+        };
+        uring::run(&uring::Config::default(), || async {
+            for order in [[refuses, answers], [answers, refuses]] {
+                let stream = connect_to(&order, None).await.expect("connected");
+                assert_eq!(stream.peer_addr(), answers);
+            }
+            let error = connect_to(&[refuses, refuses], None).await.err();
+            let kind = error.map(|error| error.kind());
+            assert_eq!(kind, Some(io::ErrorKind::ConnectionRefused));
+            assert!(connect_to(&[], None).await.is_err());
+        })
+        .expect("a worker");
+    }
+}
