@@ -163,11 +163,13 @@ fn tcp_routers_see_the_client_that_the_header_names() {
     let listener = TcpListener::bind(loopback(0)).expect("a socket");
     let server = listener.local_addr().expect("bound");
     thread::spawn(move || {
-        let (mut stream, _) = listener.accept()?;
-        stream.write_all(b"SSH-2.0-x\r\n")?;
-        let mut got = [0; 5];
-        stream.read_exact(&mut got)?;
-        stream.write_all(&got)
+        for mut stream in listener.incoming().flatten() {
+            let mut got = [0; 5];
+            let _ = stream
+                .write_all(b"SSH-2.0-x\r\n")
+                .and_then(|()| stream.read_exact(&mut got))
+                .and_then(|()| stream.write_all(&got));
+        }
     });
     let rules = format!(
         "tcp:\n  routers:\n    ssh: {{rule: ClientIP(`203.0.113.7`), service: s}}\n  services:\n    s: {{loadBalancer: \
@@ -188,4 +190,49 @@ fn tcp_routers_see_the_client_that_the_header_names() {
         .write_all(b"PROXY TCP4 203.0.113.8 192.0.2.2 1 2\r\n")
         .expect("sent");
     assert_eq!(other.read(&mut [0]).expect("closed"), 0);
+}
+
+/// The header is optional, so a client that waits for the server to speak first is served in the end.
+#[test]
+fn a_trusted_peer_that_says_nothing_is_its_own_client() {
+    let listener = TcpListener::bind(loopback(0)).expect("a socket");
+    let server = listener.local_addr().expect("bound");
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.write_all(b"220 ready\r\n");
+        }
+    });
+    let rules = format!(
+        "tcp:\n  routers:\n    ftp: {{rule: ClientIP(`127.0.0.1`), service: s}}\n  services:\n    s: {{loadBalancer: \
+         {{servers: [{{address: \"{server}\"}}]}}}}\n"
+    );
+    let (_weir, address) = proxy("{trustedIPs: [127.0.0.1]}", &rules);
+    let mut client = TcpStream::connect(address).expect("weir accepts");
+    client.set_read_timeout(Some(DEADLINE)).expect("a timeout");
+    let mut said = String::new();
+    client.read_to_string(&mut said).expect("an orderly end");
+    assert_eq!(said, "220 ready\r\n");
+}
+
+#[test]
+fn tls_and_steering_in_user_space_follow_the_header() {
+    let (steered, other) = (backend("steered"), backend("other"));
+    let rules = format!(
+        "tcp:\n  routers:\n    steered: {{rule: ClientIP(`203.0.113.0/24`), service: s, steer: true}}\n  services:\n    \
+         s: {{loadBalancer: {{servers: [{{address: \"{}\"}}]}}}}\nhttp:\n  routers:\n    tls: {{rule: \
+         PathPrefix(`/`), service: o, tls: {{}}}}\n  services:\n    o: {{loadBalancer: {{servers: [{{url: \
+         'http://{}'}}]}}}}\n",
+        steered.address(),
+        other.address()
+    );
+    let (_weir, address) = proxy("{trustedIPs: [127.0.0.1]}", &rules);
+    let (node, client) = answered(address, &v2([203, 0, 113, 8]));
+    assert_eq!((node.as_str(), client), ("steered", None));
+    let output = Command::new("curl")
+        .args(["--silent", "--fail", "--insecure", "--haproxy-protocol"])
+        .arg(format!("https://{address}/"))
+        .output()
+        .expect("curl is installed");
+    let answer = Answer::parse(&output.stdout).expect("an answer");
+    assert_eq!(answer.node, "other");
 }

@@ -11,7 +11,7 @@ use xtask::backend::{Answer, Backend, pattern_sha256, sha256};
 
 use crate::support::client::Connection;
 use crate::support::weir::{Setup, Weir};
-use crate::support::{DEADLINE, free_port};
+use crate::support::{DEADLINE, eventually, free_port};
 
 fn loopback(port: u16) -> SocketAddr {
     ([127, 0, 0, 1], port).into()
@@ -71,7 +71,7 @@ fn openssl(address: SocketAddr, arguments: &[&str]) -> String {
         .stderr(Stdio::piped())
         .spawn()
         .expect("openssl is installed");
-    let request = b"GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n";
+    let request = b"GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\nCLOSE\n";
     let _ = child.stdin.take().expect("piped").write_all(request);
     let output = child.wait_with_output().expect("it ends");
     String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
@@ -361,4 +361,38 @@ fn weights_of_tcp_services_are_kept() {
         landed[usize::from(node == "b")] += 1;
     }
     assert_eq!(landed, [30, 10]);
+}
+
+/// A real server behind passthrough: what it agrees on with the client is theirs alone.
+#[test]
+fn openssl_behind_passthrough() {
+    let port = free_port();
+    let rules = format!(
+        "tcp:\n  routers:\n    all: {{rule: HostSNI(`*.example`), service: s, tls: {{passthrough: true}}}}\n  services:\n{}",
+        service("s", loopback(port))
+    );
+    let (weir, address) = proxy("", &rules);
+    let (cert, key) = (weir.setup().path("a.crt"), weir.setup().path("a.key"));
+    let mut server = Command::new("openssl")
+        .args(["s_server", "-quiet", "-rev", "-alpn", "backwards"])
+        .args(["-accept", &format!("127.0.0.1:{port}")])
+        .arg("-cert")
+        .arg(cert)
+        .arg("-key")
+        .arg(key)
+        .stdin(Stdio::null())
+        .spawn()
+        .expect("openssl is installed");
+    eventually("openssl listens", || {
+        TcpStream::connect(loopback(port)).ok()
+    });
+    for version in ["-tls1_2", "-tls1_3"] {
+        let name = ["-servername", "a.example", "-alpn", "backwards", version];
+        let said = openssl(address, &name);
+        assert!(said.contains("ALPN protocol: backwards"), "{said}");
+        // Each line comes back reversed; `-rev` ends with a line CLOSE.
+        assert!(said.contains("1.1/PTTH / TEG"), "{said}");
+    }
+    server.kill().expect("it runs");
+    server.wait().expect("it ends");
 }

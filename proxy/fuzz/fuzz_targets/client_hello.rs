@@ -1,5 +1,5 @@
-//! ClientHellos: whole and in pieces the same is read and nothing is lost; and where rustls takes one, so does weir, and
-//! both read the same out of it.
+//! ClientHellos: whole and in pieces the same is read and nothing is lost; and where rustls takes one, so does weir,
+//! and both read the same out of it.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

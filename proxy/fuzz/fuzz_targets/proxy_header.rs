@@ -1,4 +1,5 @@
-//! PROXY headers: no more is asked for than is needed, what follows a header changes nothing, and its length is bounded.
+//! PROXY headers: no more is asked for than is needed, what follows a header changes nothing, and its length is
+//! bounded.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
