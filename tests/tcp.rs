@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -373,7 +373,7 @@ fn openssl_behind_passthrough() {
     );
     let (weir, address) = proxy("", &rules);
     let (cert, key) = (weir.setup().path("a.crt"), weir.setup().path("a.key"));
-    let mut server = Command::new("openssl")
+    let server = Command::new("openssl")
         .args(["s_server", "-quiet", "-rev", "-alpn", "backwards"])
         .args(["-accept", &format!("127.0.0.1:{port}")])
         .arg("-cert")
@@ -381,8 +381,11 @@ fn openssl_behind_passthrough() {
         .arg("-key")
         .arg(key)
         .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
         .spawn()
         .expect("openssl is installed");
+    let _server = Killed(server);
     eventually("openssl listens", || {
         TcpStream::connect(loopback(port)).ok()
     });
@@ -393,6 +396,14 @@ fn openssl_behind_passthrough() {
         // Each line comes back reversed; `-rev` ends with a line CLOSE.
         assert!(said.contains("1.1/PTTH / TEG"), "{said}");
     }
-    server.kill().expect("it runs");
-    server.wait().expect("it ends");
+}
+
+/// A process that ends with its test.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
