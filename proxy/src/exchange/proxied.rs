@@ -6,7 +6,7 @@ use tracing::debug;
 
 use crate::limits;
 use crate::net::Stream;
-use crate::proxy_protocol::{self, Parsed};
+use crate::proxy_protocol::{self, Addresses, Parsed};
 use crate::uring::{self, Chunk};
 
 /// Reads the header, if one comes, and lets the connection have the addresses it says. The client's own bytes are left
@@ -16,39 +16,49 @@ use crate::uring::{self, Chunk};
 /// `InvalidData` for a broken header, `TimedOut` or `UnexpectedEof` for half of one, and what receiving says.
 pub async fn read_header(stream: &mut Stream) -> io::Result<()> {
     stream.set_deadline(Some(uring::now() + limits::PROXY_HEADER));
-    let mut received = Vec::new();
-    loop {
-        let next = stream.recv().await;
-        let begun = matches!(
-            proxy_protocol::parse(&received),
-            Ok(Parsed::NeedMore { begun: true })
-        );
-        let chunk = match next {
-            Ok(Some(chunk)) => chunk,
-            Ok(None) if begun => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Err(error) if begun || error.kind() != io::ErrorKind::TimedOut => return Err(error),
-            // Neither a header nor anything else has come: the client may be one that waits for the server.
-            Ok(None) | Err(_) => return Ok(give_back(stream, received)),
-        };
-        received.extend_from_slice(&chunk);
-        match proxy_protocol::parse(&received).map_err(invalid)? {
-            Parsed::NeedMore { .. } => {}
-            Parsed::Absent => return Ok(give_back(stream, received)),
-            Parsed::Header { length, addresses } => {
-                if let Some(addresses) = addresses {
-                    debug!(proxy = %stream.peer_addr(), client = %addresses.source, "PROXY header");
-                    stream.set_addresses(addresses.source, addresses.destination);
-                }
-                return Ok(give_back(stream, received.split_off(length)));
-            }
+    let (header, mut received) = receive(stream).await?;
+    stream.set_deadline(None);
+    if let Some((length, addresses)) = header {
+        received.drain(..length);
+        if let Some(Addresses {
+            source,
+            destination,
+        }) = addresses
+        {
+            debug!(proxy = %stream.peer_addr(), client = %source, "PROXY header");
+            stream.set_addresses(source, destination);
         }
     }
+    if !received.is_empty() {
+        stream.unread(Chunk::from(received));
+    }
+    Ok(())
 }
 
-fn give_back(stream: &Stream, bytes: Vec<u8>) {
-    stream.set_deadline(None);
-    if !bytes.is_empty() {
-        stream.unread(Chunk::from(bytes));
+/// The length of a header and what it says.
+type Header = (usize, Option<Addresses>);
+
+/// Receives until it is clear whether there is a header; with it what has been received.
+async fn receive(stream: &Stream) -> io::Result<(Option<Header>, Vec<u8>)> {
+    let mut received = Vec::new();
+    let mut in_header = false;
+    loop {
+        match stream.recv().await {
+            Ok(Some(chunk)) => received.extend_from_slice(&chunk),
+            Ok(None) if in_header => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Err(error) if in_header || error.kind() != io::ErrorKind::TimedOut => {
+                return Err(error);
+            }
+            // No header has come: the client may be one that waits for the server.
+            Ok(None) | Err(_) => return Ok((None, received)),
+        }
+        match proxy_protocol::parse(&received).map_err(invalid)? {
+            Parsed::NeedMore { begun } => in_header = begun,
+            Parsed::Absent => return Ok((None, received)),
+            Parsed::Header { length, addresses } => {
+                return Ok((Some((length, addresses)), received));
+            }
+        }
     }
 }
 
