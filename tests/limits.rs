@@ -1,0 +1,280 @@
+//! Limits of one entry point, each at the limit and one over it; times that end what has stalled, and nothing else.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use xtask::backend::Backend;
+
+use crate::support::client::Connection;
+use crate::support::weir::{Setup, Weir};
+use crate::support::{eventually, free_port};
+
+/// weir whose one entry point has these settings (indented by four), before a backend.
+fn proxy(settings: &str) -> (Weir, SocketAddr, Backend) {
+    let server = Backend::plain("a", ([127, 0, 0, 1], 0)).expect("a backend");
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let setup = Setup::new(&format!(
+        "entryPoints:\n  web:\n    address: \"{address}\"\n{settings}providers:\n  file:\n    \
+         directory: \"{{dir}}/rules\"\nruntimeDir: \"{{dir}}/run\"\nworkers: 2\nlog:\n  level: DEBUG\n"
+    ));
+    let rules = format!(
+        "http:\n  routers:\n    all:\n      rule: PathPrefix(`/`)\n      service: a\n  services:\n    a:\n      \
+         loadBalancer:\n        servers:\n          - url: http://{}\n",
+        server.address()
+    );
+    let weir = setup.rules("rules.yml", &rules).start().listening(address);
+    (weir, address, server)
+}
+
+/// The status and the reason that a request is answered with.
+fn answer(address: SocketAddr, request: &str) -> (u16, Option<String>) {
+    let mut connection = Connection::open(address);
+    connection.send(request);
+    let response = connection.response();
+    let reason = response.field("x-weir-reason").map(str::to_owned);
+    (response.status, reason)
+}
+
+#[test]
+fn the_head_of_a_request() {
+    let (_weir, address, _server) = proxy(
+        "    limits:\n      requestLineBytes: 1100\n      headerBytes: 2000\n      headerFields: 5\n",
+    );
+    let line = |bytes: usize| {
+        let path = "a".repeat(bytes - "GET / HTTP/1.1".len());
+        format!("GET /{path} HTTP/1.1\r\nHost: a\r\n\r\n")
+    };
+    let head = |bytes: usize| {
+        let start = "GET / HTTP/1.1\r\nHost: a\r\nX: ";
+        format!("{start}{}\r\n\r\n", "x".repeat(bytes - start.len() - 4))
+    };
+    let fields = |count: usize| {
+        let more = "X: 1\r\n".repeat(count - 1);
+        format!("GET / HTTP/1.1\r\nHost: a\r\n{more}\r\n")
+    };
+    let over = |status, reason: &str| (status, Some(reason.to_owned()));
+    for (request, expected) in [
+        (line(1100), (200, None)),
+        (line(1101), over(414, "target_too_long")),
+        (head(2000), (200, None)),
+        (head(2001), over(431, "head_too_large")),
+        (fields(5), (200, None)),
+        (fields(6), over(431, "head_too_large")),
+    ] {
+        assert_eq!(
+            answer(address, &request),
+            expected,
+            "{} bytes",
+            request.len()
+        );
+    }
+}
+
+#[test]
+fn the_body_of_a_request() {
+    let (_weir, address, server) = proxy("    limits:\n      bodyBytes: 100000\n");
+    let too_large = (413, Some("body_too_large".to_owned()));
+    let post = |fields: &str, body: &str| {
+        format!("POST /upload HTTP/1.1\r\nHost: a\r\n{fields}\r\n{body}")
+    };
+    for (bytes, expected) in [(100_000, (200, None)), (100_001, too_large.clone())] {
+        let body = "b".repeat(bytes);
+        let with_length = post(&format!("Content-Length: {bytes}\r\n"), &body);
+        assert_eq!(
+            answer(address, &with_length),
+            expected,
+            "{bytes}, told before"
+        );
+        let (half, other) = body.split_at(bytes / 2);
+        let chunks = format!(
+            "{:x}\r\n{half}\r\n{:x}\r\n{other}\r\n0\r\n\r\n",
+            half.len(),
+            other.len()
+        );
+        let chunked = post("Transfer-Encoding: chunked\r\n", &chunks);
+        assert_eq!(answer(address, &chunked), expected, "{bytes}, in chunks");
+    }
+    // The one that told its length was not begun; the one that did not never ended.
+    assert_eq!(server.requests(), 2);
+}
+
+#[test]
+fn the_connections_of_one_client_over_all_workers() {
+    let (weir, address, _server) = proxy("    limits:\n      connectionsPerClient: 10\n");
+    // Those that waited for the start may still be there.
+    let mut open: Vec<Connection> = eventually("room for all ten", || {
+        let mut open: Vec<Connection> = (0..10).map(|_| Connection::open(address)).collect();
+        open.iter_mut().all(|one| served(one)).then_some(open)
+    });
+    for _ in 0..20 {
+        assert!(
+            !served(&mut Connection::open(address)),
+            "one more is closed"
+        );
+    }
+    weir.logged("client_connections");
+    let mut oldest = open.remove(0);
+    assert!(served(&mut oldest), "those that are in stay in");
+    drop(oldest);
+    eventually("room again", || {
+        served(&mut Connection::open(address)).then_some(())
+    });
+}
+
+/// Whether a request on the connection is answered rather than closed.
+fn served(connection: &mut Connection) -> bool {
+    let mut begin = [0; 12];
+    let request = b"GET /bytes/5 HTTP/1.1\r\nHost: a\r\n\r\n";
+    if connection.socket().write_all(request).is_err()
+        || connection.reader().read_exact(&mut begin).is_err()
+    {
+        return false;
+    }
+    assert_eq!(&begin, b"HTTP/1.1 200");
+    let mut rest = Vec::new();
+    while !rest.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        connection.reader().read_exact(&mut byte).expect("a head");
+        rest.push(byte[0]);
+    }
+    let mut body = [0; 5];
+    connection.reader().read_exact(&mut body).is_ok()
+}
+
+#[test]
+fn the_connections_of_all() {
+    let (_weir, address, _server) = {
+        let server = Backend::plain("a", ([127, 0, 0, 1], 0)).expect("a backend");
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let setup = Setup::new(&format!(
+            "entryPoints:\n  web:\n    address: \"{address}\"\nproviders:\n  file:\n    directory: \"{{dir}}/rules\"\n\
+             runtimeDir: \"{{dir}}/run\"\nworkers: 1\nlimits:\n  connections: 5\n"
+        ));
+        let weir = setup.rules("rules.yml", &rules(&server)).start();
+        (weir.listening(address), address, server)
+    };
+    let mut open: Vec<Connection> = (0..5).map(|_| Connection::open(address)).collect();
+    assert!(open.iter_mut().all(|one| one.get("a", "/").status == 200));
+    let mut waiting = Connection::open(address);
+    waiting.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut early = waiting.socket();
+    early
+        .set_read_timeout(Some(Duration::from_millis(300)))
+        .expect("a timeout");
+    assert!(early.read(&mut [0]).is_err(), "it waits in the kernel");
+    early
+        .set_read_timeout(Some(crate::support::DEADLINE))
+        .expect("a timeout");
+    drop(open.pop());
+    assert_eq!(waiting.response().status, 200);
+}
+
+fn rules(server: &Backend) -> String {
+    format!(
+        "http:\n  routers:\n    all:\n      rule: PathPrefix(`/`)\n      service: a\n  services:\n    a:\n      \
+         loadBalancer:\n        servers:\n          - url: http://{}\n",
+        server.address()
+    )
+}
+
+#[test]
+fn a_head_and_a_body_that_stall() {
+    let (weir, address, _server) =
+        proxy("    limits:\n      headerTimeout: 700ms\n      bodyIdleTimeout: 800ms\n");
+    let begun = Instant::now();
+    let head = answer(address, "GET / HTTP/1.1\r\nHost: a");
+    assert_eq!(head, (408, Some("head_timeout".into())));
+    assert!(begun.elapsed() >= Duration::from_millis(700));
+    let body = "POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf";
+    assert_eq!(answer(address, body), (408, Some("body_timeout".into())));
+    // A reader that takes nothing of a body larger than all buffers is cut.
+    let mut reader = Connection::open(address);
+    reader.send("GET /bytes/100000000 HTTP/1.1\r\nHost: a\r\n\r\n");
+    weir.logged("client_stalled");
+}
+
+#[test]
+fn what_moves_slowly_has_not_stalled() {
+    let (_weir, address, _server) = proxy("    limits:\n      bodyIdleTimeout: 3s\n");
+    let mut upload = Connection::open(address);
+    upload.send("POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n");
+    for _ in 0..10 {
+        upload.send("b");
+        std::thread::sleep(Duration::from_millis(600));
+    }
+    assert_eq!(upload.response().status, 200);
+    // Far more than the kernel's buffers hold, read at 60 KB/s: room for more is told once a whole buffer of the kernel's,
+    // up to 64 KiB on loopback, has been read, so that is what moves at a time.
+    let mut download = reader(address);
+    let request = b"GET /bytes/25000000 HTTP/1.1\r\nHost: a\r\n\r\n";
+    download.write_all(request).expect("sent");
+    let mut piece = vec![0; 30_000];
+    for _ in 0..24 {
+        download.read_exact(&mut piece).expect("not cut");
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    let (mut rest, whole) = (0, 25_000_000 - 24 * piece.len());
+    while rest < whole {
+        rest += download.read(&mut piece).expect("not cut");
+    }
+}
+
+/// A connection with small segments and a small window.
+fn reader(address: SocketAddr) -> TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+    let socket = socket.expect("a socket");
+    nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::TcpMaxSeg, &1400)
+        .expect("small segments");
+    socket
+        .set_recv_buffer_size(64 << 10)
+        .expect("a small window");
+    socket.connect(&address.into()).expect("connect");
+    socket
+        .set_read_timeout(Some(Duration::from_secs(2)))
+        .expect("a timeout");
+    socket.into()
+}
+
+/// A server that takes its time with a body, or with its answer, does not make the client one that stalls.
+#[test]
+fn waiting_for_the_server_does_not_count_against_the_client() {
+    let (_weir, address, _server) = proxy("    limits:\n      bodyIdleTimeout: 300ms\n");
+    let mut connection = Connection::open(address);
+    assert_eq!(connection.get("a", "/slow/1500").status, 200);
+    connection.send("POST /slow/1500 HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody");
+    assert_eq!(connection.response().status, 200);
+}
+
+#[test]
+fn total_times_end_what_is_still_moving() {
+    let (weir, address, _server) = proxy(
+        "    transport:\n      respondingTimeouts:\n        readTimeout: 1s\n        writeTimeout: 2s\n",
+    );
+    weir.logged("readTimeout: found 1s, which ends each request whose body takes longer");
+    weir.logged("writeTimeout: found 2s, which ends each response that takes longer");
+    let mut upload = Connection::open(address);
+    upload.send("POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n");
+    let begun = Instant::now();
+    while upload.socket().write_all(b"b").is_ok() && begun.elapsed() < Duration::from_millis(1500) {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let response = upload.response();
+    assert_eq!(
+        (response.status, response.field("x-weir-reason")),
+        (408, Some("body_timeout"))
+    );
+    let mut download = Connection::open(address);
+    download.send("GET /bytes/1000000000 HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut piece = [0; 4096];
+    while download
+        .reader()
+        .read(&mut piece)
+        .is_ok_and(|read| read > 0)
+    {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    weir.logged("client_stalled");
+    assert_eq!(Connection::open(address).get("a", "/slow/100").status, 200);
+    download.socket().shutdown(Shutdown::Both).ok();
+}
