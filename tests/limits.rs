@@ -204,8 +204,8 @@ fn what_moves_slowly_has_not_stalled() {
         std::thread::sleep(Duration::from_millis(600));
     }
     assert_eq!(upload.response().status, 200);
-    // Far more than the kernel's buffers hold, read at 60 KB/s: room for more is told once a whole buffer of the kernel's,
-    // up to 64 KiB on loopback, has been read, so that is what moves at a time.
+    // Far more than the kernel's buffers hold, read at 60 KB/s: room for more is told once a whole buffer of the
+    // kernel's, up to 64 KiB on loopback, has been read, so that is what moves at a time.
     let mut download = reader(address);
     let request = b"GET /bytes/25000000 HTTP/1.1\r\nHost: a\r\n\r\n";
     download.write_all(request).expect("sent");

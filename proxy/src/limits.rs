@@ -374,3 +374,6 @@ pub const HTTP2_SEND_BYTES: usize = 64 << 10;
 pub const HTTP2_WINDOWS_SHARE: usize = 4;
 /// Between two lines of a worker's log about HTTP/2 clients that were stopped.
 pub const ABUSE_LOGGED: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,97 @@
+//! docs/LIMITS.md has every limit with its value.
+
+const SOURCE: &str = include_str!("../limits.rs");
+const DOCUMENT: &str = include_str!("../../../docs/LIMITS.md");
+
+/// A constant: its name, its value for people, and what is said about it.
+struct Limit {
+    name: &'static str,
+    value: String,
+    text: String,
+}
+
+fn limits() -> Vec<Limit> {
+    let source = SOURCE.split("#[cfg(test)]").next().unwrap_or_default();
+    let (mut text, mut limits) = (Vec::new(), Vec::new());
+    let mut lines = source.lines();
+    while let Some(line) = lines.next() {
+        if let Some(said) = line.strip_prefix("/// ") {
+            text.push(said);
+        } else if let Some(rest) = line.strip_prefix("pub const ") {
+            let name = rest.split(':').next().unwrap_or_default();
+            let mut whole = rest.to_owned();
+            while !whole.ends_with(';') {
+                whole.push_str(lines.next().expect("a constant ends").trim_start());
+            }
+            let value = whole.split_once('=').map_or("", |(_, value)| value);
+            limits.push(Limit {
+                name,
+                value: human(name, value.trim().trim_end_matches(';')),
+                text: text.join(" ").replace('|', "or"),
+            });
+            text.clear();
+        }
+    }
+    limits
+}
+
+/// `16 << 10` bytes are 16 KiB, `Duration::from_secs(10)` is 10 s; what is more than a number stays as written.
+fn human(name: &str, value: &str) -> String {
+    for (start, unit) in [
+        ("Duration::from_secs(", "s"),
+        ("Duration::from_millis(", "ms"),
+    ] {
+        if let Some(number) = value.strip_prefix(start) {
+            return format!("{} {unit}", number.trim_end_matches(')'));
+        }
+    }
+    let plain = |text: &str| text.trim().replace('_', "").parse::<u64>().ok();
+    let number = match (value.split_once("<<"), value.split_once('*')) {
+        (Some((number, bits)), _) => plain(number)
+            .zip(plain(bits))
+            .map(|(number, bits)| number << bits),
+        (_, Some(_)) => value.split('*').map(plain).product(),
+        _ => plain(value),
+    };
+    let bytes = name.contains("BYTES") || name.contains("WINDOW") || name.contains("PLAINTEXT");
+    match number {
+        Some(number) if bytes && number >= 1 << 20 && number % (1 << 20) == 0 => {
+            format!("{} MiB", number >> 20)
+        }
+        Some(number) if bytes && number >= 1 << 10 && number % (1 << 10) == 0 => {
+            format!("{} KiB", number >> 10)
+        }
+        Some(number) => number.to_string(),
+        None => format!("`{value}`"),
+    }
+}
+
+#[test]
+fn every_limit_is_on_the_page_with_its_value() {
+    let limits = limits();
+    assert!(limits.len() > 100, "{}", limits.len());
+    let missing: Vec<String> = limits
+        .iter()
+        .filter(|limit| !DOCUMENT.contains(&format!("| `{}` | {} |", limit.name, limit.value)))
+        .map(|limit| format!("| `{}` | {} | {} | |", limit.name, limit.value, limit.text))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "docs/LIMITS.md lacks, or has with another value:\n{}",
+        missing.join("\n")
+    );
+    let named = |name: &&str| limits.iter().any(|limit| limit.name == *name);
+    let rows = DOCUMENT.lines().filter_map(|line| line.strip_prefix("| `"));
+    let gone: Vec<&str> = rows
+        .filter_map(|row| row.split('`').next())
+        .filter(|name| {
+            name.bytes()
+                .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+        })
+        .filter(|name| !named(name))
+        .collect();
+    assert!(
+        gone.is_empty(),
+        "docs/LIMITS.md tells of what is no limit: {gone:?}"
+    );
+}
