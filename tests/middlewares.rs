@@ -1,5 +1,6 @@
 //! Middlewares at the real binary: what servers get, what clients get, and that nothing is held back on the way.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc;
@@ -499,5 +500,83 @@ http:
             Some(expected),
             "{head}"
         );
+    }
+}
+
+#[test]
+fn a_client_with_a_cookie_stays_with_its_server() {
+    let servers = ["a", "b", "c"].map(backend);
+    let url = |index: usize| format!("{{url: \"http://{}\"}}", servers[index].address());
+    let rules = format!(
+        "
+http:
+  routers:
+    flat: {{rule: \"Host(`flat`)\", service: usegalaxy-eu}}
+    tree: {{rule: \"Host(`tree`)\", service: tree}}
+  services:
+    usegalaxy-eu: {{loadBalancer: {{sticky: {{cookie: {{}}}}, servers: [{a}, {b}, {c}]}}}}
+    tree: {{weighted: {{sticky: {{cookie: {{name: level, httpOnly: true}}}}, services: [{{name: left}}, {{name: right}}]}}}}
+    left: {{loadBalancer: {{sticky: {{cookie: {{name: node}}}}, servers: [{a}, {b}]}}}}
+    right: {{loadBalancer: {{servers: [{c}]}}}}
+",
+        a = url(0),
+        b = url(1),
+        c = url(2)
+    );
+    let (_weir, address) = proxy("", &rules, &servers[0]);
+    let ask = |host: &str, cookies: &str| {
+        let response = exchange(
+            address,
+            &format!("GET / HTTP/1.1\r\nHost: {host}\r\nCookie: x=1; {cookies}\r\n\r\n"),
+        );
+        let set = response
+            .fields
+            .iter()
+            .filter(|(name, _)| name == "set-cookie");
+        let set: Vec<String> = set.map(|(_, value)| value.clone()).collect();
+        (Answer::parse(&response.body).expect("an answer").node, set)
+    };
+    let mut seen = BTreeSet::new();
+    for _ in 0..6 {
+        let (node, set) = ask("flat", "");
+        let [cookie] = &set[..] else {
+            panic!("one cookie: {set:?}")
+        };
+        let pair = cookie
+            .strip_suffix("; Path=/")
+            .expect("Traefik's attributes");
+        assert!(
+            pair.starts_with("_f712e=") && pair.len() == 7 + 16,
+            "{cookie}"
+        );
+        for _ in 0..4 {
+            assert_eq!(ask("flat", pair), (node.clone(), vec![]));
+        }
+        seen.insert(node);
+    }
+    assert_eq!(seen.len(), 3, "clients without a cookie are spread");
+    // A cookie of a server that is gone is replaced.
+    let (_, set) = ask("flat", "_f712e=0123456789abcdef");
+    assert_eq!(set.len(), 1);
+    // The URL itself is what old versions wrote.
+    let url = format!("http://{}", servers[1].address());
+    let (node, set) = ask("flat", &format!("_f712e={url}"));
+    assert_eq!((node.as_str(), set.len()), ("b", 1));
+    // Two levels, a cookie each.
+    let (node, set) = (0..4)
+        .map(|_| ask("tree", ""))
+        .find(|(_, set)| set.len() == 2)
+        .expect("left");
+    assert!(
+        set.iter()
+            .any(|cookie| cookie.starts_with("level=") && cookie.ends_with("; HttpOnly")),
+        "{set:?}"
+    );
+    let pairs: Vec<&str> = set
+        .iter()
+        .map(|cookie| cookie.split(';').next().unwrap_or_default())
+        .collect();
+    for _ in 0..6 {
+        assert_eq!(ask("tree", &pairs.join("; ")), (node.clone(), vec![]));
     }
 }

@@ -1,7 +1,7 @@
 //! Services: servers, weights, and which server is next.
 //!
 //! Owns: the compiled services and the identities of servers over reloads ([`registry`]), the balancing arithmetic
-//! ([`balance`]). Never: sockets, names to resolve (addresses are resolved while compiling), health.
+//! ([`balance`]), and the cookies by which clients stay with a server ([`sticky`]). Never: sockets, names to resolve (addresses are resolved while compiling), health.
 //! Invariants: a weight is at least 1 and at most [`crate::limits::SERVICE_WEIGHT_MAX`]; a service tree has no
 //! cycle, is at most [`crate::limits::SERVICE_DEPTH_MAX`] deep and unfolds to at most
 //! [`crate::limits::SERVICE_TREE_MAX`] services and servers; a load balancer may be empty (every server of it
@@ -11,6 +11,7 @@ pub mod balance;
 pub mod pool;
 pub mod registry;
 mod servers_transport;
+pub mod sticky;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
@@ -21,6 +22,7 @@ pub use self::registry::{Lease, Protocol, Registry, ServerId, ServiceId};
 pub use self::servers_transport::{
     HttpTransport, ServerTls, ServersTransport, TcpTransport, TransportId,
 };
+use self::sticky::Sticky;
 
 /// A service of an HTTP or of a TCP router.
 #[derive(Debug)]
@@ -33,6 +35,8 @@ pub struct Service {
     pub kind: ServiceKind,
     /// Changes with the children and their weights; equal means that balancing state fits as it is.
     shape: u64,
+    /// The cookie by which clients stay with a child.
+    sticky: Option<Sticky>,
     /// Keeps `id`.
     #[expect(dead_code, reason = "held for its count alone")]
     lease: Lease,
@@ -48,8 +52,14 @@ impl Service {
             name,
             kind,
             shape: shape.finish(),
+            sticky: None,
             lease,
         }
+    }
+
+    /// The same, with this cookie, made for its children in their order.
+    pub fn sticking(self, sticky: Option<Sticky>) -> Self {
+        Self { sticky, ..self }
     }
 
     /// Whether no request can be served.

@@ -16,7 +16,9 @@ use super::{
 use crate::middleware::Middleware;
 use crate::proxy_protocol;
 use crate::rule::{HttpMatcher, Rule, TcpMatcher};
+use crate::service::sticky::Cookie;
 
+mod balancing;
 pub mod keys;
 mod middleware;
 mod router;
@@ -102,8 +104,8 @@ pub struct WantedCertificate {
 pub enum ServiceDraft {
     /// `loadBalancer`
     LoadBalancer(LoadBalancerDraft),
-    /// `weighted`: names and weights; those with weight 0 are not here.
-    Weighted(Vec<(Spanned<String>, u32)>),
+    /// `weighted`: names and weights; those with weight 0 are not here. And its cookie, HTTP only.
+    Weighted(Vec<(Spanned<String>, u32)>, Option<Cookie>),
 }
 
 /// `loadBalancer`
@@ -115,6 +117,8 @@ pub struct LoadBalancerDraft {
     pub pass_host_header: bool,
     /// `serversTransport`; `None` is the default one.
     pub transport: Option<Spanned<String>>,
+    /// `sticky.cookie`. HTTP only.
+    pub sticky: Option<Cookie>,
     /// What Traefik's first versions had here instead. TCP only.
     pub older: OlderTcp,
 }

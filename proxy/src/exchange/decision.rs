@@ -9,6 +9,7 @@ use tracing::debug;
 
 use super::clients::Seat;
 use super::forwarded;
+use super::passage::Jar;
 use super::worker::{OwnRouter, Worker};
 use crate::config::static_file::{EntryPoint, UnderscoreHeaders};
 use crate::failure::Failure;
@@ -83,7 +84,7 @@ impl<'a> Visitor<'a> {
         forwarded::set(head, options, &forwarded::Peer::of(self));
     }
 
-    /// The server for a request that has passed the middlewares.
+    /// The server for a request that has passed the middlewares; `cookies` are for its response.
     ///
     /// # Errors
     /// Where the router has an error, or its service no server.
@@ -91,9 +92,12 @@ impl<'a> Visitor<'a> {
         &self,
         router: &'r OwnRouter,
         head: &mut RequestHead,
+        cookies: &mut Vec<String>,
     ) -> Result<Picked<'r>, Failure> {
         let service = router.service.as_ref().ok_or(Failure::RouterError)?;
-        let picked = self.worker.pick(service);
+        let headers = &head.headers;
+        let mut jar = Jar { headers, cookies };
+        let picked = self.worker.pick_for(service, &mut jar);
         let options = &self.settings().forwarded_headers;
         forwarded::add_address(head, options, self.address.ip());
         picked.ok_or(Failure::NoServer)

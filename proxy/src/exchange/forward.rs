@@ -120,7 +120,7 @@ pub async fn serve<D: Downstream, B: Source>(
         return Err(Unserved::Answered(answer));
     }
     let picked = visitor
-        .pick(&router, head)
+        .pick(&router, head, &mut scratch.passage.cookies)
         .map_err(|failure| refused(failure, head))?;
     exchange.forward(&picked, scratch).await.map_err(|failed| {
         let (failure, id) = (failed.failure(), id_of(&scratch.request));

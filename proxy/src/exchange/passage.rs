@@ -9,9 +9,10 @@ use super::encoded::Encoding;
 use super::scratch::Scratch;
 use super::sides::Content;
 use super::worker::OwnRouter;
-use crate::http::{Name, RequestHead, ResponseHead, name};
+use crate::http::{Headers, Name, RequestHead, ResponseHead, name};
 use crate::http1::{Announce, BodyLength};
 use crate::middleware::{Coding, Encoder, Request, Response};
+use crate::service::sticky::CookieJar;
 
 const CONTENT_ENCODING: Name<'static> = Name::literal("Content-Encoding");
 
@@ -82,6 +83,31 @@ impl Passage {
     /// Forgets the request.
     pub fn clear(&mut self) {
         *self = Self::default();
+    }
+}
+
+/// The cookies of a request and those for its response.
+pub struct Jar<'a> {
+    /// Of the request.
+    pub headers: &'a Headers,
+    /// Values of `Set-Cookie`.
+    pub cookies: &'a mut Vec<String>,
+}
+
+impl CookieJar for Jar<'_> {
+    fn sent(&self, name: &str) -> Option<&str> {
+        let lines = self.headers.get_all(name::COOKIE);
+        let texts = lines.filter_map(|line| std::str::from_utf8(line).ok());
+        let mut pairs = texts.flat_map(|text| text.split(';')).map(str::trim);
+        let value = pairs.find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))?;
+        let bare = value
+            .strip_prefix('"')
+            .and_then(|value| value.strip_suffix('"'));
+        Some(bare.unwrap_or(value))
+    }
+
+    fn set(&mut self, field: &str) {
+        self.cookies.push(field.to_owned());
     }
 }
 

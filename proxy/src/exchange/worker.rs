@@ -21,6 +21,7 @@ use crate::http::date;
 use crate::http2::Abuse;
 use crate::router::Router;
 use crate::rule::RequestView;
+use crate::service::sticky::CookieJar;
 use crate::service::{Balancer, Picked, Service};
 use crate::upstream::Pool;
 use crate::{limits, uring};
@@ -163,6 +164,15 @@ impl Worker {
     /// The next server of a service.
     pub fn pick<'s>(&self, service: &'s Service) -> Option<Picked<'s>> {
         self.balancer.borrow_mut().pick(service)
+    }
+
+    /// The next server of a service for a client with cookies.
+    pub fn pick_for<'s>(
+        &self,
+        service: &'s Service,
+        jar: &mut dyn CookieJar,
+    ) -> Option<Picked<'s>> {
+        self.balancer.borrow_mut().pick_for(service, jar)
     }
 
     /// Memory for one request's messages; given back with [`Self::give_back`].

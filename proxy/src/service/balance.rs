@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::sticky::{CookieJar, NoCookies};
 use super::{Child, ChildKey, LoadBalancer, Server, Service, ServiceId, ServiceKind};
 use crate::limits::BALANCE_START_STEPS_MAX;
 
@@ -41,10 +42,29 @@ impl Balancer {
     /// The next server of `service`; `None` where it has none. State for a service whose servers or weights changed
     /// carries over for those that stayed. Counts no reference: the request keeps its router alive.
     pub fn pick<'s>(&mut self, service: &'s Service) -> Option<Picked<'s>> {
+        self.pick_for(service, &mut NoCookies)
+    }
+
+    /// The same for a client with cookies: it stays where they say, and is told where it came without them.
+    pub fn pick_for<'s>(
+        &mut self,
+        service: &'s Service,
+        jar: &mut dyn CookieJar,
+    ) -> Option<Picked<'s>> {
         if service.is_empty() {
             return None;
         }
-        let index = self.position(service).advance();
+        let sticky = service.sticky.as_ref();
+        let index = match sticky.and_then(|sticky| sticky.child(jar)) {
+            Some(child) => child,
+            None => {
+                let index = self.position(service).advance();
+                if let Some(sticky) = sticky {
+                    sticky.stay(index, jar);
+                }
+                index
+            }
+        };
         match &service.kind {
             ServiceKind::LoadBalancer(load_balancer) => {
                 let server = load_balancer.servers.get(index)?;
@@ -53,7 +73,7 @@ impl Balancer {
                     load_balancer,
                 })
             }
-            ServiceKind::Weighted(services) => self.pick(&services.get(index)?.service),
+            ServiceKind::Weighted(services) => self.pick_for(&services.get(index)?.service, jar),
         }
     }
 

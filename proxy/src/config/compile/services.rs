@@ -9,6 +9,7 @@ use crate::config::document::{Host, LoadBalancerDraft, Named, ServerDraft, Servi
 use crate::config::walker::Spanned;
 use crate::config::{Origin, Problem};
 use crate::limits::{SERVERS_MAX, SERVICE_DEPTH_MAX, SERVICE_TREE_MAX, SERVICES_MAX};
+use crate::service::sticky::Sticky;
 use crate::service::{LoadBalancer, Protocol, Server, Service, ServiceKind, WeightedService};
 
 /// The compiled services of one protocol, and which were refused.
@@ -37,7 +38,7 @@ struct Extent {
 pub(super) fn names(named: &Named<ServiceDraft>) -> impl Iterator<Item = &str> {
     let servers: &[ServerDraft] = match named.usable() {
         Some(ServiceDraft::LoadBalancer(draft)) => &draft.servers,
-        Some(ServiceDraft::Weighted(_)) | None => &[],
+        Some(ServiceDraft::Weighted(..)) | None => &[],
     };
     servers.iter().filter_map(|server| match &server.host {
         Host::Name(name) => Some(name.as_str()),
@@ -112,7 +113,8 @@ impl Services {
         named: &Named<ServiceDraft>,
     ) -> Option<(Arc<Service>, Extent)> {
         let lost = |problem: Problem| problem.lost(format!("service {}", named.name));
-        let (kind, extent) = match named.usable()? {
+        let full_name: Arc<str> = format!("{}@file", named.name).into();
+        let (kind, extent, sticky) = match named.usable()? {
             ServiceDraft::LoadBalancer(draft) => {
                 let balancer = load_balancer(context, protocol, named, draft);
                 let balancer = balancer.map_err(|problem| {
@@ -121,13 +123,22 @@ impl Services {
                 });
                 let balancer = balancer.ok()?;
                 let nodes = 1 + balancer.servers.len();
+                let names = balancer.servers.iter().map(|server| &*server.name);
+                let sticky = draft.sticky.as_ref();
+                let sticky = sticky.map(|cookie| Sticky::new(cookie, &full_name, names));
                 (
                     ServiceKind::LoadBalancer(balancer),
                     Extent { depth: 1, nodes },
+                    sticky,
                 )
             }
-            ServiceDraft::Weighted(children) => match self.weighted(named, children) {
-                Ok(weighted) => weighted,
+            ServiceDraft::Weighted(children, cookie) => match self.weighted(named, children) {
+                Ok((kind, extent, names)) => {
+                    let cookie = cookie.as_ref();
+                    let names = names.into_iter();
+                    let sticky = cookie.map(|cookie| Sticky::new(cookie, &full_name, names));
+                    (kind, extent, sticky)
+                }
                 Err(problem) => {
                     let path = format!("{}.weighted", path(protocol, &named.name));
                     context.problems.push(lost(problem.at(path)));
@@ -144,21 +155,18 @@ impl Services {
             return None;
         };
         Some((
-            Arc::new(Service::new(
-                id,
-                format!("{}@file", named.name).into(),
-                kind,
-            )),
+            Arc::new(Service::new(id, full_name, kind).sticking(sticky)),
             extent,
         ))
     }
 
-    /// A weighted service without the children that have no server left.
-    fn weighted(
+    /// A weighted service without the children that have no server left, and the names of the others as written.
+    fn weighted<'d>(
         &self,
         named: &Named<ServiceDraft>,
-        children: &[(Spanned<String>, u32)],
-    ) -> Result<(ServiceKind, Extent), Problem> {
+        children: &'d [(Spanned<String>, u32)],
+    ) -> Result<(ServiceKind, Extent, Vec<&'d str>), Problem> {
+        let mut names = Vec::with_capacity(children.len());
         let mut extent = Extent { depth: 1, nodes: 1 };
         let mut entries = Vec::with_capacity(children.len());
         for (reference, weight) in children {
@@ -170,10 +178,11 @@ impl Services {
                     service: service.clone(),
                     weight: *weight,
                 });
+                names.push(reference.value.as_str());
             }
         }
         extent.check(named)?;
-        Ok((ServiceKind::Weighted(entries), extent))
+        Ok((ServiceKind::Weighted(entries), extent, names))
     }
 }
 
@@ -274,7 +283,7 @@ fn server(
 /// The names of services, each after those it names; without those that lead in a circle (Kahn's algorithm).
 fn children_first(drafts: &Merged<ServiceDraft>) -> Vec<Arc<str>> {
     let children = |named: &Named<ServiceDraft>| -> BTreeSet<Arc<str>> {
-        let Some(ServiceDraft::Weighted(children)) = named.usable() else {
+        let Some(ServiceDraft::Weighted(children, _)) = named.usable() else {
             return BTreeSet::new();
         };
         let names = children

@@ -163,14 +163,68 @@ pub const HTTP_SERVICE: Keys = Keys {
 
 /// `http.services.X.loadBalancer`
 pub const HTTP_LOAD_BALANCER: Keys = Keys {
-    known: &["servers", "passHostHeader", "serversTransport"],
-    later: &[
-        "healthCheck",
-        "passiveHealthCheck",
-        "responseForwarding",
+    known: &[
+        "servers",
+        "passHostHeader",
         "sticky",
         "strategy",
+        "responseForwarding",
+        "healthCheck",
+        "passiveHealthCheck",
+        "serversTransport",
     ],
+    later: &[],
+};
+
+/// `sticky` of a service.
+pub const STICKY: Keys = Keys {
+    known: &["cookie"],
+    later: &[],
+};
+
+/// `sticky.cookie`
+pub const COOKIE: Keys = Keys {
+    known: &[
+        "name", "secure", "httpOnly", "sameSite", "maxAge", "path", "domain",
+    ],
+    later: &[],
+};
+
+/// `loadBalancer.responseForwarding`
+pub const RESPONSE_FORWARDING: Keys = Keys {
+    known: &["flushInterval"],
+    later: &[],
+};
+
+/// `loadBalancer.healthCheck`
+pub const HEALTH_CHECK: Keys = Keys {
+    known: &[
+        "path",
+        "scheme",
+        "port",
+        "hostname",
+        "method",
+        "headers",
+        "status",
+        "mode",
+        "interval",
+        "unhealthyInterval",
+        "timeout",
+        "followRedirects",
+    ],
+    later: &[],
+};
+
+/// `loadBalancer.passiveHealthCheck`
+pub const PASSIVE_HEALTH_CHECK: Keys = Keys {
+    known: &["failureWindow", "maxFailedAttempts"],
+    later: &[],
+};
+
+/// A mapping that may only be empty.
+pub const NO_KEYS: Keys = Keys {
+    known: &[],
+    later: &[],
 };
 
 /// `http.services.X.loadBalancer.servers[]`
@@ -204,8 +258,8 @@ pub const TCP_SERVER: Keys = Keys {
 
 /// `services.X.weighted`
 pub const WEIGHTED: Keys = Keys {
-    known: &["services"],
-    later: &["healthCheck", "sticky"],
+    known: &["services", "sticky", "healthCheck"],
+    later: &[],
 };
 
 /// `services.X.weighted.services[]`
@@ -216,7 +270,7 @@ pub const WEIGHTED_SERVICE: Keys = Keys {
 
 /// All of the above, for the test that holds the documentation to them.
 #[cfg(test)]
-pub const ALL: [&Keys; 24] = [
+pub const ALL: [&Keys; 29] = [
     &ROOT,
     &HTTP,
     &MIDDLEWARE,
@@ -235,6 +289,11 @@ pub const ALL: [&Keys; 24] = [
     &TCP_ROUTER_TLS,
     &HTTP_SERVICE,
     &HTTP_LOAD_BALANCER,
+    &STICKY,
+    &COOKIE,
+    &RESPONSE_FORWARDING,
+    &HEALTH_CHECK,
+    &PASSIVE_HEALTH_CHECK,
     &HTTP_SERVER,
     &TCP_SERVICE,
     &TCP_LOAD_BALANCER,

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::server::{self, ServerDraft};
-use super::{LoadBalancerDraft, OlderTcp, ServiceDraft, keys};
+use super::{LoadBalancerDraft, OlderTcp, ServiceDraft, balancing, keys};
 use crate::config::walker::{Cost, Fields, Keys, Place, Spanned, Walker};
 use crate::config::{Problem, servers_transport};
 use crate::limits::{LOAD_BALANCER_SERVERS_MAX, SERVICE_WEIGHT_MAX};
@@ -29,7 +29,7 @@ pub(super) fn http(walker: &mut Walker, place: &Place<'_>) -> Option<ServiceDraf
 /// A service of `tcp.services`.
 pub(super) fn tcp(walker: &mut Walker, place: &Place<'_>) -> Option<ServiceDraft> {
     let fields = walker.fields(place, &keys::TCP_SERVICE)?;
-    service(
+    let draft = service(
         walker,
         &fields,
         &keys::TCP_LOAD_BALANCER,
@@ -41,7 +41,14 @@ pub(super) fn tcp(walker: &mut Walker, place: &Place<'_>) -> Option<ServiceDraft
             let tls = tls.and_then(|place| walker.boolean(&place));
             server::tcp(walker, &address?, weight, tls.unwrap_or(false))
         },
-    )
+    );
+    if let Some(ServiceDraft::Weighted(_, Some(_))) = draft {
+        let place = fields.place();
+        let problem = Problem::error(place.origin().clone(), "sticky on a tcp service")
+            .remedy("remove it: connections have no cookies");
+        walker.report(Cost::Element, place, problem);
+    }
+    draft
 }
 
 fn service(
@@ -111,6 +118,7 @@ fn load_balancer(
         .get("passHostHeader")
         .and_then(|place| walker.boolean(&place))
         .unwrap_or(true);
+    balancing::idle(walker, &fields);
     let transport = fields.get("serversTransport");
     let transport = transport.and_then(|place| Some(place.spanned(walker.string(&place)?)));
     Some(ServiceDraft::LoadBalancer(LoadBalancerDraft {
@@ -118,6 +126,7 @@ fn load_balancer(
         pass_host_header,
         older: older(walker, &fields, transport.is_some())?,
         transport,
+        sticky: balancing::sticky(walker, &fields),
     }))
 }
 
@@ -153,8 +162,11 @@ fn weighted(walker: &mut Walker, place: &Place<'_>) -> Option<ServiceDraft> {
     let services = items
         .iter()
         .filter_map(|item| weighted_service(walker, item));
+    let services = services.filter(|(_, weight)| *weight > 0).collect();
+    balancing::weighted_health(walker, &fields);
     Some(ServiceDraft::Weighted(
-        services.filter(|(_, weight)| *weight > 0).collect(),
+        services,
+        balancing::sticky(walker, &fields),
     ))
 }
 

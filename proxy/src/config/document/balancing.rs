@@ -1,0 +1,98 @@
+//! What a service says besides its servers: `sticky`, `strategy`, and keys without effect yet.
+
+use super::keys;
+use crate::config::Problem;
+use crate::config::walker::{Cost, Fields, Keys, Place, Walker};
+use crate::service::sticky::Cookie;
+
+/// `sticky.cookie` of a load balancer or a weighted service.
+pub(super) fn sticky(walker: &mut Walker, fields: &Fields<'_>) -> Option<Cookie> {
+    let place = fields.get("sticky")?;
+    let fields = walker.fields(&place, &keys::STICKY)?;
+    // `cookie:` with nothing after it means `cookie: {}`.
+    let place = fields.entry("cookie")?;
+    let fields = walker.fields(&place, &keys::COOKIE)?;
+    let sites = [("none", "None"), ("lax", "Lax"), ("strict", "Strict")];
+    let flag = |walker: &mut Walker, key| {
+        let place = fields.get(key);
+        place
+            .and_then(|place| walker.boolean(&place))
+            .unwrap_or(false)
+    };
+    let cookie = Cookie {
+        name: text(walker, &fields, "name").filter(|name| !name.is_empty()),
+        secure: flag(walker, "secure"),
+        http_only: flag(walker, "httpOnly"),
+        same_site: fields.get("sameSite").and_then(|place| {
+            let unset = place.text() == Some("");
+            if unset {
+                None
+            } else {
+                walker.choice(&place, &sites)
+            }
+        }),
+        max_age: fields
+            .get("maxAge")
+            .and_then(|place| walker.integer(&place, i64::from(i32::MIN)..=i64::from(i32::MAX)))
+            .unwrap_or(0),
+        path: text(walker, &fields, "path"),
+        domain: text(walker, &fields, "domain").filter(|domain| !domain.is_empty()),
+    };
+    Some(cookie)
+}
+
+/// A text that can stand in an attribute of a cookie.
+fn text(walker: &mut Walker, fields: &Fields<'_>, key: &'static str) -> Option<String> {
+    let place = fields.get(key)?;
+    let allowed = "text without ; and control characters";
+    walker.scalar(&place, allowed, |text| {
+        let fits = text
+            .chars()
+            .all(|c| c != ';' && c.is_ascii() && !c.is_ascii_control());
+        fits.then(|| text.to_owned())
+    })
+}
+
+/// Keys that every file of Traefik's may have and that change nothing here, or nothing yet.
+pub(super) fn idle(walker: &mut Walker, fields: &Fields<'_>) {
+    if let Some(place) = fields.get("strategy")
+        && let Some(strategy) = walker.string(&place)
+        && !matches!(strategy.as_str(), "wrr" | "")
+    {
+        let problem = Problem::error(place.origin().clone(), format!("the strategy {strategy:?}"))
+            .allowed("wrr")
+            .remedy("Traefik has p2c, hrw and leasttime, weir not yet");
+        walker.report(Cost::Element, &place, problem);
+    }
+    if let Some(place) = fields.get("responseForwarding")
+        && let Some(fields) = walker.fields(&place, &keys::RESPONSE_FORWARDING)
+        && let Some(place) = fields.get("flushInterval")
+    {
+        // What a server has sent goes on at once.
+        walker.duration(&place);
+    }
+    for (key, keys) in [
+        ("healthCheck", &keys::HEALTH_CHECK),
+        ("passiveHealthCheck", &keys::PASSIVE_HEALTH_CHECK),
+    ] {
+        if let Some(place) = fields.get(key) {
+            not_acted_upon(walker, &place, keys);
+        }
+    }
+}
+
+/// `healthCheck: {}` of a weighted service.
+pub(super) fn weighted_health(walker: &mut Walker, fields: &Fields<'_>) {
+    if let Some(place) = fields.get("healthCheck") {
+        not_acted_upon(walker, &place, &keys::NO_KEYS);
+    }
+}
+
+fn not_acted_upon(walker: &mut Walker, place: &Place<'_>, keys: &Keys) {
+    if walker.fields(place, keys).is_none() {
+        return;
+    }
+    let problem = Problem::warning(place.origin().clone(), "a health check")
+        .remedy("weir does not check servers yet: one that cannot be reached gets its share of the requests");
+    walker.report(Cost::Element, place, problem);
+}
