@@ -79,7 +79,7 @@ fn certificate_remedy(problem: &CertificateError) -> &'static str {
     use CertificateError as Bad;
     match problem {
         Bad::UnknownIssuer | Bad::BadSignature => {
-            "add the authority that signed it to rootCAs of the serversTransport, or let the server send its whole chain"
+            "add who signed it to rootCAs of the serversTransport, or let the server send its whole chain"
         }
         Bad::NotValidForNameContext { presented, .. } if presented.is_empty() => {
             "give the certificate a subjectAltName: its common name does not count"

@@ -245,6 +245,8 @@ fn server(
     let tls = transport
         .tls(draft)
         .map_err(|problem| context.problems.push(refuse(problem)));
+    let authorities = context.transports.authorities(transport, draft);
+    context.problems.extend(authorities.map(at));
     let Some((id, lease)) = context
         .registry
         .server(protocol, &service.name, &draft.name)

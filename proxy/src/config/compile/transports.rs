@@ -24,6 +24,8 @@ pub struct Transports {
     /// Those of the load before.
     before: HashMap<Settings, Arc<Transport>>,
     next: u64,
+    /// The problem with the system's authorities has been told in this load.
+    told: bool,
 }
 
 /// Everything that makes a transport what it is.
@@ -59,6 +61,7 @@ impl Transports {
     pub(super) fn begin(&mut self, problems: &mut Vec<Problem>, config: &StaticConfig) {
         self.before = std::mem::take(&mut self.by_settings);
         self.by_name.clear();
+        self.told = false;
         let http = (
             Protocol::Http,
             &config.servers_transport,
@@ -143,6 +146,25 @@ impl Transports {
                 ))
                 .remedy("add it, or correct the name")),
         }
+    }
+
+    /// The problem with the system's authorities, once, if this server is the first that needs them.
+    pub(super) fn authorities(
+        &mut self,
+        transport: &Transport,
+        draft: &ServerDraft,
+    ) -> Option<Problem> {
+        let tls = &transport.settings.tls;
+        if self.told || !draft.tls || tls.skip_verify || tls.roots.is_some() {
+            return None;
+        }
+        self.told = true;
+        let found = tls::system_roots().problem.as_deref()?;
+        let problem = Problem::warning(draft.origin.clone(), found);
+        Some(problem.remedy(
+            "install ca-certificates or correct SSL_CERT_FILE and SSL_CERT_DIR, and restart; or name rootCAs in a \
+             serversTransport",
+        ))
     }
 
     fn changed(&mut self, transport: Arc<Transport>, older: &OlderTcp) -> Arc<Transport> {
