@@ -108,5 +108,6 @@ fn a_bad_rule_file_does_not_stop_a_start() {
         502,
         "a service whose only server does not resolve"
     );
+    let mut client = Connection::open(address);
     assert_eq!(client.get("x", "/b").status, 404);
 }
