@@ -7,6 +7,7 @@
 mod support;
 
 mod configuration;
+mod ending;
 mod entry_point;
 mod failures;
 mod harness;
