@@ -20,6 +20,7 @@ pub mod tls;
 
 // The rule language and what it compiles to.
 pub mod admin;
+pub mod certs;
 pub mod config;
 pub mod middleware;
 pub mod router;

@@ -294,6 +294,13 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Between two rounds of a worker's and the control thread's regular chores.
 pub const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
+// Certificates.
+
+/// Names in one certificate: Let's Encrypt's limit for its default profile.
+pub const CERTIFICATE_NAMES_MAX: usize = 100;
+/// Seconds before its end at which a certificate is renewed, if a third of its life is not less: Traefik's.
+pub const RENEW_BEFORE: i64 = 30 * 86_400;
+
 // Administration.
 
 /// One request on the admin socket.

@@ -17,6 +17,7 @@ use x509_parser::prelude::FromDer;
 pub struct KeyPair {
     certified: Arc<CertifiedKey>,
     names: Names,
+    not_before: i64,
     not_after: i64,
 }
 
@@ -53,6 +54,11 @@ impl KeyPair {
         &self.names
     }
 
+    /// From when on it is valid, in seconds since 1970.
+    pub fn not_before(&self) -> i64 {
+        self.not_before
+    }
+
     /// When it expires, in seconds since 1970.
     pub fn not_after(&self) -> i64 {
         self.not_after
@@ -71,7 +77,7 @@ impl KeyPair {
         let leaf = chain
             .first()
             .ok_or_else(|| Unusable::Certificate("it is empty".into()))?;
-        let (names, not_after) = read_certificate(leaf)?;
+        let (names, (not_before, not_after)) = read_certificate(leaf)?;
         let certified = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider());
         let certified = certified.map_err(|error| match error {
             Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => Unusable::Mismatch,
@@ -82,6 +88,7 @@ impl KeyPair {
         Ok(Self {
             certified: Arc::new(certified),
             names,
+            not_before,
             not_after,
         })
     }
@@ -212,8 +219,8 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
     memchr::memmem::find(text, part).is_some()
 }
 
-/// The names of a certificate and when it expires.
-fn read_certificate(der: &CertificateDer<'_>) -> Result<(Names, i64), Unusable> {
+/// The names of a certificate, and from when until when it is valid.
+fn read_certificate(der: &CertificateDer<'_>) -> Result<(Names, (i64, i64)), Unusable> {
     let (_, certificate) = X509Certificate::from_der(der).map_err(|error| {
         Unusable::Certificate(format!("holds a certificate that cannot be read ({error})"))
     })?;
@@ -237,7 +244,12 @@ fn read_certificate(der: &CertificateDer<'_>) -> Result<(Names, i64), Unusable> 
             .filter_map(|name| name.as_str().ok());
         names.extend(common.map(|name| name.to_ascii_lowercase().into()));
     }
-    Ok((names.into(), certificate.validity().not_after.timestamp()))
+    let validity = certificate.validity();
+    let life = (
+        validity.not_before.timestamp(),
+        validity.not_after.timestamp(),
+    );
+    Ok((names.into(), life))
 }
 
 fn name_of(name: &GeneralName<'_>) -> Option<Box<str>> {

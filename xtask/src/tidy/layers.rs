@@ -41,6 +41,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("admin", &["limits", "config"]),
+    ("certs", &["limits", "tls", "config"]),
     // The two planes, and what starts them.
     (
         "steering",
@@ -105,13 +106,14 @@ const APP: &[&str] = &[
     "router",
     "config",
     "admin",
+    "certs",
     "steering",
     "transport",
     "upstream",
     "exchange",
 ];
 const CLI: &[&str] = &[
-    "limits", "sys", "uring", "tls", "config", "admin", "steering", "app",
+    "limits", "sys", "uring", "tls", "config", "admin", "certs", "steering", "app",
 ];
 
 /// Every use of a module that is not below the file's own.
