@@ -37,7 +37,7 @@ pub(super) fn tcp(walker: &mut Walker, place: &Place<'_>) -> Option<RouterDraft<
         .and_then(|place| walker.boolean(place))
         .unwrap_or(false);
     refuse_beside(walker, &fields, steered);
-    rule_syntax(walker, &fields);
+    refuse_old_syntax(walker, &fields);
     let (tls, passthrough) = tcp_tls(walker, &fields, steered);
     let explain = |error: RuleError| match steered {
         true => RuleError {
@@ -183,22 +183,4 @@ fn tcp_tls(walker: &mut Walker, fields: &Fields<'_>, steered: bool) -> (bool, bo
         walker.report(Cost::Element, &at, problem);
     }
     (asked, passed)
-}
-
-/// `ruleSyntax: v3`, which all rules are in.
-fn rule_syntax(walker: &mut Walker, fields: &Fields<'_>) {
-    let Some(place) = fields.get("ruleSyntax") else {
-        return;
-    };
-    if place
-        .text()
-        .is_some_and(|text| text.eq_ignore_ascii_case("v2"))
-    {
-        let problem = Problem::error(place.origin().clone(), "ruleSyntax: v2")
-            .allowed("v3")
-            .remedy("write the rule as Traefik v3 has it");
-        walker.report(Cost::Element, &place, problem);
-    } else {
-        walker.choice(&place, &[("v3", ()), ("default", ())]);
-    }
 }
