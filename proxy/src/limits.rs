@@ -384,3 +384,5 @@ pub const ABUSE_LOGGED: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests;
+/// Streams that a client has begun and neither ended nor reset, those that were refused included.
+pub const HTTP2_UNENDED_STREAMS_MAX: usize = 4_096;

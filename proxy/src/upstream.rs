@@ -7,7 +7,9 @@
 //! longer has; a server has at most its transport's share of idle ones on a worker.
 
 mod connect;
+mod multiplexed;
 mod pool;
 
 pub use connect::connect_to;
+pub use multiplexed::{Multiplexed, Slot};
 pub use pool::Pool;

@@ -98,7 +98,9 @@ async fn one(client: &Client<'_>, scratch: &mut Scratch, first: Chunk, last: boo
             let failure = Failure::HeadTimeout;
             refuse(client, failure, failure.explanation()).await
         }
-        Err(NoHead::Ended | NoHead::Truncated | NoHead::Failed(_)) => Next::Close,
+        Err(NoHead::Ended | NoHead::Truncated | NoHead::Unprocessed | NoHead::Failed(_)) => {
+            Next::Close
+        }
     }
 }
 

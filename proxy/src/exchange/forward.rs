@@ -62,7 +62,7 @@ impl Asked {
     }
 
     /// Whether it may be sent again if it is not known to have arrived.
-    fn is_repeatable(&self) -> bool {
+    pub fn is_repeatable(&self) -> bool {
         self.body.is_empty() && self.method.is_idempotent()
     }
 }
@@ -140,6 +140,9 @@ impl<D: Downstream, B: Source> Exchange<'_, D, B> {
     async fn forward(&mut self, picked: &Picked<'_>, scratch: &mut Scratch) -> Result<(), Failed> {
         let server = picked.server;
         put_base_path(&mut scratch.request, &server.base_path);
+        if let Some(outcome) = self.known_http2(picked, scratch).await {
+            return outcome;
+        }
         let head = encode(scratch, self.asked.body, picked);
         let idle_at_most =
             (!self.asked.is_repeatable()).then_some(limits::UPSTREAM_IDLE_UNREPEATABLE);
@@ -161,7 +164,7 @@ impl<D: Downstream, B: Source> Exchange<'_, D, B> {
     }
 
     /// A fresh connection; `avoid` is the address to try last.
-    async fn connect(
+    pub async fn connect(
         &mut self,
         server: &Server,
         avoid: Option<SocketAddr>,
@@ -247,7 +250,7 @@ impl<D: Downstream, B: Source> Exchange<'_, D, B> {
 
     /// One try: the request out, the response back, both at the same time. `within` is how long the head of the
     /// response may take once the request has gone out.
-    async fn attempt(
+    pub async fn attempt(
         &mut self,
         mut sink: impl Sink,
         server: &mut impl Upstream,

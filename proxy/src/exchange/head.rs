@@ -14,6 +14,8 @@ pub enum NoHead {
     Ended,
     /// The peer ended the connection within a head.
     Truncated,
+    /// The server says that it has not acted on the request (RFC 9113 section 8.7).
+    Unprocessed,
     /// The bytes are no acceptable head.
     Rejected(Reject),
     /// The connection failed, or the deadline passed.
@@ -25,6 +27,7 @@ impl fmt::Display for NoHead {
         match self {
             Self::Ended => out.write_str("the connection ended before a message"),
             Self::Truncated => out.write_str("the connection ended within a head"),
+            Self::Unprocessed => out.write_str("the server refused the stream"),
             Self::Rejected(reject) => write!(out, "{reject}"),
             Self::Failed(error) => write!(out, "{error}"),
         }

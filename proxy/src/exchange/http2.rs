@@ -11,6 +11,7 @@ mod client;
 mod connection;
 mod metered;
 mod preface;
+mod server;
 mod windows;
 
 use std::cell::{Cell, RefCell};

@@ -60,9 +60,9 @@ impl Failed {
             Self::Client(error) => of_request_body(error),
             Self::Connect(error) => Failure::connecting(error),
             Self::Server(NoHead::Failed(error)) if timed_out(error) => Failure::ServerTimeout,
-            Self::Server(NoHead::Ended | NoHead::Truncated | NoHead::Failed(_)) => {
-                Failure::ServerClosed
-            }
+            Self::Server(
+                NoHead::Ended | NoHead::Truncated | NoHead::Unprocessed | NoHead::Failed(_),
+            ) => Failure::ServerClosed,
             Self::Server(NoHead::Rejected(_)) | Self::NoEnd | Self::Unfit(_) => {
                 Failure::ResponseMalformed
             }

@@ -23,7 +23,7 @@ use crate::router::Router;
 use crate::rule::RequestView;
 use crate::service::sticky::CookieJar;
 use crate::service::{Balancer, Picked, Service};
-use crate::upstream::Pool;
+use crate::upstream::{Multiplexed, Pool};
 use crate::{limits, uring};
 
 /// What all connections of one worker thread share.
@@ -32,6 +32,8 @@ pub struct Worker {
     pub config: Arc<StaticConfig>,
     /// Idle connections to servers.
     pub pool: Pool,
+    /// Connections to servers that speak HTTP/2.
+    pub multiplexed: Multiplexed,
     /// This host's name, for `X-Forwarded-Server`.
     pub hostname: Box<str>,
     /// How often requests and connections have failed here, and why.
@@ -112,6 +114,7 @@ impl Worker {
         Self {
             config,
             pool: Pool::new(of),
+            multiplexed: Multiplexed::default(),
             hostname: hostname(),
             failures,
             clients,
@@ -238,6 +241,7 @@ impl Worker {
     /// go.
     pub fn keep_house(&self) {
         self.pool.sweep();
+        self.multiplexed.sweep();
         let generation = self.rules.load().generation;
         self.routers.borrow_mut().keep_to(generation);
     }

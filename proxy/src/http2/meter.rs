@@ -1,9 +1,10 @@
 //! What a client does to its connection, counted from the headers of its frames on their way into the `h2` crate, and
 //! of the crate's own on their way out.
 //!
-//! Owns the rates of one connection. Never: the content of a frame. Invariants: bytes may come in any pieces; a few
-//! words of memory whatever comes; one that keeps to the rates is never stopped, however long it stays.
+//! Owns the rates of one connection. Never: the content of a frame. Invariants: bytes may come in any pieces; its memory
+//! is bounded whatever comes; one that keeps to the rates is never stopped, however long it stays.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use crate::limits;
@@ -92,6 +93,10 @@ pub enum Verdict {
     Abuse(Abuse),
     /// FRAME_SIZE_ERROR: a frame of a fixed length has another (RFC 9113 section 4.2).
     FrameSize,
+    /// FLOW_CONTROL_ERROR: an initial window larger than a window can be (section 6.5.2).
+    WindowSize,
+    /// STREAM_CLOSED: a frame on a stream that the client has ended or reset (section 5.1).
+    StreamClosed,
 }
 
 /// Counts what goes over one connection.
@@ -104,6 +109,12 @@ pub struct Meter {
     unfinished: Option<Instant>,
     /// The header block that is being received.
     block: Option<Block>,
+    /// The last stream that the client has opened.
+    last_stream: u32,
+    /// It has left some out, whose use is another error.
+    skipped: bool,
+    /// Those of its streams that it has neither ended nor reset.
+    unended: HashSet<u32>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -132,6 +143,9 @@ impl Meter {
             }),
             unfinished: Some(now),
             block: None,
+            last_stream: 0,
+            skipped: false,
+            unended: HashSet::new(),
         }
     }
 
@@ -211,6 +225,10 @@ impl Meter {
         if frame.has_wrong_length() {
             return Err(Verdict::FrameSize);
         }
+        if frame.window_too_large {
+            return Err(Verdict::WindowSize);
+        }
+        self.follow_stream(frame)?;
         match frame.kind {
             Kind::Data if frame.is_empty() && !frame.ends_stream() => {
                 self.count(Abuse::EmptyData, now)
@@ -226,6 +244,38 @@ impl Meter {
             Kind::GoAway | Kind::Unknown => self.count(Abuse::Unknown, now),
             Kind::Data | Kind::PushPromise => Ok(()),
         }
+    }
+
+    /// What the client has ended stays ended, whether or not the crate still knows of it.
+    fn follow_stream(&mut self, frame: Frame) -> Result<(), Verdict> {
+        match frame.kind {
+            Kind::Reset => {
+                self.unended.remove(&frame.stream);
+            }
+            Kind::Headers if frame.stream > self.last_stream => {
+                self.skipped |= frame.stream != next_stream(self.last_stream);
+                self.last_stream = frame.stream;
+                if !frame.ends_stream() {
+                    self.unended.insert(frame.stream);
+                }
+                if self.unended.len() > limits::HTTP2_UNENDED_STREAMS_MAX {
+                    return Err(Verdict::Abuse(Abuse::MadeYouReset));
+                }
+            }
+            Kind::Headers | Kind::Data if (1..=self.last_stream).contains(&frame.stream) => {
+                let known = if frame.ends_stream() {
+                    self.unended.remove(&frame.stream)
+                } else {
+                    self.unended.contains(&frame.stream)
+                };
+                // Streams of even numbers, and those skipped, are the crate's to refuse.
+                if !known && !self.skipped && frame.stream % 2 == 1 {
+                    return Err(Verdict::StreamClosed);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     fn header_frame(&mut self, frame: Frame) -> Result<(), Verdict> {
@@ -249,6 +299,11 @@ impl Meter {
         self.block = (!frame.ends_headers()).then_some(block);
         Ok(())
     }
+}
+
+/// The odd number that follows (RFC 9113 section 5.1.1).
+const fn next_stream(last: u32) -> u32 {
+    if last == 0 { 1 } else { last.saturating_add(2) }
 }
 
 const NO_ERROR: u32 = 0;

@@ -46,7 +46,8 @@ pub(super) fn http(
     weight: u32,
     preserve_path: bool,
 ) -> Option<ServerDraft> {
-    const ALLOWED: &str = "a URL such as http://192.0.2.10:8080 or https://a.example";
+    const ALLOWED: &str =
+        "a URL such as http://192.0.2.10:8080, https://a.example or h2c://192.0.2.10";
     let name = walker.string(place)?;
     let url = name.split_once("://");
     let url =
@@ -55,13 +56,6 @@ pub(super) fn http(
         walker.wrong(place, ALLOWED);
         return None;
     };
-    if scheme == Scheme::H2c {
-        let problem = Problem::error(place.origin().clone(), format!("{name:?}"))
-            .allowed("http://, https://")
-            .remedy("Traefik has h2c to servers, weir not yet");
-        walker.report(Cost::Element, place, problem);
-        return None;
-    }
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let Some((host, port)) = parse_authority(authority) else {
         walker.wrong(place, ALLOWED);

@@ -323,10 +323,6 @@ fn what_cannot_be_had_costs_its_router_or_server_alone() {
             "b.yml:1:23: http.services.x.mirroring: found the key \"mirroring\"; Traefik has it, weir not yet (service x left out)",
         ),
         (
-            "http: {services: {x: {loadBalancer: {servers: [{url: 'h2c://h'}]}}}}",
-            "b.yml:1:54: http.services.x.loadBalancer.servers[0].url: found \"h2c://h\"; allowed http://, https://; Traefik has h2c to servers, weir not yet (the server left out)",
-        ),
-        (
             "http: {services: {x: {loadBalancer: {servers: [{url: 'http://no-such-name.invalid'}]}}}}",
             "b.yml:1:54: http.services.x.loadBalancer: found no-such-name.invalid, which does not resolve",
         ),

@@ -141,6 +141,8 @@ impl Driver {
                 Reason::ENHANCE_YOUR_CALM
             }
             Verdict::FrameSize => Reason::FRAME_SIZE_ERROR,
+            Verdict::WindowSize => Reason::FLOW_CONTROL_ERROR,
+            Verdict::StreamClosed => Reason::STREAM_CLOSED,
         };
         self.connection.abrupt_shutdown(reason);
         true

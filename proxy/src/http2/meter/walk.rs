@@ -7,6 +7,11 @@ const HEADER: usize = 9;
 /// Bytes of a payload that are looked at: RST_STREAM's error code, and the length of a DATA frame's padding.
 const LOOK: usize = 4;
 
+/// Bytes of a setting: its identifier, its value.
+const SETTING: usize = 6;
+/// SETTINGS_INITIAL_WINDOW_SIZE (RFC 9113 section 6.5.2).
+const INITIAL_WINDOW_SIZE: [u8; 2] = 4u16.to_be_bytes();
+
 /// The type of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -31,8 +36,11 @@ pub struct Frame {
     pub kind: Kind,
     /// Bytes of its payload.
     pub length: usize,
+    pub stream: u32,
     /// The error code of a RST_STREAM.
     pub code: Option<u32>,
+    /// Of SETTINGS: the initial window size is larger than a window can be.
+    pub window_too_large: bool,
     flags: u8,
     /// Bytes of a DATA frame's padding, its own length included.
     padding: usize,
@@ -101,7 +109,9 @@ impl Frame {
         Self {
             kind,
             length: u32::from_be_bytes([0, header[0], header[1], header[2]]) as usize,
+            stream: u32::from_be_bytes([header[5] & 0x7f, header[6], header[7], header[8]]),
             code: None,
+            window_too_large: false,
             flags: header[4],
             padding: 0,
         }
@@ -117,6 +127,8 @@ pub struct Walk {
     current: Option<Kind>,
     kept: [u8; HEADER + LOOK],
     have: usize,
+    /// Bytes of a SETTINGS frame to come.
+    settings: usize,
 }
 
 impl Walk {
@@ -130,7 +142,7 @@ impl Walk {
 
     /// Whether a frame has ended and the next has not begun.
     pub fn is_between(&self) -> bool {
-        self.skip == 0 && self.have == 0
+        self.skip == 0 && self.have == 0 && self.settings == 0
     }
 
     /// Whether the next byte is payload of a DATA frame.
@@ -145,6 +157,9 @@ impl Walk {
             let taken = self.skip.min(bytes.len());
             self.skip -= taken;
             return (taken, None);
+        }
+        if self.settings > 0 {
+            return self.setting(bytes);
         }
         let mut wanted = HEADER;
         if self.have >= HEADER {
@@ -163,6 +178,24 @@ impl Walk {
         (taken, Some(self.begin(frame)))
     }
 
+    /// Walks over part of a setting; the frame is told of again if it cannot be.
+    fn setting(&mut self, bytes: &[u8]) -> (usize, Option<Frame>) {
+        let taken = (SETTING - self.have).min(bytes.len());
+        self.kept[self.have..self.have + taken].copy_from_slice(&bytes[..taken]);
+        self.have += taken;
+        if self.have < SETTING {
+            return (taken, None);
+        }
+        self.have = 0;
+        self.settings -= SETTING;
+        let too_large = self.kept[..2] == INITIAL_WINDOW_SIZE && self.kept[2] & 0x80 != 0;
+        let wrong = too_large.then_some(Frame {
+            window_too_large: true,
+            ..self.header()
+        });
+        (taken, wrong)
+    }
+
     fn header(&self) -> Frame {
         let mut header = [0; HEADER];
         header.copy_from_slice(&self.kept[..HEADER]);
@@ -178,6 +211,9 @@ impl Walk {
             _ => {}
         }
         self.skip = frame.length - looked_at;
+        if frame.kind == Kind::Settings && !frame.has_wrong_length() {
+            self.settings = std::mem::take(&mut self.skip);
+        }
         self.current = Some(frame.kind);
         self.have = 0;
         frame
