@@ -1,5 +1,6 @@
 //! HTTP/2 through the real binary: with clients of the `h2` crate for what is usual, with raw frames for what is not.
 
+mod abuse;
 mod client;
 mod conformance;
 mod exchange;

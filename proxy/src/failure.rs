@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::http::Status;
 use crate::http1::Reason;
+use crate::http2::Abuse;
 
 /// Who can do something about a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,24 +161,42 @@ impl fmt::Display for Failure {
 
 /// How often each failure has happened on one worker, which alone adds; anybody may read.
 #[derive(Debug)]
-pub struct Counts([AtomicU64; Failure::ALL.len()]);
+pub struct Counts {
+    failures: [AtomicU64; Failure::ALL.len()],
+    abuses: [AtomicU64; Abuse::COUNT],
+}
 
 impl Default for Counts {
     fn default() -> Self {
-        Self([const { AtomicU64::new(0) }; Failure::ALL.len()])
+        Self {
+            failures: [const { AtomicU64::new(0) }; Failure::ALL.len()],
+            abuses: [const { AtomicU64::new(0) }; Abuse::COUNT],
+        }
     }
 }
 
 impl Counts {
     /// Counts one. Only the worker that the counts belong to may call: this is a plain load and store.
     pub fn add(&self, failure: Failure) {
-        let count = &self.0[failure as usize];
+        let count = &self.failures[failure as usize];
         count.store(count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
+    /// Counts an HTTP/2 client that was stopped, and says how many. As [`Self::add`].
+    pub fn add_abuse(&self, shape: Abuse) -> u64 {
+        let count = self.abuses(shape) + 1;
+        self.abuses[shape as usize].store(count, Ordering::Relaxed);
+        count
+    }
+
+    /// How many HTTP/2 clients were stopped for this.
+    pub fn abuses(&self, shape: Abuse) -> u64 {
+        self.abuses[shape as usize].load(Ordering::Relaxed)
     }
 
     /// How often it has happened.
     pub fn get(&self, failure: Failure) -> u64 {
-        self.0[failure as usize].load(Ordering::Relaxed)
+        self.failures[failure as usize].load(Ordering::Relaxed)
     }
 }
 

@@ -15,6 +15,7 @@ use super::rules::Published;
 use crate::config::StaticConfig;
 use crate::exchange::{self, Clients, Worker};
 use crate::failure::{Counts, Failure};
+use crate::http2::Abuse;
 use crate::net::{Listener, ListenerOptions, Stream};
 use crate::{limits, uring};
 
@@ -92,11 +93,16 @@ impl Workers {
 
     /// How often each failure has happened, over all workers.
     pub fn failures(&self) -> BTreeMap<String, u64> {
-        let sum = |failure| self.failures.iter().map(|counts| counts.get(failure)).sum();
-        Failure::ALL
-            .iter()
-            .map(|failure| (failure.to_string(), sum(*failure)))
-            .collect()
+        let sum = |get: &dyn Fn(&Counts) -> u64| self.failures.iter().map(|one| get(one)).sum();
+        let failures = Failure::ALL.iter().map(|failure| {
+            let count = sum(&|counts| counts.get(*failure));
+            (failure.to_string(), count)
+        });
+        let abuses = Abuse::ALL.iter().map(|shape| {
+            let count = sum(&|counts| counts.abuses(*shape));
+            (format!("http2_{}", shape.as_str()), count)
+        });
+        failures.chain(abuses).collect()
     }
 
     /// Whether one has ended although nobody told it to.

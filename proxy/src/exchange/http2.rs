@@ -5,7 +5,6 @@
 //! Invariants: a stream that is not read buffers no more than its window, one whose client does not read no more than
 //! [`limits::HTTP2_STREAM_SEND_BYTES`]; what the meter objects to never reaches the crate.
 
-mod abuse;
 mod body;
 mod client;
 mod connection;
@@ -20,7 +19,6 @@ use std::rc::Rc;
 use std::task::Waker;
 use std::time::Instant;
 
-pub use abuse::AbuseCounts;
 pub use connection::serve;
 pub use preface::sniff;
 pub use windows::Windows;

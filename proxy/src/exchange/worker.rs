@@ -10,9 +10,10 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
+use tracing::warn;
 
 use super::clients::Clients;
-use super::http2::{AbuseCounts, Windows};
+use super::http2::Windows;
 use super::request_id::RequestIds;
 use super::scratch::Scratch;
 use crate::config::{EntryPointTable, Snapshot, StaticConfig};
@@ -44,8 +45,7 @@ pub struct Worker {
     pub ids: RequestIds,
     /// What HTTP/2 clients may still fill.
     pub windows: Windows,
-    /// HTTP/2 clients that were stopped.
-    pub abuses: Arc<AbuseCounts>,
+    /// When the log last told of an HTTP/2 client that was stopped.
     abuse_logged: Cell<Option<Instant>>,
     rules: Arc<ArcSwap<Snapshot>>,
     balancer: RefCell<Balancer>,
@@ -120,7 +120,6 @@ impl Worker {
             clients,
             ids: RequestIds::default(),
             windows: Windows::default(),
-            abuses: Arc::default(),
             abuse_logged: Cell::new(None),
             rules,
             balancer: RefCell::new(Balancer::new(index, of)),
@@ -206,9 +205,13 @@ impl Worker {
 
     /// An HTTP/2 client is stopped.
     pub fn abused(&self, shape: Abuse, client: SocketAddr) {
-        let mut logged = self.abuse_logged.get();
-        self.abuses.add(shape, client, uring::now(), &mut logged);
-        self.abuse_logged.set(logged);
+        let (count, now) = (self.failures.add_abuse(shape), uring::now());
+        let lately = |at| now.saturating_duration_since(at) < limits::ABUSE_LOGGED;
+        if !self.abuse_logged.get().is_some_and(lately) {
+            self.abuse_logged.set(Some(now));
+            let shape = shape.as_str();
+            warn!(%client, shape, count, "HTTP/2 abuse: the connection is closed");
+        }
     }
 
     /// A place for an encoder, kept until it is dropped; `None` where there are enough.

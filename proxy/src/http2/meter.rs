@@ -100,7 +100,7 @@ pub enum Verdict {
 }
 
 /// Counts what goes over one connection.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Meter {
     incoming: Walk,
     outgoing: Walk,

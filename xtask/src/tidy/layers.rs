@@ -15,7 +15,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("http", &["limits"]),
     ("http1", &["limits", "http"]),
     ("http2", &["limits", "http", "http1"]),
-    ("failure", &["http", "http1"]),
+    ("failure", &["http", "http1", "http2"]),
     ("tls", &["limits"]),
     ("proxy_protocol", &["limits"]),
     // What the configuration compiles to.

@@ -101,6 +101,9 @@ impl Driver {
                 }
                 Poll::Ready(Some(Err(error))) => {
                     debug!(client = %self.shared.address, "HTTP/2 ends: {error}");
+                    if let Some(shape) = found_by_crate(&error) {
+                        self.shared.stopped_for(shape);
+                    }
                     return Poll::Ready(());
                 }
                 Poll::Ready(None) => return Poll::Ready(()),
@@ -211,6 +214,21 @@ impl Driver {
         }
         self.ending.is_none() && self.end(limits::LINGER)
     }
+}
+
+/// What the crate itself has stopped a client for; it says so in the GOAWAY's debug data.
+fn found_by_crate(error: &h2::Error) -> Option<Abuse> {
+    if !error.is_library() || error.reason() != Some(Reason::ENHANCE_YOUR_CALM) {
+        return None;
+    }
+    let said = format!("{error:?}");
+    Some(match said {
+        said if said.contains("header_list") => Abuse::HeaderBomb,
+        said if said.contains("internal_resets") => Abuse::MadeYouReset,
+        said if said.contains("resets") => Abuse::RapidReset,
+        said if said.contains("continuations") => Abuse::Continuation,
+        _ => Abuse::EmptyData,
+    })
 }
 
 impl Shared {

@@ -119,7 +119,7 @@ impl Frame {
 }
 
 /// Where in the stream the next byte is.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Walk {
     /// Bytes to come that are of no interest.
     skip: usize,

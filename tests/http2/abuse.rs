@@ -1,0 +1,216 @@
+//! The eleven shapes of abuse, each by a client of raw frames: it is told ENHANCE_YOUR_CALM and cut, or its streams are;
+//! the process keeps its size, and somebody else is served all the while.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::before;
+use super::frames::*;
+use crate::http1::origin::{Origin, Reply};
+use crate::support::client::Connection;
+use crate::support::weir::Weir;
+
+/// Frames that one flood sends at most; far above every limit.
+const MOST: usize = 100_000;
+/// What a flood may cost the process, in KiB.
+const GROWTH: usize = 40 << 10;
+
+struct Stage {
+    weir: Weir,
+    address: SocketAddr,
+    innocent: Connection,
+    _origin: Origin,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let origin = Origin::new(|head| match head.contains("/large") {
+            true => Reply::new(
+                [
+                    &b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"[..],
+                    &[b'x'; 1_000_000],
+                ]
+                .concat(),
+            ),
+            false => Reply::ok("hello"),
+        });
+        let (weir, address) = before(&format!("http://{}", origin.address()), "");
+        let mut innocent = Connection::open(address);
+        assert_eq!(innocent.get("a.example", "/").status, 200);
+        Self {
+            weir,
+            address,
+            innocent,
+            _origin: origin,
+        }
+    }
+
+    /// Sends what `flood` makes until weir has had enough, and checks that it has, calls it `shape`, and that nobody
+    /// else has noticed.
+    fn stops(mut self, shape: &str, mut flood: impl FnMut(usize) -> Vec<u8>) {
+        let before = self.memory();
+        let mut raw = Raw::open(self.address);
+        raw.greet();
+        for count in 0..MOST {
+            if !raw.send(flood(count)) {
+                break;
+            }
+            if count % 1_000 == 0 {
+                assert_eq!(self.innocent.get("a.example", "/").status, 200);
+            }
+        }
+        let goodbye = raw.read_until(|frame| frame.kind == GOAWAY);
+        assert_eq!(
+            goodbye.map(|frame| frame.code()),
+            Some(ENHANCE_YOUR_CALM),
+            "{shape}"
+        );
+        self.weir.logged(&format!("shape=\"{shape}\""));
+        assert_eq!(self.innocent.get("a.example", "/").status, 200);
+        let grown = self.memory().saturating_sub(before);
+        assert!(grown < GROWTH, "{shape}: {grown} KiB");
+    }
+
+    /// What the process holds, in KiB.
+    fn memory(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.weir.pid()));
+        let status = status.expect("a process");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let number = line.and_then(|line| line.split_whitespace().nth(1));
+        number
+            .and_then(|number| number.parse().ok())
+            .expect("a size")
+    }
+}
+
+fn stream(count: usize) -> u32 {
+    2 * count as u32 + 1
+}
+
+fn get(stream: u32, flags: u8) -> Vec<u8> {
+    frame(HEADERS, flags, stream, &request("GET", &[]))
+}
+
+const WHOLE: u8 = END_STREAM | END_HEADERS;
+
+#[test]
+fn rapid_reset() {
+    Stage::new().stops("rapid_reset", |count| {
+        let reset = frame(RST_STREAM, 0, stream(count), &8u32.to_be_bytes());
+        [get(stream(count), WHOLE), reset].concat()
+    });
+}
+
+#[test]
+fn made_you_reset() {
+    Stage::new().stops("made_you_reset", |count| {
+        let most = 0x7fff_ffff_u32.to_be_bytes();
+        let widen = frame(WINDOW_UPDATE, 0, stream(count), &most);
+        [get(stream(count), END_HEADERS), widen].concat()
+    });
+}
+
+#[test]
+fn continuations_with_content() {
+    Stage::new().stops("continuation", |count| match count {
+        0 => get(1, END_STREAM),
+        _ => frame(CONTINUATION, 0, 1, &block(&[("x", "y")])),
+    });
+}
+
+#[test]
+fn continuations_without() {
+    Stage::new().stops("empty_continuation", |count| match count {
+        0 => get(1, END_STREAM),
+        _ => frame(CONTINUATION, 0, 1, b""),
+    });
+}
+
+#[test]
+fn settings() {
+    Stage::new().stops("settings", |_| frame(SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 100]));
+}
+
+#[test]
+fn pings() {
+    Stage::new().stops("ping", |_| frame(PING, 0, 0, &[0; 8]));
+}
+
+#[test]
+fn priorities() {
+    Stage::new().stops("priority", |count| {
+        frame(PRIORITY, 0, stream(count), &[0, 0, 0, 0, 9])
+    });
+}
+
+#[test]
+fn empty_data() {
+    Stage::new().stops("empty_data", |count| match count {
+        0 => frame(HEADERS, END_HEADERS, 1, &request("POST", &[])),
+        _ => frame(DATA, 0, 1, b""),
+    });
+}
+
+#[test]
+fn header_bombs() {
+    let stage = Stage::new();
+    let before = stage.memory();
+    let mut raw = Raw::open(stage.address);
+    raw.greet();
+    // One field of 4,000 bytes in the table, then 16,000 references to it: 64 MB.
+    let mut bomb = request("GET", &[]);
+    bomb.extend([0x40, 1, b'x', 0x7f, 0xa1, 0x1e]);
+    bomb.extend([b'y'; 4_000]);
+    bomb.extend([0xbe; 12_000]);
+    let mut told = None;
+    for count in 0..50 {
+        if !raw.send(frame(HEADERS, WHOLE, stream(count), &bomb)) {
+            break;
+        }
+    }
+    while let Some(frame) = raw.read() {
+        if frame.kind == GOAWAY {
+            told = Some(frame.code());
+        }
+    }
+    assert_eq!(told, Some(ENHANCE_YOUR_CALM));
+    let grown = stage.memory().saturating_sub(before);
+    assert!(grown < GROWTH, "{grown} KiB");
+}
+
+#[test]
+fn half_a_header_block() {
+    let mut stage = Stage::new();
+    let mut raw = Raw::open(stage.address);
+    raw.greet();
+    raw.send(get(1, END_STREAM));
+    let goodbye = raw.read_until(|frame| frame.kind == GOAWAY);
+    assert_eq!(goodbye.map(|frame| frame.code()), Some(ENHANCE_YOUR_CALM));
+    stage.weir.logged("shape=\"unfinished_frame\"");
+    assert_eq!(stage.innocent.get("a.example", "/").status, 200);
+}
+
+#[test]
+fn windows_that_stay_closed() {
+    const STREAMS: usize = 40;
+    let mut stage = Stage::new();
+    let before = stage.memory();
+    let mut raw = Raw::open(stage.address);
+    raw.greet_with(&[(4, 0)]);
+    for count in 0..STREAMS {
+        let large = block(&[
+            (":method", "GET"),
+            (":scheme", "http"),
+            (":path", "/large"),
+            (":authority", "a.example"),
+        ]);
+        raw.send(frame(HEADERS, WHOLE, stream(count), &large));
+    }
+    raw.patience(Duration::from_secs(90));
+    let goodbye = raw.read_until(|frame| frame.kind == GOAWAY);
+    assert_eq!(goodbye.map(|frame| frame.code()), Some(ENHANCE_YOUR_CALM));
+    stage.weir.logged("shape=\"zero_window\"");
+    assert_eq!(stage.innocent.get("a.example", "/").status, 200);
+    let grown = stage.memory().saturating_sub(before);
+    assert!(grown < GROWTH, "{grown} KiB");
+}
