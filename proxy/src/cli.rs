@@ -8,10 +8,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{Sources, StaticConfig};
+use crate::config::{Check, Sources, StaticConfig};
 use crate::{app, steering};
 
 mod arguments;
+mod check;
 mod reload;
 
 /// An edge proxy: XDP steering by client address, TLS and routing on io_uring, weighted round robin.
@@ -48,6 +49,21 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Checks the static configuration and rule files, with templates expanded, and prints every problem. Exits 1 on
+    /// errors, 3 on warnings with --strict.
+    Check {
+        /// Names are not resolved, and files that rules name may be missing here.
+        #[arg(long)]
+        offline: bool,
+        /// Warnings count too.
+        #[arg(long)]
+        strict: bool,
+        /// How problems are printed.
+        #[arg(long, value_enum, default_value = "text")]
+        format: check::Format,
+        /// Rule files and directories; without any, those of the static configuration.
+        paths: Vec<PathBuf>,
+    },
     /// The XDP plane, whether the proxy runs or not.
     #[command(subcommand)]
     Steer(Steer),
@@ -81,6 +97,20 @@ pub fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Some(Command::Status { json }) => status(sources, json),
+        Some(Command::Check {
+            offline,
+            strict,
+            format,
+            paths,
+        }) => check::run(
+            &Check {
+                sources: sources.clone(),
+                paths,
+                offline,
+            },
+            strict,
+            format,
+        ),
         Some(Command::Reload { dry_run, json }) => reload::run(sources, dry_run, json),
         Some(Command::Steer(command)) => steer(sources, &command),
     }

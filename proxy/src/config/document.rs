@@ -41,6 +41,8 @@ pub struct Document {
     pub certificates: Vec<CertificateDraft>,
     /// All of it by name.
     pub inventory: Inventory,
+    /// All of it as written, for lints; nothing that serves keeps it.
+    pub tree: Option<Arc<Node>>,
 }
 
 /// The routers and services of one protocol.
@@ -170,6 +172,7 @@ pub fn decode(file: &Path, text: &str) -> (Option<Document>, Vec<Problem>) {
         document(&mut walker, &Place::root(&tree)).filter(|_| !walker.has_source_errors());
     let document = document.map(|document| Document {
         inventory: Inventory::of(&tree),
+        tree: Some(Arc::new(tree)),
         ..document
     });
     let lost = |(problem, cost): (Problem, Cost)| match (cost, problem.severity) {

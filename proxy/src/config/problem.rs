@@ -4,6 +4,8 @@ use std::fmt::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::lint::Lint;
+
 /// What a piece of configuration was written in.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
@@ -111,6 +113,8 @@ pub struct Problem {
     pub remedy: Box<str>,
     /// What is left out because of it, such as `the file` or `router a`; empty where nothing is.
     pub lost: Box<str>,
+    /// What kind of thing it is, where docs/LINTS.md has a paragraph about it.
+    pub lint: Option<Lint>,
 }
 
 impl Problem {
@@ -133,6 +137,7 @@ impl Problem {
             allowed: Box::default(),
             remedy: Box::default(),
             lost: Box::default(),
+            lint: None,
         }
     }
 
@@ -156,6 +161,14 @@ impl Problem {
     pub fn remedy(self, remedy: impl Into<Box<str>>) -> Self {
         Self {
             remedy: remedy.into(),
+            ..self
+        }
+    }
+
+    /// Its kind.
+    pub fn lint(self, lint: Lint) -> Self {
+        Self {
+            lint: Some(lint),
             ..self
         }
     }

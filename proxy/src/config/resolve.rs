@@ -34,6 +34,8 @@ pub struct Refresh {
 
 #[derive(Debug, Default)]
 struct Shared {
+    /// Nobody is asked, and every name has an address.
+    offline: bool,
     names: Mutex<Names>,
     /// A lookup has ended.
     answered: Condvar,
@@ -63,8 +65,22 @@ struct Known {
 }
 
 impl Resolver {
+    /// One that takes every name for good without asking: for checks away from where the rules serve.
+    pub fn offline() -> Self {
+        let shared = Shared {
+            offline: true,
+            ..Shared::default()
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
     /// From now on these names are in use, and no others. Waits for those that are new, at most [`RESOLVE_WAIT`].
     pub fn want<'n>(&self, names: impl IntoIterator<Item = &'n str>) {
+        if self.shared.offline {
+            return;
+        }
         let wanted: BTreeSet<&str> = names.into_iter().collect();
         let end = Instant::now() + RESOLVE_WAIT;
         let mut names = self.names();
@@ -94,6 +110,9 @@ impl Resolver {
 
     /// What a name in use, written at `origin`, stands for, and what is wrong with it.
     pub fn addresses(&self, name: &str, origin: &Origin) -> (Answer, Option<Problem>) {
+        if self.shared.offline {
+            return (Ok(vec![IpAddr::from([0, 0, 0, 0])]), None);
+        }
         let mut names = self.names();
         let Some(known) = names.known.get_mut(name) else {
             return (Err("it was not asked for".to_owned()), None);

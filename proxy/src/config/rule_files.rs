@@ -10,6 +10,10 @@ use super::document::{self, CertificateDraft, Document};
 use super::last_good::LastGood;
 use super::resolve::Resolver;
 use super::{Inventory, Origin, Problem, Snapshot, StaticConfig, source};
+
+mod check;
+
+pub use self::check::{Check, Checked};
 use crate::limits::{RULE_DIRECTORY_DEPTH_MAX, RULE_FILES_MAX};
 use crate::service::Registry;
 use crate::tls::{self, KeyPair};
@@ -20,6 +24,8 @@ use crate::tls::{self, KeyPair};
 #[derive(Debug)]
 pub struct Loader {
     config: Arc<StaticConfig>,
+    /// Files and directories of rules.
+    paths: Vec<PathBuf>,
     registry: Registry,
     resolver: Resolver,
     transports: Transports,
@@ -43,6 +49,7 @@ impl Loader {
         let default_certificate = tls::default_certificate()?;
         let store = tls::Store::new([], default_certificate.clone());
         Ok(Self {
+            paths: config.rules.path.iter().cloned().collect(),
             config,
             registry: Registry::default(),
             resolver: Resolver::default(),
@@ -86,6 +93,8 @@ impl Loader {
     /// Reads all rule files now. Never fails: what is bad is left out and named in [`Snapshot::problems`].
     pub fn load(&mut self) -> Snapshot {
         self.read = self.read();
+        let documents = self.read.0.iter_mut();
+        documents.for_each(|document| document.tree = None);
         self.compile()
     }
 
@@ -150,10 +159,8 @@ impl Loader {
     fn read(&mut self) -> (Vec<Document>, Vec<Problem>) {
         let mut problems: Vec<Problem> = self.not_kept.iter().cloned().collect();
         let found = problems.len();
-        let path = self.config.rules.path.as_deref();
-        let files = path
-            .map(|path| find(path, &mut problems))
-            .unwrap_or_default();
+        let found_in = |path: &PathBuf| find(path, &mut problems);
+        let files: Vec<Arc<Path>> = self.paths.iter().flat_map(found_in).collect();
         if problems.len() == found {
             self.last_good.retain(files.iter().map(|file| &**file));
         }

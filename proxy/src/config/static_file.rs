@@ -6,11 +6,12 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::node::Node;
+use super::node::{Entry, Node, Scalar, Value};
 use super::servers_transport::TransportDraft;
 use super::walker::{Place, Walker};
-use super::{Origin, Problem, Severity};
+use super::{Origin, Problem, Severity, Source};
 
 mod accepted;
 mod decode;
@@ -131,6 +132,29 @@ impl StaticConfig {
         let mut tree = sources::parse(path, text).map_err(|problem| vec![problem])?;
         let problems = accepted::take(&mut tree);
         Self::decode(&tree, problems)
+    }
+
+    /// One with nothing but entry points of these names, for rules that are checked without any.
+    pub fn of_entry_points(names: &[&str]) -> Self {
+        let source = Arc::new(Source::Flag("no static configuration".to_owned()));
+        let node = |value| Node {
+            origin: Origin::whole(&source),
+            value,
+        };
+        let entry = |key: &str, node: Node| Entry {
+            key: key.to_owned(),
+            origin: Origin::whole(&source),
+            node,
+        };
+        let text = |text: String| node(Value::Scalar(Scalar { text, inset: None }));
+        let entry_points = names.iter().zip(1_u16..).map(|(name, port)| {
+            let address = entry("address", text(format!(":{port}")));
+            entry(name, node(Value::Map(vec![address])))
+        });
+        let root = entry("entryPoints", node(Value::Map(entry_points.collect())));
+        let tree = node(Value::Map(vec![root]));
+        let mut walker = Walker::default();
+        decode::config(&mut walker, &Place::root(&tree)).expect("entry points alone are complete")
     }
 
     fn decode(

@@ -15,6 +15,7 @@ use regex::bytes::{Regex, RegexBuilder};
 use crate::limits::REGEXP_BYTES_MAX;
 
 mod go;
+mod hosts;
 mod literals;
 
 /// A compiled regular expression; compared by its text. Matches anywhere in a text, unless it says `^` or `$`.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::services::Services;
 use super::{Context, Merged, steered};
 use crate::config::document::{Named, RouterDraft};
-use crate::config::{EntryPointTable, Problem, StaticConfig};
+use crate::config::{EntryPointTable, Lint, Problem, StaticConfig};
 use crate::router::{HttpsNames, Router, RouterTable, TcpRouter, TcpTable, TcpTls};
 use crate::rule::{HttpMatcher, TcpMatcher};
 
@@ -164,6 +164,7 @@ fn entry_points<M>(
                 name.origin.clone(),
                 format!("entry point {:?}", name.value),
             )
+            .lint(Lint::DanglingReference)
             .allowed(known)
             .remedy(format!(
                 "correct {} or add the entry point to the static file",

@@ -7,7 +7,7 @@ use super::transports::Transport;
 use super::{Context, Merged, local};
 use crate::config::document::{Host, LoadBalancerDraft, Named, ServerDraft, ServiceDraft};
 use crate::config::walker::Spanned;
-use crate::config::{Origin, Problem};
+use crate::config::{Lint, Origin, Problem};
 use crate::limits::{SERVERS_MAX, SERVICE_DEPTH_MAX, SERVICE_TREE_MAX, SERVICES_MAX};
 use crate::service::sticky::Sticky;
 use crate::service::{LoadBalancer, Protocol, Server, Service, ServiceKind, WeightedService};
@@ -101,6 +101,7 @@ impl Services {
                 Err(problem.remedy(format!("correct that service, at {origin}")))
             }
             None => Err(problem
+                .lint(Lint::DanglingReference)
                 .allowed("a service of some rule file")
                 .remedy("add it, or correct the name")),
         }

@@ -7,9 +7,9 @@
 use std::collections::BTreeSet;
 
 use super::keys;
-use crate::config::Problem;
 use crate::config::node::{Entry, Node, Value, quoted};
 use crate::config::walker::nearest_of;
+use crate::config::{Lint, Problem};
 
 /// Something of Traefik that has no effect.
 struct Accepted {
@@ -218,11 +218,34 @@ fn report(entry: &Entry, way: &[String], accepted: &Accepted, problems: &mut Vec
         count => format!("the key {} with {count} settings", quoted(&entry.key)),
     };
     let origin = entry.origin.clone();
+    problems.extend(labels(entry, &path));
     problems.push(
         Problem::warning(origin, found)
             .at(path)
             .remedy(accepted.why),
     );
+}
+
+/// Labels of metrics that take their values from headers, which clients write.
+fn labels(entry: &Entry, path: &str) -> Option<Problem> {
+    let below = |node: &Node, key: &str| {
+        let Value::Map(entries) = &node.value else {
+            return None;
+        };
+        entries
+            .iter()
+            .find(|entry| entry.key.eq_ignore_ascii_case(key))
+            .cloned()
+    };
+    let labels = below(&below(&entry.node, "prometheus")?.node, "headerLabels")?;
+    let found = format!("metric labels from headers ({})", labels.node.describe());
+    let problem =
+        Problem::warning(labels.origin, found).at(format!("{path}.prometheus.headerLabels"));
+    Some(
+        problem
+            .lint(Lint::ClientControlledLabel)
+            .remedy("clients choose their values: each new one is a time series more; remove them"),
+    )
 }
 
 /// How many leaves there are; a key that Traefik has not is a problem.

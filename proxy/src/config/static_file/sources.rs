@@ -46,6 +46,12 @@ impl Sources {
         }
     }
 
+    /// Whether something says where the static configuration is, beside the default places.
+    pub fn are_given(&self) -> bool {
+        let ours = |(name, _): &(String, String)| name.starts_with("WEIR_");
+        self.file.is_some() || !self.flags.is_empty() || self.variables.iter().any(ours)
+    }
+
     /// One tree of all of them, without what has no effect; and a warning for each of that.
     pub(super) fn read(&self) -> Result<(Node, Vec<Problem>), Vec<Problem>> {
         let roots: Vec<&str> = keys::ROOT
