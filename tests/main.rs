@@ -6,6 +6,7 @@
 
 mod support;
 
+mod check;
 mod configuration;
 mod ending;
 mod entry_point;

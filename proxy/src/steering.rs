@@ -73,6 +73,11 @@ impl Plane {
     }
 
     /// The program runs on at least one interface.
+    pub fn is_running(&self) -> bool {
+        self.active.as_ref().is_some_and(Active::is_running)
+    }
+
+    /// Nobody has detached the program by hand; it may wait for its interfaces to come back.
     pub fn is_active(&self) -> bool {
         self.active.is_some()
     }
@@ -94,14 +99,18 @@ impl Plane {
         }
     }
 
-    /// Follows the network (addresses, routes, neighbours). Returns only when [`Self::is_active`] has changed: the
-    /// program was detached by hand. Safe to cancel and call again.
+    /// Follows the network (addresses, routes, neighbours). Returns only when [`Self::is_running`] has changed: the
+    /// program was detached by hand, or its interfaces went or came back. Safe to cancel and call again.
     pub async fn follow(&mut self) {
         let Some(active) = &mut self.active else {
             return std::future::pending().await;
         };
+        let before = active.is_running();
         while !active.detached_by_hand() {
             active.follow().await;
+            if active.is_running() != before && !active.detached_by_hand() {
+                return;
+            }
         }
         tracing::warn!(
             "the XDP program was detached by hand: steering happens in user space until a restart"

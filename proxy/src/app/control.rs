@@ -180,7 +180,7 @@ impl Supervision<'_> {
     fn write_status(&mut self, snapshot: &Snapshot) {
         let failures = self.workers.failures();
         self.status
-            .write(snapshot, self.plane.is_active(), &failures);
+            .write(snapshot, self.plane.is_running(), &failures);
         self.told = failures;
     }
 

@@ -145,6 +145,11 @@ impl Active {
         self.refresh().await;
     }
 
+    /// The program sees packets of at least one interface.
+    pub fn is_running(&self) -> bool {
+        !self.attachments.running(&self.interfaces).is_empty()
+    }
+
     /// An operator has removed every link.
     pub fn detached_by_hand(&self) -> bool {
         self.attachments.all_removed()

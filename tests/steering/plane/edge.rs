@@ -147,8 +147,14 @@ impl Edge {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
+        let follow = async {
+            loop {
+                plane.follow().await;
+                assert!(plane.is_active(), "detached by hand, not: {what}");
+            }
+        };
         tokio::select! {
-            () = plane.follow() => panic!("detached by hand, not: {what}"),
+            () = follow => {}
             result = tokio::time::timeout(DEADLINE, reach) => result.unwrap_or_else(|_| panic!("not in time: {what}")),
         }
     }

@@ -324,7 +324,7 @@ mod tests {
             "--providers.swarm.exposedByDefault=false",
             "--accesslog=false",
         ]);
-        assert_eq!(problems.len(), 5, "{problems:#?}");
+        assert_eq!(problems.len(), 6, "{problems:#?}");
         let Value::Map(entries) = &root.value else {
             panic!()
         };

@@ -46,10 +46,10 @@ impl Sources {
         }
     }
 
-    /// Whether something says where the static configuration is, beside the default places.
+    /// Whether a file, a flag or a variable says where weir listens, beside the default files.
     pub fn are_given(&self) -> bool {
-        let ours = |(name, _): &(String, String)| name.starts_with("WEIR_");
-        self.file.is_some() || !self.flags.is_empty() || self.variables.iter().any(ours)
+        let listens = |(name, _): &(String, String)| name.starts_with("WEIR_ENTRYPOINTS_");
+        self.file.is_some() || !self.flags.is_empty() || self.variables.iter().any(listens)
     }
 
     /// One tree of all of them, without what has no effect; and a warning for each of that.

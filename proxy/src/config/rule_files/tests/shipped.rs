@@ -52,12 +52,65 @@ fn the_demo_decides_as_it_says() {
     );
 }
 
+/// What checking `rules/galaxy` says: each line without the directory, and the names of its lints.
+fn checked_galaxy() -> (Vec<String>, Vec<&'static str>) {
+    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../rules/galaxy");
+    let flags = "--entryPoints.web.address=:80 --entryPoints.websecure.address=:443 --entryPoints.amqps.address=:5671 \
+                 --entryPoints.ftp.address=:21 --entryPoints.influxdb.address=:8086";
+    let flags = flags.split_whitespace().map(str::to_owned).collect();
+    let sources = crate::config::Sources {
+        flags,
+        ..Default::default()
+    };
+    let check = crate::config::Check {
+        sources,
+        paths: vec![rules.clone()],
+        offline: true,
+    };
+    let problems = check.run().unwrap().problems;
+    let directory = format!("{}/", rules.display());
+    let lines = problems
+        .iter()
+        .map(|problem| problem.to_string().replace(&directory, ""));
+    let lints = problems
+        .iter()
+        .filter_map(|problem| Some(problem.lint?.name()));
+    (lines.collect(), lints.collect())
+}
+
+#[test]
+fn the_shapes_of_galaxy_load_and_are_judged_as_they_are() {
+    let (lines, lints) = checked_galaxy();
+    let count = |name: &str| lints.iter().filter(|lint| **lint == name).count();
+    assert_eq!(count("regexp-never-matches"), 43, "{lines:#?}");
+    assert_eq!(count("unanchored-regexp"), 2, "{lines:#?}");
+    let sse = lines
+        .iter()
+        .find(|line| line.contains("router-without-tls") || line.contains("no tls on entry point"));
+    assert!(
+        sse.is_some_and(|line| line.contains("usegalaxy-sse-rtr")),
+        "{lines:#?}"
+    );
+    for lint in ["dangling-reference", "covered-certificate"] {
+        assert_eq!(count(lint), 0, "{lint}: {lines:#?}");
+    }
+    let prox = lines
+        .iter()
+        .find(|line| line.contains("http.routers.prox-climate"))
+        .unwrap();
+    assert!(
+        prox.contains("(template line 2)") && prox.contains("write one, not two"),
+        "{prox}"
+    );
+}
+
 #[test]
 fn every_directory_of_rules_is_tested() {
     let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../rules");
-    let names: Vec<String> = fs::read_dir(rules)
+    let mut names: Vec<String> = fs::read_dir(rules)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
         .collect();
-    assert_eq!(names, ["demo"]);
+    names.sort();
+    assert_eq!(names, ["demo", "galaxy"]);
 }
