@@ -105,7 +105,7 @@ fn the_connections_of_one_client_over_all_workers() {
     // Those that waited for the start may still be there.
     let mut open: Vec<Connection> = eventually("room for all ten", || {
         let mut open: Vec<Connection> = (0..10).map(|_| Connection::open(address)).collect();
-        open.iter_mut().all(|one| served(one)).then_some(open)
+        open.iter_mut().all(served).then_some(open)
     });
     for _ in 0..20 {
         assert!(
