@@ -1,7 +1,8 @@
 //! Services: servers, weights, and which server is next.
 //!
 //! Owns: the compiled services and the identities of servers over reloads ([`registry`]), the balancing arithmetic
-//! ([`balance`]), and the cookies by which clients stay with a server ([`sticky`]). Never: sockets, names to resolve (addresses are resolved while compiling), health.
+//! ([`balance`]), and the cookies by which clients stay with a server ([`sticky`]). Never: sockets, names to resolve
+//! (addresses are resolved while compiling), health.
 //! Invariants: a weight is at least 1 and at most [`crate::limits::SERVICE_WEIGHT_MAX`]; a service tree has no
 //! cycle, is at most [`crate::limits::SERVICE_DEPTH_MAX`] deep and unfolds to at most
 //! [`crate::limits::SERVICE_TREE_MAX`] services and servers; a load balancer may be empty (every server of it

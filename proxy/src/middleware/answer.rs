@@ -1,6 +1,6 @@
 //! What weir answers itself instead of asking a server.
 
-use crate::http::{Headers, Name, ResponseHead, Status};
+use crate::http::{Name, ResponseHead, Status};
 
 /// A whole response.
 #[derive(Clone, Debug)]
@@ -30,9 +30,10 @@ impl Answer {
 
     /// The status alone.
     pub fn empty(status: Status) -> Self {
-        let mut head = ResponseHead::default();
-        head.status = status;
-        head.headers = Headers::new();
+        let head = ResponseHead {
+            status,
+            ..ResponseHead::default()
+        };
         Self { head, body: "" }
     }
 }

@@ -18,8 +18,8 @@ use self::security::Security;
 pub struct Headers {
     request: Vec<Custom>,
     response: Vec<Custom>,
-    cors: Option<Cors>,
-    security: Option<Security>,
+    cors: Option<Box<Cors>>,
+    security: Option<Box<Security>>,
 }
 
 /// A field of the operator's own; an empty value takes it away.
@@ -84,8 +84,8 @@ impl Behaviour for Headers {
         let headers = Self {
             request: custom(settings, "customRequestHeaders")?,
             response: custom(settings, "customResponseHeaders")?,
-            cors: Cors::read(settings)?,
-            security: Security::read(settings)?,
+            cors: Cors::read(settings)?.map(Box::new),
+            security: Security::read(settings)?.map(Box::new),
         };
         let empty = headers.request.is_empty() && headers.response.is_empty();
         if empty && headers.cors.is_none() && headers.security.is_none() {

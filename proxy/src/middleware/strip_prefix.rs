@@ -44,7 +44,8 @@ impl Behaviour for StripPrefix {
             true => rest.strip_prefix('/').unwrap_or(rest),
             false => rest,
         };
-        strip(request, prefix.as_bytes(), &rest.to_owned())
+        let rest = rest.to_owned();
+        strip(request, prefix.as_bytes(), &rest)
     }
 }
 

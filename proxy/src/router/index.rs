@@ -178,8 +178,8 @@ fn keys(tree: &Tree<HttpMatcher>, texts: &HashMap<Box<[u8]>, u32>) -> Option<Vec
         }
         Tree::Is(HttpMatcher::HostRegexp(regexp)) => {
             let literals = regexp.required_literals().into_iter();
-            let rarity = |text: &Box<[u8]>| (texts.get(text).copied(), usize::MAX - text.len());
-            let text = literals.min_by_key(rarity)?;
+            let rarity = |text: &[u8]| (texts.get(text).copied(), usize::MAX - text.len());
+            let text = literals.min_by_key(|text| rarity(text))?;
             Some(vec![Key::Text(text)])
         }
         Tree::Is(_) | Tree::Not(_) => None,

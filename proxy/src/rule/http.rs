@@ -64,8 +64,10 @@ impl HttpMatcher {
     }
 }
 
+type FromCall = fn(&Call) -> Result<HttpMatcher, RuleError>;
+
 /// The names in Traefik's order, and what makes a matcher of a call by that name.
-const MATCHERS: [(&str, fn(&Call) -> Result<HttpMatcher, RuleError>); 11] = [
+const MATCHERS: [(&str, FromCall); 11] = [
     ("Host", |call| {
         HostPattern::from_call(call).map(HttpMatcher::Host)
     }),

@@ -117,7 +117,8 @@ impl Cors {
     }
 
     fn expose(&self, fields: &mut Fields) {
-        if !self.expose.is_empty() && !(self.credentials && is_any(&self.expose)) {
+        let unclear = self.credentials && is_any(&self.expose);
+        if !(self.expose.is_empty() || unclear) {
             set(fields, EXPOSE_HEADERS, self.expose.join(",").as_bytes());
         }
     }
