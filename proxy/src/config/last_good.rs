@@ -1,8 +1,8 @@
 //! The last good version of each rule file: in memory, and in the state directory, so that a restart has it too.
 //!
 //! Owns: the copies below `stateDir`/rules, mode 0600, one for each rule file, named by the hash of its path. Never:
-//! the rule files themselves. Invariants: a copy is whole or not there (written beside and renamed); what cannot be written
-//! costs a warning, never a load; copies go when their file goes.
+//! the rule files themselves. Invariants: a copy is whole or not there (written beside and renamed); what cannot be
+//! written costs a warning, never a load; copies go when their file goes.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
