@@ -355,6 +355,8 @@ pub const HTTP2_CONTINUATIONS_MAX: u32 = 64;
 pub const HTTP2_EMPTY_CONTINUATIONS_MAX: u32 = 4;
 /// Bytes of one header block as sent; decoded it is bounded by [`HEAD_BYTES_MAX`].
 pub const HTTP2_HEADER_BLOCK_BYTES_MAX: usize = HEAD_BYTES_MAX;
+/// Streams that a client has begun and neither ended nor reset, those that were refused included.
+pub const HTTP2_UNENDED_STREAMS_MAX: usize = 4_096;
 /// To the end of a header block or frame that is not DATA, from its first byte; also of the preface.
 pub const HTTP2_HEADER_BLOCK: Duration = Duration::from_secs(10);
 /// How long a stream whose window is closed is kept.
@@ -384,5 +386,3 @@ pub const ABUSE_LOGGED: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests;
-/// Streams that a client has begun and neither ended nor reset, those that were refused included.
-pub const HTTP2_UNENDED_STREAMS_MAX: usize = 4_096;

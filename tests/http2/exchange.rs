@@ -270,3 +270,40 @@ fn a_stop_says_goodbye_and_lets_streams_finish() {
     });
     assert!(weir.wait().0.success());
 }
+
+#[test]
+fn a_websocket_over_http2_is_an_upgrade_towards_the_server() {
+    let origin = Origin::new(|head| {
+        let key = head
+            .lines()
+            .find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "));
+        let accept = weir::http1::websocket::accept(key.unwrap_or_default().as_bytes());
+        let accept = String::from_utf8_lossy(&accept).into_owned();
+        Reply::new(format!(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Accept: {accept}\r\n\r\nfrom the server"
+        ))
+        .close()
+    });
+    let (_weir, address) = before(&format!("http://{}", origin.address()), "");
+    run(async {
+        let client = connect(address).await;
+        while !client.is_extended_connect_protocol_enabled() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        let request = Request::connect("http://a.example/chat")
+            .extension(h2::ext::Protocol::from_static("websocket"))
+            .header("sec-websocket-version", "13")
+            .body(())
+            .expect("a request");
+        let (response, _stream) = begin(&client, request, false).await;
+        let mut response = response.await.expect("a response");
+        assert_eq!(response.status().as_u16(), 200);
+        assert!(!response.headers().contains_key("sec-websocket-accept"));
+        let data = response.body_mut().data().await.expect("data");
+        assert_eq!(data.expect("data"), "from the server");
+    });
+    let head = origin.requests().remove(0).head;
+    assert!(head.starts_with("GET /chat HTTP/1.1\r\n"), "{head}");
+    assert!(head.contains("\r\nUpgrade: websocket\r\n"), "{head}");
+}
