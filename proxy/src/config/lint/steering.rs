@@ -64,12 +64,15 @@ fn collect(tree: &Tree<TcpMatcher>, networks: &mut Vec<IpNet>) -> bool {
         }
         Tree::Is(_) => true,
         Tree::Not(_) => false,
-        Tree::All(parts) => parts
-            .iter()
-            .fold(true, |all, part| collect(part, networks) && all),
-        Tree::Any(parts) => parts
-            .iter()
-            .fold(false, |any, part| collect(part, networks) || any),
+        // Every part is looked at: each may have networks.
+        Tree::All(parts) => {
+            let open: Vec<bool> = parts.iter().map(|part| collect(part, networks)).collect();
+            open.iter().all(|open| *open)
+        }
+        Tree::Any(parts) => {
+            let open: Vec<bool> = parts.iter().map(|part| collect(part, networks)).collect();
+            open.contains(&true)
+        }
     }
 }
 
