@@ -1,5 +1,5 @@
-//! The eleven shapes of abuse, each by a client of raw frames: it is told ENHANCE_YOUR_CALM and cut, or its streams are;
-//! the process keeps its size, and somebody else is served all the while.
+//! The eleven shapes of abuse, each by a client of raw frames: it is told ENHANCE_YOUR_CALM and cut, or its streams
+//! are; the process keeps its size, and somebody else is served all the while.
 
 use std::net::SocketAddr;
 use std::time::Duration;

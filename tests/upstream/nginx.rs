@@ -71,9 +71,9 @@ impl Nginx {
         const SAYS: &str = "client=$ssl_client_s_dn sni=$ssl_server_name resumed=$ssl_session_reused \
                             proxied=$proxy_protocol_addr:$proxy_protocol_port host=$host";
         let port = free_port();
-        write!(
+        writeln!(
             self.servers,
-            "server {{ listen 127.0.0.1:{port} {listen}; {more} location / {{ return 200 \"{SAYS}\"; }} }}\n"
+            "server {{ listen 127.0.0.1:{port} {listen}; {more} location / {{ return 200 \"{SAYS}\"; }} }}"
         )
         .expect("a string");
         self.ports.push(port);

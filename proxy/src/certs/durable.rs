@@ -217,7 +217,7 @@ mod tests {
             "the last good one is kept"
         );
         assert!(beside(&path, "damaged").exists());
-        assert_eq!(list(directory.path()).unwrap(), [path.clone()]);
+        assert_eq!(list(directory.path()).unwrap(), std::slice::from_ref(&path));
         remove_all(&path).unwrap();
         assert_eq!(body(&path), None);
     }

@@ -1,8 +1,8 @@
 //! What a client does to its connection, counted from the headers of its frames on their way into the `h2` crate, and
 //! of the crate's own on their way out.
 //!
-//! Owns the rates of one connection. Never: the content of a frame. Invariants: bytes may come in any pieces; its memory
-//! is bounded whatever comes; one that keeps to the rates is never stopped, however long it stays.
+//! Owns the rates of one connection. Never: the content of a frame. Invariants: bytes may come in any pieces; its
+//! memory is bounded whatever comes; one that keeps to the rates is never stopped, however long it stays.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};

@@ -1,8 +1,8 @@
 //! Connections to servers that speak HTTP/2: many requests share one.
 //!
-//! Owns: the open connections of one worker. Never: what is asked. Invariants: a connection carries no more streams than
-//! its server allows, the next one is opened then; while one is being opened for a server known to speak HTTP/2 nobody
-//! opens another; one without streams is closed after [`limits::UPSTREAM_IDLE_TIME`].
+//! Owns: the open connections of one worker. Never: what is asked. Invariants: a connection carries no more streams
+//! than its server allows, the next one is opened then; while one is being opened for a server known to speak HTTP/2
+//! nobody opens another; one without streams is closed after [`limits::UPSTREAM_IDLE_TIME`].
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
