@@ -47,7 +47,8 @@ fn start(sources: &Sources) -> Result<(), Refusal> {
         warn!("{warning}");
     }
     let config = Arc::new(config);
-    let held = descriptors::connections_max();
+    let descriptors = descriptors::take_all();
+    let held = descriptors.connections;
     let connections_max = config.connections.map_or(held, |most| most.min(held));
     if config.connections.is_some_and(|most| most > held) {
         warn!("limits.connections: the file descriptors allow {held} connections only");
@@ -70,6 +71,7 @@ fn start(sources: &Sources) -> Result<(), Refusal> {
     info!(
         version = env!("CARGO_PKG_VERSION"),
         workers = count,
+        descriptors = descriptors.allowed,
         connections_max,
         "weir serves"
     );

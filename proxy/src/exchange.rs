@@ -118,7 +118,7 @@ async fn decide(worker: &Rc<Worker>, mut stream: Stream, entry_point: usize) -> 
     let trusted = &worker.config.entry_points[entry_point].proxy_protocol;
     let peer = stream.peer_addr().ip();
     if trusted.as_ref().is_some_and(|trust| trust.covers(peer)) {
-        proxied::read_header(&mut stream).await?;
+        Box::pin(proxied::read_header(&mut stream)).await?;
     }
     let visitor = Visitor {
         worker,
@@ -138,7 +138,7 @@ async fn decide(worker: &Rc<Worker>, mut stream: Stream, entry_point: usize) -> 
         let Some(first) = stream.recv().await? else {
             return Ok(());
         };
-        plan = look(worker, &stream, entry_point, first).await?;
+        plan = Box::pin(look(worker, &stream, entry_point, first)).await?;
     }
     carry_out(worker, stream, entry_point, plan).await
 }
@@ -204,6 +204,7 @@ fn tunnel_plan(
     Plan::Tunnel(Arc::clone(picked.server), tls.cloned())
 }
 
+/// What is boxed here is not for the task of an idle HTTP/1.1 connection to hold room for.
 async fn carry_out(
     worker: &Rc<Worker>,
     stream: Stream,
@@ -219,7 +220,7 @@ async fn carry_out(
                 tls: true,
             };
             stream.set_deadline(Some(uring::now() + limits::TLS_HANDSHAKE));
-            let accepted = Transport::accept_tls(stream, config).await;
+            let accepted = Box::pin(Transport::accept_tls(stream, config)).await;
             accepted.inspect_err(|error| visitor.note(Failure::ClientTls, b"", None, error))?
         }
         _ => Transport::plain(stream),
@@ -231,8 +232,8 @@ async fn carry_out(
     match plan {
         Plan::Steer(address) => {
             let within = Some(limits::UPSTREAM_CONNECT);
-            let server = upstream::connect_to(&[address], within).await?;
-            tunnel(&transport, &Transport::plain(server), patience).await
+            let server = Box::pin(upstream::connect_to(&[address], within)).await?;
+            Box::pin(tunnel(&transport, &Transport::plain(server), patience)).await
         }
         Plan::Tunnel(server, _) => {
             let client = Addresses {
@@ -243,16 +244,16 @@ async fn carry_out(
                 after_end: server.transport.tcp.termination_delay,
                 ..patience
             };
-            let server = worker.pool.connect_for(&server, client).await?;
-            tunnel(&transport, &server, patience).await
+            let server = Box::pin(worker.pool.connect_for(&server, client)).await?;
+            Box::pin(tunnel(&transport, &server, patience)).await
         }
         Plan::Http | Plan::Https(_) => {
             let is_http2 = match transport.alpn() {
                 Some(name) => name == b"h2",
-                None => !transport.is_tls() && http2::sniff(&transport).await?,
+                None => !transport.is_tls() && Box::pin(http2::sniff(&transport)).await?,
             };
             if is_http2 {
-                http2::serve(worker, transport, entry_point).await;
+                Box::pin(http2::serve(worker, transport, entry_point)).await;
                 return Ok(());
             }
             connection::serve(&Client {

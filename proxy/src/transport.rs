@@ -24,7 +24,8 @@ use crate::uring::{self, Chunk, ChunkQueue};
 /// One side of a relay. Receiving and sending may run at the same time, each from one task.
 pub struct Transport {
     stream: Stream,
-    tls: Option<Tls>,
+    /// Boxed: it is ten times as large as the rest.
+    tls: Option<Box<Tls>>,
 }
 
 struct Tls {
@@ -72,12 +73,12 @@ impl Transport {
 
     /// Sends `flight`, if there is one, and goes on until the handshake has ended.
     async fn handshake(stream: Stream, session: Session, flight: Vec<u8>) -> io::Result<Self> {
-        let tls = Tls {
+        let tls = Box::new(Tls {
             session: RefCell::new(session),
             waiting: RefCell::default(),
             closed: Cell::new(false),
             sending: Cell::new(false),
-        };
+        });
         let mut transport = Self::plain(stream);
         if !flight.is_empty() {
             let flight = [flight].into_iter().collect();

@@ -5,9 +5,16 @@ use tracing::warn;
 
 use crate::limits;
 
-/// Takes all descriptors that the system administrator allows, and says how many connections fit: each needs two, its
-/// own and its server's.
-pub fn connections_max() -> usize {
+/// What a process may have open.
+pub struct Descriptors {
+    /// File descriptors.
+    pub allowed: u64,
+    /// How many clients' connections these hold: each needs two, its own and its server's.
+    pub connections: usize,
+}
+
+/// Takes all descriptors that the system administrator allows.
+pub fn take_all() -> Descriptors {
     let allowed = match raise() {
         Ok(allowed) => allowed,
         Err(error) => {
@@ -22,7 +29,10 @@ pub fn connections_max() -> usize {
         );
     }
     let usable = allowed.saturating_sub(limits::DESCRIPTORS_RESERVED);
-    usize::try_from(usable / 2).unwrap_or(usize::MAX).max(1)
+    Descriptors {
+        allowed,
+        connections: usize::try_from(usable / 2).unwrap_or(usize::MAX).max(1),
+    }
 }
 
 fn raise() -> nix::Result<u64> {

@@ -19,18 +19,16 @@ pub async fn serve(client: &Client<'_>) -> io::Result<()> {
     let mut first = idle(client).await?;
     let (opened, mut served) = (uring::now(), 0);
     while let Some(chunk) = first {
-        let mut scratch = client.worker.scratch();
         served += 1;
         let last = client
             .entry_point()
             .keep_alive
             .is_over(served, opened, uring::now());
-        let next = one(client, &mut scratch, chunk, last).await;
-        client.worker.give_back(scratch);
-        match next {
+        // Boxed: most connections are idle most of the time, and their tasks hold no room for a request then.
+        match Box::pin(next(client, chunk, last)).await {
             Next::Request => {}
             Next::Linger => {
-                answer::linger(client.transport).await;
+                Box::pin(answer::linger(client.transport)).await;
                 return Ok(());
             }
             Next::Close => return Ok(()),
@@ -64,6 +62,14 @@ async fn idle(client: &Client<'_>) -> io::Result<Option<Chunk>> {
         Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(None),
         received => received,
     }
+}
+
+/// One request, with memory lent for it.
+async fn next(client: &Client<'_>, first: Chunk, last: bool) -> Next {
+    let mut scratch = client.worker.scratch();
+    let next = one(client, &mut scratch, first, last).await;
+    client.worker.give_back(scratch);
+    next
 }
 
 /// One request; `last` after which the connection ends.
