@@ -8,12 +8,14 @@ mod support;
 
 mod check;
 mod configuration;
+mod differential;
 mod ending;
 mod entry_point;
 mod failures;
 mod harness;
 mod http1;
 mod http2;
+mod idle;
 mod limits;
 mod middlewares;
 mod proxy_protocol;

@@ -1,12 +1,16 @@
 //! `cargo xtask`: one door for everything done with this repository. Each command first makes sure that it has what it
 //! needs (see `setup`), so that on a fresh machine every one of them can be the first.
 
+mod bench;
 mod check;
+mod compare;
 mod demo;
+
 mod ebpf;
 mod interrupt;
 mod setup;
 mod shell;
+mod soak;
 mod suite;
 mod tidy;
 
@@ -46,6 +50,24 @@ const COMMANDS: &[Command] = &[
         arguments: "[NAME]",
         about: "Run every test, or those whose name contains NAME, and count what was skipped and why",
         run: suite::run,
+    },
+    Command {
+        name: "bench",
+        arguments: "[--rounds N] [--seconds N] [--wrk] [SCENARIO]",
+        about: "Measure weir beside nginx and HAProxy: processor time per request, memory of idle connections",
+        run: bench::run,
+    },
+    Command {
+        name: "differential",
+        arguments: "[--cases N] [--seed N] [--release]",
+        about: "Compare what weir forwards of malformed requests with what real servers read",
+        run: compare::run,
+    },
+    Command {
+        name: "soak",
+        arguments: "[--minutes N] [--release]",
+        about: "Mixed load with reloads and dying servers: memory must stay flat, descriptors return",
+        run: soak::run,
     },
     Command {
         name: "check",

@@ -17,6 +17,8 @@ pub enum Need {
     RustComponents,
     /// The clients of the end-to-end tests and of the demo.
     Clients,
+    /// The servers that weir is compared with.
+    Peers,
     /// iproute2 and ethtool, for namespaces and veth pairs; no use without root.
     Namespaces,
     /// A mounted BPF file system, in which maps and links are pinned; no use without root.
@@ -54,6 +56,17 @@ const NAMESPACES: &[Tool] = &[
     },
 ];
 
+const PEERS: &[Tool] = &[
+    Tool {
+        program: "nginx",
+        package: "nginx-light",
+    },
+    Tool {
+        program: "haproxy",
+        package: "haproxy",
+    },
+];
+
 const BPF_FILE_SYSTEM: &str = "/sys/fs/bpf";
 
 /// `cargo xtask setup`: everything any command needs.
@@ -78,6 +91,7 @@ pub fn ensure(needs: &[Need]) -> Outcome {
             Need::Compiler => packages.extend(missing(COMPILER).map(|tool| tool.package)),
             Need::Clients => packages.extend(missing(CLIENTS).map(|tool| tool.package)),
             Need::Namespaces => packages.extend(missing(NAMESPACES).map(|tool| tool.package)),
+            Need::Peers => packages.extend(missing(PEERS).map(|tool| tool.package)),
             Need::RustComponents => rust_components()?,
             Need::BpfFileSystem => mount_bpf()?,
         }
