@@ -10,7 +10,7 @@ use crate::support::client::Connection;
 use crate::support::weir::{Setup, Weir};
 use crate::support::{eventually, free_port};
 
-/// A router for a path, to a service without a server: 503 says that the router is there, 404 that it is not.
+/// A router for a path, to a server whose name does not resolve: 502 says that the router is there, 404 that it is not.
 fn router(name: &str) -> String {
     format!("http: {{routers: {{{name}: {{rule: PathPrefix(`/{name}`), service: nobody}}}}}}\n")
 }
@@ -56,13 +56,13 @@ fn a_broken_file_keeps_its_last_good_version_also_over_a_restart() {
         .rules("b.yml", &router("b"))
         .start()
         .listening(address);
-    becomes(address, "/a", 503);
+    becomes(address, "/a", 502);
     weir.setup().write("rules/a.yml", "http: [\n");
     weir.setup().write("rules/b.yml", &router("c"));
-    becomes(address, "/c", 503);
+    becomes(address, "/c", 502);
     assert_eq!(
         (status(address, "/a"), status(address, "/b")),
-        (503, 404),
+        (502, 404),
         "a stays, b went on"
     );
     weir.logged("this version of the file, whose last good one serves");
@@ -83,7 +83,7 @@ fn a_broken_file_keeps_its_last_good_version_also_over_a_restart() {
     let weir = setup.start().listening(address);
     assert_eq!(
         status(address, "/a"),
-        503,
+        502,
         "the last good version, after a restart"
     );
     weir.logged("whose last good one serves");
@@ -104,12 +104,12 @@ fn a_set_in_a_new_directory_is_taken_up() {
         "rules/more/x.toml",
         "[http.routers.x]\nrule = \"PathPrefix(`/x`)\"\nservice = \"nobody\"\n",
     );
-    becomes(address, "/x", 503);
+    becomes(address, "/x", 502);
     weir.setup().write(
         "rules/more/x.toml",
         "[http.routers.y]\nrule = \"PathPrefix(`/y`)\"\nservice = \"nobody\"\n",
     );
-    becomes(address, "/y", 503);
+    becomes(address, "/y", 502);
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn a_reload_says_what_changes_and_a_dry_run_changes_nothing() {
     }
     assert_eq!(
         (status(address, "/a"), status(address, "/b")),
-        (503, 404),
+        (502, 404),
         "nothing has changed"
     );
 
@@ -150,7 +150,7 @@ fn a_reload_says_what_changes_and_a_dry_run_changes_nothing() {
     );
     assert_eq!(
         (status(address, "/a"), status(address, "/b")),
-        (404, 503),
+        (404, 502),
         "in force when it answers"
     );
     let (_, said) = reload(&weir, &["--json"]);

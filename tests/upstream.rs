@@ -10,8 +10,8 @@ mod reuse;
 use std::net::SocketAddr;
 
 use crate::support::client::{Connection, Response};
-use crate::support::free_port;
 use crate::support::weir::{Setup, Weir};
+use crate::support::{eventually, free_port};
 use nginx::Nginx;
 use pki::Pki;
 
@@ -171,13 +171,13 @@ fn servers_over_tls_must_be_who_they_should_be() {
             Ok(()) => assert_eq!(response.status, 200, "{name}: {}", weir.log()),
             Err(remedy) => {
                 assert_eq!(response.status, 502, "{name}: {}", weir.log());
-                let log = weir.log();
                 let complaint = |line: &&str| {
                     line.contains("no connection to the server")
                         && line.contains(&format!("{name}@file"))
                 };
-                let line = log.lines().find(complaint);
-                let line = line.unwrap_or_else(|| panic!("{name}: nothing in {log}"));
+                let line = eventually(&format!("the log names {name}"), || {
+                    weir.log().lines().find(complaint).map(str::to_owned)
+                });
                 assert!(line.contains(remedy), "{name}: {line}");
             }
         }

@@ -349,8 +349,9 @@ pub const HTTP2_WINDOW_UPDATES: (u32, u32) = (2_000, 500);
 pub const HTTP2_UNKNOWN_FRAMES: (u32, u32) = (500, 100);
 /// Streams of a connection that were cut because their window stayed closed.
 pub const HTTP2_ZERO_WINDOWS: (u32, u32) = (10, 1);
-/// CONTINUATION frames of one header block.
-pub const HTTP2_CONTINUATIONS_MAX: u32 = 64;
+/// CONTINUATION frames of one header block: four are enough for the longest in frames of the usual size. The `h2` crate
+/// allows as many, and the meter must see them first.
+pub const HTTP2_CONTINUATIONS_MAX: u32 = 5;
 /// Those of them without content.
 pub const HTTP2_EMPTY_CONTINUATIONS_MAX: u32 = 4;
 /// Bytes of one header block as sent; decoded it is bounded by [`HEAD_BYTES_MAX`].

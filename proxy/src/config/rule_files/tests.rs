@@ -243,7 +243,7 @@ fn a_broken_file_costs_itself_alone() {
         ),
         (
             "http: {services: {x: {loadBalancer: {servers: [{url: '192.0.2.1:80'}]}}}}",
-            "broken.yml:1:54: http.services.x.loadBalancer.servers[0].url: found \"192.0.2.1:80\"; allowed a URL such as http://192.0.2.10:8080 or https://a.example (the file left out)",
+            "broken.yml:1:54: http.services.x.loadBalancer.servers[0].url: found \"192.0.2.1:80\"; allowed a URL such as http://192.0.2.10:8080, https://a.example or h2c://192.0.2.10 (the file left out)",
         ),
         (
             "http: {services: {x: {loadBalancer: {servers: [{url: 'http://h', weight: -1}]}}}}",
