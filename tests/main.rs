@@ -7,6 +7,7 @@
 mod support;
 
 mod check;
+mod certificates;
 mod configuration;
 mod differential;
 mod ending;

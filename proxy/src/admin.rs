@@ -28,6 +28,13 @@ pub enum Request {
         #[serde(default)]
         dry_run: bool,
     },
+    /// To renew the certificates that have one of these names, and to try names that failed.
+    RenewCertificates {
+        /// Names of hosts.
+        names: Vec<String>,
+    },
+    /// To read the store of certificates again.
+    ReadCertificates,
 }
 
 /// A line of the answer.

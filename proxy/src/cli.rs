@@ -13,6 +13,7 @@ use crate::{app, steering};
 
 mod arguments;
 mod check;
+mod certs;
 mod reload;
 
 /// An edge proxy: XDP steering by client address, TLS and routing on io_uring, weighted round robin.
@@ -64,6 +65,9 @@ enum Command {
         /// Rule files and directories; without any, those of the static configuration.
         paths: Vec<PathBuf>,
     },
+    /// Certificates of `certificatesResolvers`: what is there, what is planned, and Traefik's acme.json.
+    #[command(subcommand)]
+    Certs(certs::Command),
     /// The XDP plane, whether the proxy runs or not.
     #[command(subcommand)]
     Steer(Steer),
@@ -112,6 +116,7 @@ pub fn main() -> ExitCode {
             format,
         ),
         Some(Command::Reload { dry_run, json }) => reload::run(sources, dry_run, json),
+        Some(Command::Certs(command)) => certs::run(sources, &command),
         Some(Command::Steer(command)) => steer(sources, &command),
     }
 }

@@ -12,6 +12,7 @@ pub mod document;
 pub mod inventory;
 pub mod last_good;
 pub mod lint;
+mod needs;
 pub mod node;
 pub mod problem;
 mod resolve;
@@ -28,6 +29,7 @@ pub mod yaml;
 
 pub use self::inventory::Inventory;
 pub use self::lint::Lint;
+pub use self::needs::{FileNames, Needs, Wanted};
 pub use self::problem::{Origin, Problem, Severity, Source};
 pub use self::resolve::{Refresh, Resolver};
 pub use self::rule_files::{Check, Checked, Loader};

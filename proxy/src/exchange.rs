@@ -8,6 +8,7 @@
 
 mod answer;
 mod body;
+mod challenge;
 mod clients;
 mod connection;
 mod decision;
@@ -44,8 +45,8 @@ use crate::proxy_protocol::Addresses;
 use crate::router::{TcpRouter, TcpTls};
 use crate::rule::ConnectionView;
 use crate::service::Server;
-use crate::tls::ClientHello;
 use crate::tls::client_hello::RECORD_HANDSHAKE;
+use crate::tls::{ACME_TLS, ClientHello};
 use crate::transport::Transport;
 use crate::uring::{self, Chunk};
 use crate::{limits, upstream};
@@ -92,6 +93,8 @@ enum Plan {
     Http,
     /// HTTP inside TLS.
     Https(Arc<rustls::ServerConfig>),
+    /// An authority looks whether a name is ours: nothing follows the handshake (RFC 8737).
+    Proof(Arc<rustls::ServerConfig>),
     /// What the client sends decides.
     Look,
     /// No router takes it, or its service has no server.
@@ -174,7 +177,9 @@ async fn look(
             }),
         );
     }
-    let reads_hello = worker.with_rules(entry_point, |table, _| table.reads_hello());
+    let reads_hello = worker.with_rules(entry_point, |table, rules| {
+        table.reads_hello() || !rules.shared.handshakes.load().is_empty()
+    });
     let hello = match kind {
         Some(RECORD_HANDSHAKE) if reads_hello => hello::read(stream, first).await?,
         _ => {
@@ -182,7 +187,13 @@ async fn look(
             ClientHello::default()
         }
     };
-    let protocols = hello.protocols().collect();
+    let protocols: Vec<&[u8]> = hello.protocols().collect();
+    if protocols.contains(&ACME_TLS) {
+        let shared = worker.with_rules(entry_point, |_, rules| Arc::clone(&rules.shared));
+        if let Some(config) = shared.handshakes.load().get(hello.server_name()) {
+            return Ok(Plan::Proof(Arc::clone(config)));
+        }
+    }
     let view = ConnectionView::tls(client, hello.server_name(), protocols);
     Ok(
         worker.with_rules(entry_point, |table, rules| match table.of_tls(&view) {
@@ -212,7 +223,7 @@ async fn carry_out(
     plan: Plan,
 ) -> io::Result<()> {
     let transport = match &plan {
-        Plan::Https(config) | Plan::Tunnel(_, Some(config)) => {
+        Plan::Https(config) | Plan::Proof(config) | Plan::Tunnel(_, Some(config)) => {
             let visitor = Visitor {
                 worker,
                 entry_point,
@@ -262,6 +273,10 @@ async fn carry_out(
                 entry_point,
             })
             .await
+        }
+        Plan::Proof(_) => {
+            transport.close().await;
+            Ok(())
         }
         Plan::Look | Plan::Refuse => Ok(()),
     }

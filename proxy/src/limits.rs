@@ -300,6 +300,37 @@ pub const HOUSEKEEPING: Duration = Duration::from_secs(1);
 pub const CERTIFICATE_NAMES_MAX: usize = 100;
 /// Seconds before its end at which a certificate is renewed, if a third of its life is not less: Traefik's.
 pub const RENEW_BEFORE: i64 = 30 * 86_400;
+/// For one request to an authority: Traefik's default of `clientTimeout`.
+pub const ACME_TIMEOUT: Duration = Duration::from_secs(120);
+/// An answer of an authority; chains of certificates take a few KiB.
+pub const ACME_ANSWER_BYTES_MAX: usize = 1 << 20;
+/// How long an authority may take to look at the proofs of an order.
+pub const ACME_VALIDATION: Duration = Duration::from_secs(180);
+/// How long an authority may take to issue.
+pub const ACME_ISSUE: Duration = Duration::from_secs(180);
+/// Seconds before a refused name is asked for again, first and at most, four times as long each time: within the five
+/// refusals an hour that Let's Encrypt allows.
+pub const NAME_RETRY: (i64, i64) = (60, 12 * 3_600);
+/// The same for an authority that is not there, or asks for patience.
+pub const AUTHORITY_RETRY: (i64, i64) = (2, 3_600);
+/// Seconds until an authority that gave no renewal window is asked again (RFC 9773 section 4.3.2).
+pub const ARI_RETRY: i64 = 6 * 3_600;
+/// Seconds after which certificates are looked at, whatever the clock said before.
+pub const CERTIFICATES_LOOK: i64 = 600;
+/// Seconds that stand for no time at all.
+pub const CERTIFICATES_NEVER: i64 = 365 * 86_400;
+/// Aliases that are followed from the name of a DNS challenge.
+pub const DNS_CNAMES_MAX: usize = 8;
+/// For one answer of a name server.
+pub const DNS_ANSWER: Duration = Duration::from_secs(3);
+/// How often a name server is asked.
+pub const DNS_TRIES: usize = 3;
+/// Between two looks at whether a record is there.
+pub const DNS_LOOK: Duration = Duration::from_secs(2);
+/// How long the servers of a zone may take to have a record: lego's default.
+pub const DNS_PROPAGATION: Duration = Duration::from_secs(60);
+/// For one run of a program that makes a record.
+pub const DNS_PROGRAM: Duration = Duration::from_secs(60);
 
 // Administration.
 

@@ -12,6 +12,7 @@ mod key_pair;
 mod roots;
 mod server;
 mod session;
+mod shared;
 mod store;
 mod verifier;
 
@@ -23,4 +24,5 @@ pub use key_pair::{KeyPair, KeyPairError, certificates};
 pub use roots::{SystemRoots, system_roots};
 pub use server::{server_config, without_protocols};
 pub use session::{Progress, Session};
+pub use shared::{ACME_TLS, HttpAnswer, Shared, challenge_config};
 pub use store::Store;

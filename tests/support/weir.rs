@@ -16,6 +16,7 @@ use super::{DEADLINE, eventually};
 pub struct Setup {
     dir: TempDir,
     namespace: Option<Namespace>,
+    variables: Vec<(String, String)>,
 }
 
 impl Setup {
@@ -25,6 +26,7 @@ impl Setup {
         let setup = Self {
             dir: tempfile::tempdir().expect("a scratch directory"),
             namespace: None,
+            variables: Vec::new(),
         };
         fs::create_dir(setup.path("rules")).expect("rules directory");
         setup.write("weir.yml", static_config);
@@ -34,6 +36,12 @@ impl Setup {
     /// Adds or replaces `rules/name`.
     pub fn rules(self, name: &str, text: &str) -> Self {
         self.write(&format!("rules/{name}"), text);
+        self
+    }
+
+    /// Runs the binary with this variable in its environment.
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -82,6 +90,7 @@ impl Setup {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
         command.args(arguments);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         // Nothing of a test may stay on the machine, whatever its static file says.
         if !arguments
             .iter()

@@ -10,10 +10,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Interval;
 use tracing::{info, warn};
 
-use super::rules::{Published, Rules};
+use super::rules::{Published, Reply, Rules};
 use super::status::StatusFile;
 use super::worker::Workers;
-use crate::admin::{Asked, Request, Server};
+use crate::admin::{Answer, Asked, Request, Server};
+use crate::certs::overview::Overview;
+use crate::certs::{Asked as Wish, Keeper};
 use crate::config::static_file::Timeouts;
 use crate::config::{Refresh, Snapshot, StaticConfig, Watch};
 use crate::steering::Plane;
@@ -27,6 +29,7 @@ pub struct Control {
     signals: Signals,
     watch: Option<Watch>,
     admin: Option<Server>,
+    certificates: Option<Keeper>,
     rules: Rules,
     status: StatusFile,
 }
@@ -64,7 +67,10 @@ impl Control {
             let _inside = runtime.enter();
             admin(config)
         };
-        let rules = Rules::load(config).map_err(|error| vec![error])?;
+        // Before the first load, which offers what is in the store.
+        let shared = Arc::default();
+        let certificates = Keeper::start(config, &shared).map_err(|error| vec![error])?;
+        let rules = Rules::load(config, &shared).map_err(|error| vec![error])?;
         Ok(Self {
             runtime,
             config: Arc::clone(config),
@@ -72,6 +78,7 @@ impl Control {
             signals,
             watch,
             admin,
+            certificates,
             rules,
             status,
         })
@@ -94,16 +101,19 @@ impl Control {
             signals,
             watch,
             admin,
+            certificates,
             mut rules,
             status,
         } = self;
         let mut supervision = Supervision {
             config: &config,
             plane: &mut plane,
+            certificates: certificates.as_ref(),
             rules: &mut rules,
             workers: &workers,
             status: &status,
             told: BTreeMap::new(),
+            overview: Arc::default(),
         };
         let ended = runtime.block_on(supervision.wait(signals, watch, admin));
         workers.stop(grace(&config) + limits::STOP_EXTRA);
@@ -117,11 +127,14 @@ impl Control {
 struct Supervision<'a> {
     config: &'a StaticConfig,
     plane: &'a mut Plane,
+    certificates: Option<&'a Keeper>,
     rules: &'a mut Rules,
     workers: &'a Workers,
     status: &'a StatusFile,
     /// The failures in the status file.
     told: BTreeMap<String, u64>,
+    /// The certificates in the status file.
+    overview: Arc<Overview>,
 }
 
 impl Supervision<'_> {
@@ -147,6 +160,7 @@ impl Supervision<'_> {
                 }
                 () = names.changed() => self.rules.rename(),
                 () = changed(&mut watch) => self.rules.reload(),
+                () = obtained(self.certificates) => self.rules.rename(),
                 asked = asked(&mut admin) => self.answer(asked),
                 snapshot = self.rules.reloaded() => self.apply(&snapshot).await,
                 () = self.plane.follow() => self.write_status(&self.rules.published().load_full()),
@@ -162,25 +176,55 @@ impl Supervision<'_> {
     fn answer(&mut self, asked: Asked) {
         match asked.request {
             Request::Reload { dry_run } => self.rules.reload_for(asked.answers, dry_run),
+            Request::RenewCertificates { names } => {
+                self.ask_keeper(asked.answers, Wish::Renew(names))
+            }
+            Request::ReadCertificates => self.ask_keeper(asked.answers, Wish::ReadAgain),
         }
+    }
+
+    fn ask_keeper(&self, answers: Reply, wish: Wish) {
+        let answer = match self.certificates {
+            Some(keeper) => {
+                keeper.ask(wish);
+                let generation = self.rules.published().load().generation;
+                Answer::Done {
+                    generation,
+                    errors: 0,
+                    dry_run: false,
+                }
+            }
+            None => Answer::Refused("no certificatesResolvers are configured".to_owned()),
+        };
+        // Whoever asked may have gone.
+        let _ = answers.send(vec![answer]);
     }
 
     async fn apply(&mut self, snapshot: &Snapshot) {
         self.plane.apply(snapshot).await;
+        if let Some(keeper) = self.certificates {
+            keeper.need(Arc::clone(&snapshot.needs));
+        }
         self.write_status(snapshot);
     }
 
     /// Failures are told soon, but not one by one.
     fn tell_failures(&mut self) {
-        if self.told != self.workers.failures() {
+        let certificates = self.certificates.map(Keeper::overview);
+        let is_new = certificates.is_some_and(|overview| *overview != *self.overview);
+        if is_new || self.told != self.workers.failures() {
             self.write_status(&self.rules.published().load_full());
         }
     }
 
     fn write_status(&mut self, snapshot: &Snapshot) {
         let failures = self.workers.failures();
+        if let Some(keeper) = self.certificates {
+            self.overview = keeper.overview();
+        }
+        let in_nic = self.plane.is_running();
         self.status
-            .write(snapshot, self.plane.is_running(), &failures);
+            .write(snapshot, in_nic, &failures, &self.overview);
         self.told = failures;
     }
 
@@ -255,6 +299,13 @@ fn admin(config: &StaticConfig) -> Option<Server> {
 async fn asked(admin: &mut Option<Server>) -> Asked {
     match admin {
         Some(admin) => admin.asked().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn obtained(certificates: Option<&Keeper>) {
+    match certificates {
+        Some(keeper) => keeper.changed().await,
         None => std::future::pending().await,
     }
 }

@@ -11,6 +11,7 @@ use tracing::{error, info, warn};
 use crate::admin::Answer;
 use crate::config::{Loader, Resolver, Severity, Snapshot, StaticConfig};
 use crate::limits::ADMIN_CHANGES_MAX;
+use crate::tls::Shared;
 
 /// What the workers read.
 pub type Published = Arc<ArcSwap<Snapshot>>;
@@ -50,8 +51,9 @@ impl Rules {
     ///
     /// # Errors
     /// If the cryptography fails; the rules themselves never do.
-    pub fn load(config: &Arc<StaticConfig>) -> Result<Self, String> {
-        let mut loader = Loader::keeping(Arc::clone(config)).map_err(|error| error.to_string())?;
+    pub fn load(config: &Arc<StaticConfig>, shared: &Arc<Shared>) -> Result<Self, String> {
+        let loader = Loader::keeping(Arc::clone(config)).map_err(|error| error.to_string())?;
+        let mut loader = loader.sharing(Arc::clone(shared));
         let snapshot = loader.load();
         report(None, &snapshot);
         Ok(Self {

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use super::listen::Reserved;
+use crate::certs::overview::Overview;
+use crate::clock;
 use crate::config::{Severity, Snapshot, StaticConfig};
 
 /// The file's name in the runtime directory.
@@ -33,6 +35,8 @@ struct Status {
     /// Rule files, routers, services and certificates left out, and why.
     errors: Vec<String>,
     warnings: Vec<String>,
+    /// Those of resolvers.
+    certificates: Overview,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -84,7 +88,13 @@ impl StatusFile {
     }
 
     /// Writes what is so now. Readers see the old file or the new one, never half of it.
-    pub fn write(&self, snapshot: &Snapshot, in_nic: bool, failures: &BTreeMap<String, u64>) {
+    pub fn write(
+        &self,
+        snapshot: &Snapshot,
+        in_nic: bool,
+        failures: &BTreeMap<String, u64>,
+        certificates: &Overview,
+    ) {
         let (errors, warnings): (Vec<_>, Vec<_>) = snapshot
             .problems
             .iter()
@@ -102,6 +112,7 @@ impl StatusFile {
             failures: failures.clone(),
             errors: lines(errors),
             warnings: lines(warnings),
+            certificates: certificates.clone(),
         };
         let draft = self.path.with_extension("json.new");
         let written = serde_json::to_string_pretty(&status)
@@ -180,6 +191,31 @@ fn read(path: &Path) -> Result<(String, Status), String> {
 }
 
 impl Status {
+    /// How many there are, and what is due.
+    fn certificates(&self, out: &mut String) {
+        let (overview, now) = (
+            &self.certificates,
+            i64::try_from(clock::unix_seconds()).unwrap_or(i64::MAX),
+        );
+        if overview.certificates.is_empty() && overview.orders.is_empty() {
+            return;
+        }
+        let _ = writeln!(
+            out,
+            "  certificates: {} (see `weir certs list`)",
+            overview.certificates.len()
+        );
+        for line in overview.planned(now) {
+            let _ = writeln!(out, "  due: {line}");
+        }
+        for name in overview.missing(now) {
+            let _ = writeln!(
+                out,
+                "  NO CERTIFICATE: clients that ask for {name} get the default one"
+            );
+        }
+    }
+
     fn table(&self) -> String {
         let mut out = String::new();
         let _ = writeln!(
@@ -205,6 +241,7 @@ impl Status {
         for (reason, count) in self.failures.iter().filter(|(_, count)| **count > 0) {
             let _ = writeln!(out, "  {reason:<20} {count} (docs/ERRORS.md)");
         }
+        self.certificates(&mut out);
         let plane = if self.steering_in_nic {
             "in the NIC (see `weir steer status`)"
         } else {

@@ -9,18 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::store::{Key, Window};
+use crate::config::Wanted;
 use crate::limits::{CERTIFICATE_NAMES_MAX, RENEW_BEFORE};
-
-/// Names that a router needs a certificate for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
-    /// By which resolver.
-    pub resolver: Arc<str>,
-    /// Lower case; `*.` for one label.
-    pub names: Vec<Box<str>>,
-    /// The router, `name@file`.
-    pub router: Arc<str>,
-}
 
 /// A certificate that is there, as far as planning needs to know it.
 #[derive(Clone, Debug)]

@@ -125,10 +125,26 @@ impl Store {
 
 /// The identity of a record.
 pub fn key(record: &Record) -> Key {
-    let mut names: Vec<&str> = record.names.iter().map(String::as_str).collect();
-    names.sort_unstable();
-    let text = format!("{}\n{}", record.resolver, names.join("\n"));
-    HEXLOWER.encode(&digest(&SHA256, text.as_bytes()).as_ref()[..16])
+    let mut parts: Vec<&str> = record.names.iter().map(String::as_str).collect();
+    parts.sort_unstable();
+    parts.insert(0, &record.resolver);
+    hash(&parts)
+}
+
+/// A name for a file, from what it is about.
+pub(super) fn hash(parts: &[&str]) -> String {
+    HEXLOWER.encode(
+        &digest(
+            &SHA256,
+            parts
+                .join(
+                    "
+",
+                )
+                .as_bytes(),
+        )
+        .as_ref()[..16],
+    )
 }
 
 fn load(path: &Path) -> Result<(Held, Option<String>), String> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::document::{Document, Named, RouterDraft, ServiceDraft, TransportDraft};
 use super::resolve::Resolver;
 use super::walker::Spanned;
-use super::{EntryPointTable, Problem, StaticConfig};
+use super::{EntryPointTable, Problem, StaticConfig, Wanted};
 use crate::middleware::Middleware;
 
 use crate::rule::{HttpMatcher, TcpMatcher};
@@ -30,6 +30,8 @@ pub(super) struct Context<'a> {
     pub(super) transports: &'a mut Transports,
     /// In any order.
     pub(super) problems: Vec<Problem>,
+    /// In the order of the routers' names.
+    pub(super) wanted: Vec<Wanted>,
 }
 
 /// Named elements of all files, by name: the same order, and so the same ties, at every load.

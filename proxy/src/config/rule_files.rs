@@ -9,11 +9,12 @@ use super::compile::{self, Context, Transports};
 use super::document::{self, CertificateDraft, Document};
 use super::last_good::LastGood;
 use super::resolve::Resolver;
-use super::{Inventory, Origin, Problem, Snapshot, StaticConfig, source};
+use super::{FileNames, Inventory, Needs, Origin, Problem, Snapshot, StaticConfig, source};
 
 mod check;
 
 pub use self::check::{Check, Checked};
+use crate::clock;
 use crate::limits::{RULE_DIRECTORY_DEPTH_MAX, RULE_FILES_MAX};
 use crate::service::Registry;
 use crate::tls::{self, KeyPair};
@@ -35,6 +36,8 @@ pub struct Loader {
     /// What the files said when they were read last, and what was wrong with them.
     read: (Vec<Document>, Vec<Problem>),
     default_certificate: KeyPair,
+    /// Certificates that were obtained, and what authorities are shown.
+    shared: Arc<tls::Shared>,
     /// Of the last load: serves on where the cryptography fails.
     tls: Arc<rustls::ServerConfig>,
     generation: u64,
@@ -47,7 +50,7 @@ impl Loader {
     /// If the cryptography fails, which is no fault of the configuration.
     pub fn new(config: Arc<StaticConfig>) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let default_certificate = tls::default_certificate()?;
-        let store = tls::Store::new([], default_certificate.clone());
+        let store = tls::Store::new([], default_certificate.clone(), 0);
         Ok(Self {
             paths: config.rules.path.iter().cloned().collect(),
             config,
@@ -58,6 +61,7 @@ impl Loader {
             not_kept: None,
             read: Default::default(),
             default_certificate,
+            shared: Arc::default(),
             tls: tls::server_config(&Arc::new(store))?,
             generation: 0,
         })
@@ -76,6 +80,11 @@ impl Loader {
         })
     }
 
+    /// Offers what was obtained beside the certificates of files.
+    pub fn sharing(self, shared: Arc<tls::Shared>) -> Self {
+        Self { shared, ..self }
+    }
+
     /// What the next load would make of the files as they are now. Changes nothing, on disk or in this loader.
     ///
     /// # Errors
@@ -84,6 +93,7 @@ impl Loader {
         let fresh = Self::new(Arc::clone(&self.config))?;
         let mut preview = Self {
             last_good: self.last_good.detached(),
+            shared: Arc::clone(&self.shared),
             generation: self.generation,
             ..fresh
         };
@@ -115,16 +125,24 @@ impl Loader {
             resolver: &self.resolver,
             transports: &mut self.transports,
             problems: Vec::new(),
+            wanted: Vec::new(),
         };
         let entry_points = compile::compile(&mut context, documents);
+        let now = i64::try_from(clock::unix_seconds()).unwrap_or(i64::MAX);
+        let needs = Needs {
+            wanted: context.wanted,
+            files: FileNames::new(&key_pairs, now),
+        };
         let mut problems = [problems, bad_key_pairs, context.problems].concat();
-        problems.extend(self.offer(key_pairs));
+        problems.extend(self.offer(key_pairs, now));
         problems.sort_by(|a, b| a.origin.cmp(&b.origin));
         Snapshot {
             generation: self.generation,
             entry_points,
             tls: self.tls.clone(),
             tcp_tls: tls::without_protocols(&self.tls),
+            needs: Arc::new(needs),
+            shared: Arc::clone(&self.shared),
             inventory: Arc::new(inventory),
             problems,
         }
@@ -136,8 +154,10 @@ impl Loader {
     }
 
     /// Offers these certificates from now on.
-    fn offer(&mut self, key_pairs: Vec<KeyPair>) -> Option<Problem> {
-        let store = tls::Store::new(key_pairs, self.default_certificate.clone());
+    fn offer(&mut self, key_pairs: Vec<KeyPair>, now: i64) -> Option<Problem> {
+        let obtained = self.shared.obtained.load();
+        let all = key_pairs.into_iter().chain(obtained.iter().cloned());
+        let store = tls::Store::new(all, self.default_certificate.clone(), now);
         match tls::server_config(&Arc::new(store)) {
             Ok(tls) => self.tls = tls,
             Err(error) => {

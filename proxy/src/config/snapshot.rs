@@ -3,10 +3,11 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{Inventory, Problem, Severity};
+use super::{Inventory, Needs, Problem, Severity};
 use crate::router::steered::SteeredTable;
 use crate::router::{Certainty, HttpsNames, RouterTable, TcpRouter, TcpTable};
 use crate::rule::ConnectionView;
+use crate::tls::Shared;
 
 /// The compiled rules. Published by one pointer swap (`arc_swap::ArcSwap<Snapshot>`); nothing long-lived holds one: a
 /// request clones the `Arc`s it needs.
@@ -20,6 +21,10 @@ pub struct Snapshot {
     pub tls: Arc<rustls::ServerConfig>,
     /// The same without a word about application protocols: for TCP routers, whose servers speak whatever they do.
     pub tcp_tls: Arc<rustls::ServerConfig>,
+    /// Which certificates the rules need.
+    pub needs: Arc<Needs>,
+    /// What authorities are shown that look whether a name is ours: the same in all snapshots.
+    pub shared: Arc<Shared>,
     /// What the rules consist of, by name.
     pub inventory: Arc<Inventory>,
     /// What was left out and why, and warnings; in the order of files and lines.

@@ -19,6 +19,7 @@ mod entry_point;
 mod http2;
 pub mod keys;
 mod limits;
+mod resolver;
 mod sources;
 
 pub use self::entry_point::{
@@ -27,6 +28,7 @@ pub use self::entry_point::{
 };
 pub use self::http2::Http2Settings;
 pub use self::limits::Limits;
+pub use self::resolver::{Challenge, DnsChallenge, DnsCheck, DnsProvider, Eab, KeyType, Resolver};
 pub use self::sources::Sources;
 
 /// The static configuration, checked.
@@ -34,6 +36,8 @@ pub use self::sources::Sources;
 pub struct StaticConfig {
     /// In the order of the file; their index is theirs in [`super::Snapshot::entry_points`].
     pub entry_points: Vec<EntryPoint>,
+    /// `certificatesResolvers`, those that obtain certificates.
+    pub resolvers: Vec<Resolver>,
     /// `providers.file`.
     pub rules: RuleSource,
     /// `log`.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Client;
 use super::answer::{self, Answer};
+use super::challenge;
 use super::head::{self, NoHead};
 use super::request::{self, Next};
 use super::scratch::Scratch;
@@ -94,6 +95,9 @@ async fn one(client: &Client<'_>, scratch: &mut Scratch, first: Chunk, last: boo
     match read.await {
         Ok((mut facts, rest)) => {
             facts.keep_alive &= !last;
+            if let Some(body) = challenge::asked(client, &scratch.request) {
+                return challenge::answer(client, &scratch.request, &body).await;
+            }
             request::serve(client, scratch, facts, rest, begun).await
         }
         Err(NoHead::Rejected(reject)) => {

@@ -19,8 +19,9 @@ pub struct Store {
 }
 
 impl Store {
-    /// A store of these key pairs; `default` is for clients that ask for no name or one that nobody has.
-    pub fn new(pairs: impl IntoIterator<Item = KeyPair>, default: KeyPair) -> Self {
+    /// A store of these key pairs; `default` is for clients that ask for no name or one that nobody has. For a name
+    /// whose own certificate has expired at `now` (seconds since 1970), a valid wildcard comes first.
+    pub fn new(pairs: impl IntoIterator<Item = KeyPair>, default: KeyPair, now: i64) -> Self {
         let mut store = Self {
             exact: HashMap::new(),
             wildcard: HashMap::new(),
@@ -34,6 +35,15 @@ impl Store {
                 }
             }
         }
+        let Self {
+            exact, wildcard, ..
+        } = &mut store;
+        let is_valid = |pair: &KeyPair| pair.not_after() > now;
+        exact.retain(|name, own| {
+            let parent = name.split_once('.').map(|(_, parent)| parent);
+            let wildcard = parent.and_then(|parent| wildcard.get(parent));
+            is_valid(own) || !wildcard.is_some_and(is_valid)
+        });
         store
     }
 
@@ -91,7 +101,11 @@ mod tests {
     fn exact_before_wildcard_of_one_label() {
         let exact = pair(&["a.example.org"], 2030);
         let wildcard = pair(&["*.example.org", "example.org"], 2040);
-        let store = Store::new([wildcard.clone(), exact.clone()], pair(&["default"], 2030));
+        let store = Store::new(
+            [wildcard.clone(), exact.clone()],
+            pair(&["default"], 2030),
+            0,
+        );
         assert!(is(store.find("A.example.ORG."), &exact));
         assert!(is(store.find("b.example.org"), &wildcard));
         assert!(is(store.find("example.org"), &wildcard));
@@ -108,6 +122,22 @@ mod tests {
     }
 
     #[test]
+    fn a_valid_wildcard_before_an_expired_exact_one_before_none() {
+        const YEAR_2035: i64 = 2_051_222_400;
+        let (expired, valid) = (
+            pair(&["a.example.org"], 2030),
+            pair(&["*.example.org"], 2040),
+        );
+        let default = || pair(&["default"], 2030);
+        let store = Store::new([expired.clone(), valid.clone()], default(), YEAR_2035);
+        assert!(is(store.find("a.example.org"), &valid));
+        let store = Store::new([expired.clone()], default(), YEAR_2035);
+        assert!(is(store.find("a.example.org"), &expired));
+        let store = Store::new([expired.clone(), valid], default(), 0);
+        assert!(is(store.find("a.example.org"), &expired));
+    }
+
+    #[test]
     fn among_equals_the_last_to_expire_then_the_first_given() {
         let (early, late, late_too) = (pair(&["a"], 2030), pair(&["a"], 2031), pair(&["a"], 2031));
         let orders = [
@@ -116,7 +146,7 @@ mod tests {
             [&late, &late_too, &early],
         ];
         for order in orders {
-            let store = Store::new(order.map(KeyPair::clone), pair(&["default"], 2030));
+            let store = Store::new(order.map(KeyPair::clone), pair(&["default"], 2030), 0);
             assert!(is(store.find("a"), &late));
         }
     }

@@ -30,6 +30,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "config",
         &[
             "limits",
+            "clock",
             "http",
             "http1",
             "rule",
@@ -41,7 +42,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("admin", &["limits", "config"]),
-    ("certs", &["limits", "tls", "config"]),
+    ("certs", &["limits", "clock", "sys", "tls", "config"]),
     // The two planes, and what starts them.
     (
         "steering",
@@ -113,7 +114,7 @@ const APP: &[&str] = &[
     "exchange",
 ];
 const CLI: &[&str] = &[
-    "limits", "sys", "uring", "tls", "config", "admin", "certs", "steering", "app",
+    "limits", "clock", "sys", "uring", "tls", "config", "admin", "certs", "steering", "app",
 ];
 
 /// Every use of a module that is not below the file's own.

@@ -9,6 +9,7 @@ use crate::config::{EntryPointTable, Lint, Problem, StaticConfig};
 use crate::router::{HttpsNames, Router, RouterTable, TcpRouter, TcpTable, TcpTls};
 use crate::rule::{HttpMatcher, TcpMatcher};
 
+mod certificates;
 mod http;
 
 pub(super) use self::http::Parts;
@@ -51,7 +52,7 @@ pub(super) fn compile(
         http::router(context, &mut routers, http, named, draft)
     });
     http::redirections(context, &mut routers, http);
-    http::warn_of_orders(context, http_routers);
+    certificates::wanted(context, http_routers);
     let mut shared = steered::Shared::default();
     each(context, "tcp", tcp_routers, |context, named, draft| {
         if named.refused {

@@ -22,8 +22,6 @@ struct Accepted {
 }
 
 const NOT_YET: &str = "Traefik has it, weir not yet: it has no effect";
-const NO_ORDERS: &str =
-    "weir orders no certificates yet: name yours in tls.certificates of a rule file";
 const NO_PROVIDER: &str = "it means nothing on bare metal, where rules are files: remove it";
 const NO_CALLS_HOME: &str = "weir tells nobody about itself: remove it";
 
@@ -60,35 +58,19 @@ const ACCEPTED: &[Accepted] = &[
         why: NOT_YET,
     },
     Accepted {
-        path: "certificatesResolvers.*",
-        leaves: &[
-            "acme.caCertificates",
-            "acme.caServer",
-            "acme.caServerName",
-            "acme.caSystemCertPool",
-            "acme.certificatesDuration",
-            "acme.clientResponseHeaderTimeout",
-            "acme.clientTimeout",
-            "acme.disableCommonName",
-            "acme.dnsChallenge.delayBeforeCheck",
-            "acme.dnsChallenge.disablePropagationCheck",
-            "acme.dnsChallenge.propagation.**",
-            "acme.dnsChallenge.provider",
-            "acme.dnsChallenge.resolvers",
-            "acme.eab.hmacEncoded",
-            "acme.eab.kid",
-            "acme.email",
-            "acme.emailAddresses",
-            "acme.httpChallenge.delay",
-            "acme.httpChallenge.entryPoint",
-            "acme.keyType",
-            "acme.preferredChain",
-            "acme.profile",
-            "acme.storage",
-            "acme.tlsChallenge.delay",
-            "tailscale",
-        ],
-        why: NO_ORDERS,
+        path: "certificatesResolvers.*.acme.caServerName",
+        leaves: &[],
+        why: NOT_YET,
+    },
+    Accepted {
+        path: "certificatesResolvers.*.acme.certificatesDuration",
+        leaves: &[],
+        why: "weir reads the life of a certificate from itself: remove it",
+    },
+    Accepted {
+        path: "certificatesResolvers.*.acme.clientResponseHeaderTimeout",
+        leaves: &[],
+        why: "clientTimeout is for the whole answer: remove it",
     },
     Accepted {
         path: "metrics",
@@ -318,13 +300,11 @@ mod tests {
             "--ping.entryPoint=websecure",
             "--metrics.prometheus.addrouterslabels=true",
             "--metrics.prometheus.headerlabels.origin=Origin",
-            "--certificatesresolvers.r.acme.email=a@example",
-            "--certificatesResolvers.s.tailscale=true",
             "--providers.swarm.endpoint=unix:///x",
             "--providers.swarm.exposedByDefault=false",
             "--accesslog=false",
         ]);
-        assert_eq!(problems.len(), 6, "{problems:#?}");
+        assert_eq!(problems.len(), 4, "{problems:#?}");
         let Value::Map(entries) = &root.value else {
             panic!()
         };

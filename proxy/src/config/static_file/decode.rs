@@ -7,6 +7,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::{
     Limits, Log, LogFormat, OnStop, RuleSource, Snat, StaticConfig, SteeringSettings, keys, limits,
+    resolver,
 };
 use crate::config::Problem;
 use crate::config::compile::check_transport;
@@ -34,9 +35,14 @@ pub(super) fn config(walker: &mut Walker, root: &Place<'_>) -> Option<StaticConf
         Some(place) => entry_point::all(walker, &place, &shared),
         None => Vec::new(),
     };
+    let resolvers = match fields.get("certificatesResolvers") {
+        Some(place) => resolver::all(walker, &place, &entry_points),
+        None => Vec::new(),
+    };
     Some(StaticConfig {
         entry_points,
         connections,
+        resolvers,
         rules: providers(walker, fields.get("providers").as_ref()),
         log: log(walker, fields.get("log").as_ref()),
         runtime_dir: path_or(walker, fields.get("runtimeDir").as_ref(), "/run/weir"),

@@ -5,6 +5,7 @@ use crate::config::walker::Keys;
 /// The root of the document.
 pub const ROOT: Keys = Keys {
     known: &[
+        "certificatesResolvers",
         "entryPoints",
         "providers",
         "log",
@@ -20,7 +21,6 @@ pub const ROOT: Keys = Keys {
     later: &[
         "accessLog",
         "api",
-        "certificatesResolvers",
         "core",
         "experimental",
         "global",
@@ -249,9 +249,78 @@ pub const ENTRY_POINT_LIMITS: Keys = Keys {
     later: &[],
 };
 
+/// `certificatesResolvers.X`. `tailscale` is known only to be told where it stands.
+pub const RESOLVER: Keys = Keys {
+    known: &["acme", "tailscale"],
+    later: &[],
+};
+
+/// `certificatesResolvers.X.acme`. `preferredChain` is known only to be refused with its remedy.
+pub const ACME: Keys = Keys {
+    known: &[
+        "caCertificates",
+        "caServer",
+        "caSystemCertPool",
+        "clientTimeout",
+        "disableCommonName",
+        "dnsChallenge",
+        "eab",
+        "email",
+        "emailAddresses",
+        "httpChallenge",
+        "keyType",
+        "preferredChain",
+        "profile",
+        "storage",
+        "tlsChallenge",
+    ],
+    later: &[],
+};
+
+/// `certificatesResolvers.X.acme.eab`
+pub const EAB: Keys = Keys {
+    known: &["hmacEncoded", "kid"],
+    later: &[],
+};
+
+/// `certificatesResolvers.X.acme.httpChallenge`
+pub const HTTP_CHALLENGE: Keys = Keys {
+    known: &["delay", "entryPoint"],
+    later: &[],
+};
+
+/// `certificatesResolvers.X.acme.tlsChallenge`
+pub const TLS_CHALLENGE: Keys = Keys {
+    known: &["delay"],
+    later: &[],
+};
+
+/// `certificatesResolvers.X.acme.dnsChallenge`
+pub const DNS_CHALLENGE: Keys = Keys {
+    known: &[
+        "delayBeforeCheck",
+        "disablePropagationCheck",
+        "propagation",
+        "provider",
+        "resolvers",
+    ],
+    later: &[],
+};
+
+/// `certificatesResolvers.X.acme.dnsChallenge.propagation`
+pub const PROPAGATION: Keys = Keys {
+    known: &[
+        "delayBeforeChecks",
+        "disableANSChecks",
+        "disableChecks",
+        "requireAllRNS",
+    ],
+    later: &[],
+};
+
 /// All of the above, for the test that holds the documentation to them.
 #[cfg(test)]
-pub const ALL: [&Keys; 23] = [
+pub const ALL: [&Keys; 30] = [
     &ROOT,
     &SERVERS_TRANSPORT,
     &TCP_SERVERS_TRANSPORT,
@@ -275,4 +344,11 @@ pub const ALL: [&Keys; 23] = [
     &SNAT,
     &LIMITS,
     &ENTRY_POINT_LIMITS,
+    &RESOLVER,
+    &ACME,
+    &EAB,
+    &HTTP_CHALLENGE,
+    &TLS_CHALLENGE,
+    &DNS_CHALLENGE,
+    &PROPAGATION,
 ];

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use super::super::Context;
 use super::super::middlewares::Middlewares;
 use super::super::services::Services;
-use super::super::{Context, Merged};
 use super::{Routers, entry_points, full_name, length, lose};
 use crate::config::Problem;
 use crate::config::document::{Named, RouterDraft};
@@ -125,27 +125,4 @@ fn redirection_router(
         service: None,
         middlewares: given.iter().cloned().chain([own]).collect(),
     })
-}
-
-/// One warning for all routers that name certificates to be ordered.
-pub(super) fn warn_of_orders(context: &mut Context<'_>, drafts: &Merged<RouterDraft<HttpMatcher>>) {
-    let wanting = |named: &&Arc<Named<RouterDraft<HttpMatcher>>>| {
-        named
-            .draft
-            .as_ref()
-            .is_some_and(|draft| draft.wanted.is_some())
-    };
-    let mut wanted = drafts.values().filter(wanting);
-    let Some(first) = wanted.next() else { return };
-    let found = match wanted.count() {
-        0 => format!("certificates to order for the router {}", first.name),
-        more => format!(
-            "certificates to order for the router {} and {more} others",
-            first.name
-        ),
-    };
-    let problem = Problem::warning(first.origin.clone(), found)
-        .at(format!("http.routers.{}.tls", first.name))
-        .remedy("weir orders none yet: name yours in tls.certificates, or clients get the default certificate");
-    context.problems.push(problem);
 }

@@ -84,7 +84,10 @@ fn the_flags_of_a_traefik_start_weir() {
     ] {
         assert_eq!(of(path), 1, "{path}: {warnings:#?}");
     }
-    for path in ["certificatesResolvers.ts", "certificatesResolvers.route53"] {
+    for path in [
+        "certificatesResolvers.ts.tailscale",
+        "certificatesResolvers.route53.acme.dnsChallenge.provider",
+    ] {
         assert_eq!(of(path), 1, "{path}: {warnings:#?}");
     }
 }

@@ -1,0 +1,100 @@
+//! DNS-01: records made where a provider can, and seen where an authority will look.
+//!
+//! A name whose `_acme-challenge` is a CNAME is proved where that points to, so that the zone of the name itself need
+//! not be writable (RFC 8555 section 8.4 lets authorities follow it).
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::order::Failure;
+use crate::config::static_file::{DnsChallenge, DnsCheck, DnsProvider};
+use crate::limits::{DNS_CNAMES_MAX, DNS_LOOK};
+
+mod exec;
+mod query;
+mod rfc2136;
+mod secret;
+
+use self::query::Resolver;
+
+/// A TXT record to make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TxtRecord {
+    /// The name that is proved by it.
+    pub proves: String,
+    /// Without the final dot.
+    pub name: String,
+    /// What it says.
+    pub value: String,
+}
+
+/// Makes the records, whose names become those that CNAMEs lead to, and returns when they are seen.
+///
+/// # Errors
+/// What the provider says, or that a record is not seen in time.
+pub async fn present(challenge: &DnsChallenge, records: &mut [TxtRecord]) -> Result<(), Failure> {
+    let resolver = Resolver::new(&challenge.resolvers).map_err(Failure::Authority)?;
+    for record in &mut *records {
+        for _ in 0..DNS_CNAMES_MAX {
+            match resolver
+                .cname(&record.name)
+                .await
+                .map_err(Failure::Authority)?
+            {
+                Some(target) => record.name = target,
+                None => break,
+            }
+        }
+    }
+    match challenge.provider {
+        DnsProvider::Exec => exec::run("present", records).await?,
+        DnsProvider::Rfc2136 => rfc2136::add(&resolver, records).await?,
+    }
+    tokio::time::sleep(challenge.delay).await;
+    propagated(challenge, &resolver, records).await
+}
+
+/// Removes the records. That it fails is logged: they do no harm.
+pub async fn clean_up(challenge: &DnsChallenge, records: &[TxtRecord]) {
+    let done = match (challenge.provider, Resolver::new(&challenge.resolvers)) {
+        (DnsProvider::Exec, _) => exec::run("cleanup", records).await,
+        (DnsProvider::Rfc2136, Ok(resolver)) => rfc2136::remove(&resolver, records).await,
+        (DnsProvider::Rfc2136, Err(error)) => Err(Failure::Authority(error)),
+    };
+    if let Err(failure) = done {
+        tracing::warn!("records of a DNS challenge are left behind: {failure:?}");
+    }
+}
+
+/// Waits until every record is seen, at most as long as the challenge allows.
+async fn propagated(
+    challenge: &DnsChallenge,
+    resolver: &Resolver,
+    records: &[TxtRecord],
+) -> Result<(), Failure> {
+    let deadline = Instant::now() + challenge.patience;
+    for record in records {
+        loop {
+            let seen = match challenge.check {
+                DnsCheck::None => return Ok(()),
+                DnsCheck::Authoritative => resolver.at_authorities(record).await,
+                DnsCheck::Resolvers { all } => resolver.at_resolvers(record, all).await,
+            };
+            let why = match seen {
+                Ok(true) => break,
+                Ok(false) => "not there yet".to_owned(),
+                Err(error) => error,
+            };
+            if Instant::now() + DNS_LOOK > deadline {
+                let said = format!(
+                    "the TXT record of {} is not seen within {:?}: {why}; check the provider and the zone's servers",
+                    record.name, challenge.patience
+                );
+                return Err(Failure::Names(vec![(record.proves.clone(), said)]));
+            }
+            tokio::time::sleep(DNS_LOOK.min(Duration::from_secs(2))).await;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! The certificates that routers want from resolvers.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::super::{Context, Merged};
+use super::full_name;
+use crate::config::document::{Named, RouterDraft, WantedCertificate};
+use crate::config::static_file::{Challenge, Resolver};
+use crate::config::{Problem, Wanted};
+use crate::rule::host::HostPattern;
+use crate::rule::{HttpMatcher, Tree};
+
+/// Collects them. A router that cannot have one serves all the same, as in Traefik, and is warned about.
+pub(super) fn wanted(context: &mut Context<'_>, drafts: &Merged<RouterDraft<HttpMatcher>>) {
+    // A resolver that is not there is told once, whoever names it.
+    let mut unknown = BTreeSet::new();
+    for named in drafts.values() {
+        let draft = named.draft.as_ref().filter(|_| !named.refused);
+        let Some((draft, asked)) = draft.and_then(|draft| Some((draft, draft.wanted.as_ref()?)))
+        else {
+            continue;
+        };
+        let name = asked.resolver.as_ref().map(|reference| &*reference.value);
+        let is_known = name.is_none_or(|name| context.config.resolvers.iter().any(|one| *one.name == *name));
+        if !is_known && !unknown.insert(name) {
+            continue;
+        }
+        match of_router(&context.config.resolvers, named, draft, asked) {
+            Ok(wanted) => context.wanted.push(wanted),
+            Err(problem) => {
+                let path = format!("http.routers.{}.tls", named.name);
+                context.problems.push(problem.at(path));
+            }
+        }
+    }
+}
+
+fn of_router(
+    resolvers: &[Resolver],
+    named: &Arc<Named<RouterDraft<HttpMatcher>>>,
+    draft: &RouterDraft<HttpMatcher>,
+    asked: &WantedCertificate,
+) -> Result<Wanted, Problem> {
+    const OTHERWISE: &str =
+        "until then clients get a certificate from tls.certificates, or the default one";
+    let warning = |found: String| Problem::warning(named.origin.clone(), found);
+    let Some(reference) = &asked.resolver else {
+        return Err(warning("tls.domains without certResolver".to_owned())
+            .remedy(format!("add certResolver, or remove domains; {OTHERWISE}")));
+    };
+    let Some(resolver) = resolvers
+        .iter()
+        .find(|resolver| *resolver.name == *reference.value)
+    else {
+        let known: Vec<&str> = resolvers.iter().map(|resolver| &*resolver.name).collect();
+        let found = format!(
+            "the certificate resolver {:?}, which obtains none",
+            reference.value
+        );
+        return Err(Problem::warning(reference.origin.clone(), found)
+            .allowed(known.join(", "))
+            .remedy(format!("correct certResolver, or certificatesResolvers of the static configuration; {OTHERWISE}")));
+    };
+    let mut names: Vec<Box<str>> = match asked.domains.is_empty() {
+        true => Vec::new(),
+        false => asked
+            .domains
+            .iter()
+            .flatten()
+            .map(|name| name.to_ascii_lowercase().into())
+            .collect(),
+    };
+    if names.is_empty() {
+        hosts(draft.rule.tree(), &mut names);
+    }
+    if names.is_empty() {
+        return Err(
+            warning("a certResolver, and no name to obtain a certificate for".to_owned()).remedy(
+                format!("write Host(`a.example`) in the rule, or tls.domains; {OTHERWISE}"),
+            ),
+        );
+    }
+    if let Some(wildcard) = names.iter().find(|name| name.starts_with("*."))
+        && !matches!(resolver.challenge, Challenge::Dns(_))
+    {
+        return Err(warning(format!(
+            "the wildcard {wildcard}, which {} cannot prove",
+            resolver.name
+        ))
+        .remedy(format!(
+            "use a resolver with dnsChallenge, or name hosts; {OTHERWISE}"
+        )));
+    }
+    Ok(Wanted {
+        resolver: Arc::clone(&resolver.name),
+        names,
+        router: full_name(named),
+    })
+}
+
+/// The names in `Host` matchers, as Traefik takes them: wherever they are, but not negated, and never an address.
+fn hosts(tree: &Tree<HttpMatcher>, names: &mut Vec<Box<str>>) {
+    match tree {
+        Tree::Is(HttpMatcher::Host(HostPattern::Exact(name)))
+            if name.parse::<std::net::IpAddr>().is_err() =>
+        {
+            names.push(name.clone());
+        }
+        Tree::Is(HttpMatcher::Host(HostPattern::Wildcard(parent))) => {
+            names.push(format!("*.{parent}").into())
+        }
+        Tree::Is(_) | Tree::Not(_) => {}
+        Tree::All(parts) | Tree::Any(parts) => parts.iter().for_each(|part| hosts(part, names)),
+    }
+}

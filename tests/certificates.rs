@@ -1,0 +1,352 @@
+//! Certificates from a real authority (pebble, strict, rejecting nonces at random) by all three challenges, with names
+//! in a real bind9: one order for all names, one refused among several, a stop at any moment, an authority that is away.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+use xtask::daemon::Daemon;
+
+use crate::support::weir::{Setup, Weir};
+use crate::support::{DEADLINE, eventually_within, free_port};
+
+/// Orders take many round trips, and pebble makes some of them twice.
+const ISSUED: Duration = Duration::from_secs(90);
+/// Base64 of a key that only this test knows.
+const SECRET: &str = "c2VjcmV0IG9mIGEgdGVzdCB0aGF0IGlzIG5vIHNlY3JldA==";
+
+/// Whether there is such a program; administrators' directories count.
+fn is_there(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let directories = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
+    directories
+        .into_iter()
+        .any(|directory: std::path::PathBuf| directory.join(program).is_file())
+}
+
+/// Says whether the servers are there; else prints the line by which the test counts as skipped.
+fn require_servers() -> bool {
+    let missing: Vec<&str> = ["pebble", "named", "openssl"]
+        .into_iter()
+        .filter(|name| !is_there(name))
+        .collect();
+    if !missing.is_empty() {
+        println!(
+            "skipped: needs {} (apt-get install pebble bind9)",
+            missing.join(", ")
+        );
+    }
+    missing.is_empty()
+}
+
+/// An authority, the name server it asks, and where it looks for proofs.
+struct Authority {
+    pebble: Option<Daemon>,
+    _named: Daemon,
+    directory: TempDir,
+    address: SocketAddr,
+    names: SocketAddr,
+    http: SocketAddr,
+    tls: SocketAddr,
+}
+
+impl Authority {
+    fn start() -> Self {
+        let local = || SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let directory = tempfile::tempdir().expect("a scratch directory");
+        let names = local();
+        let mut authority = Self {
+            _named: named(&directory, names),
+            pebble: None,
+            directory,
+            address: local(),
+            names,
+            http: local(),
+            tls: local(),
+        };
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let params = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).expect("a name");
+        let certificate = params.self_signed(&key).expect("signed");
+        fs::write(authority.path("ca.crt"), certificate.pem()).expect("written");
+        fs::write(authority.path("ca.key"), key.serialize_pem()).expect("written");
+        authority.run();
+        authority
+    }
+
+    /// Starts pebble, which remembers nothing of an earlier run.
+    fn run(&mut self) {
+        let config = format!(
+            r#"{{"pebble": {{"listenAddress": "{}", "managementListenAddress": "127.0.0.1:{}", "certificate": "{}",
+            "privateKey": "{}", "httpPort": {}, "tlsPort": {}, "ocspResponderURL": "",
+            "externalAccountBindingRequired": false}}}}"#,
+            self.address,
+            free_port(),
+            self.path("ca.crt"),
+            self.path("ca.key"),
+            self.http.port(),
+            self.tls.port()
+        );
+        fs::write(self.path("pebble.json"), config).expect("written");
+        let mut command = Command::new("pebble");
+        command
+            .args([
+                "-config",
+                &self.path("pebble.json"),
+                "-strict",
+                "-dnsserver",
+                &self.names.to_string(),
+            ])
+            .env("PEBBLE_VA_NOSLEEP", "1")
+            .env("PEBBLE_WFE_NONCEREJECT", "20");
+        let mut pebble = Daemon::start(&mut command, None).expect("pebble starts");
+        pebble
+            .listening(self.address, DEADLINE)
+            .expect("pebble listens");
+        self.pebble = Some(pebble);
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.directory.path().join(name).display().to_string()
+    }
+
+    /// How many certificates it has issued in this run.
+    fn issued(&self) -> usize {
+        let log = self.pebble.as_ref().map(Daemon::log).unwrap_or_default();
+        log.matches("Issued certificate serial").count()
+    }
+
+    /// weir with one resolver, and a router for each name.
+    fn setup(&self, challenge: &str, names: &[&str]) -> Setup {
+        let setup = Setup::new(&format!(
+            "entryPoints:\n  web: {{address: \"{}\"}}\n  secure: {{address: \"{}\"}}\nproviders: {{file: {{directory: \
+             \"{{dir}}/rules\"}}}}\nruntimeDir: \"{{dir}}/run\"\nworkers: 1\nlog: {{level: DEBUG}}\n\
+             certificatesResolvers:\n  le:\n    acme:\n      caServer: https://{}/dir\n      email: a@b.example\n      \
+             caCertificates: {}\n      {challenge}\n",
+            self.http,
+            self.tls,
+            self.address,
+            self.path("ca.crt"),
+        ));
+        let setup = setup
+            .variable("RFC2136_NAMESERVER", &self.names.to_string())
+            .variable("RFC2136_TSIG_KEY", "weir")
+            .variable("RFC2136_TSIG_SECRET", SECRET);
+        setup.write("rules/a.yml", &rules(names));
+        setup
+    }
+
+    fn start_weir(&self, setup: Setup) -> Weir {
+        setup.start().listening(self.tls)
+    }
+
+    /// The issuer and names of the certificate shown to a client that asks for `name`.
+    fn shown(&self, name: &str) -> String {
+        let client = Command::new("openssl")
+            .args([
+                "s_client",
+                "-connect",
+                &self.tls.to_string(),
+                "-servername",
+                name,
+            ])
+            .stdin(Stdio::null())
+            .output()
+            .expect("openssl runs");
+        let mut shower = Command::new("openssl")
+            .args(["x509", "-noout", "-issuer", "-ext", "subjectAltName"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("openssl runs");
+        std::io::Write::write_all(&mut shower.stdin.take().expect("piped"), &client.stdout).ok();
+        let output = shower.wait_with_output().expect("it ends");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn issues(&self, weir: &Weir, name: &str) {
+        let deadline = std::time::Instant::now() + ISSUED;
+        while !self.shown(name).contains("Pebble") {
+            if std::time::Instant::now() > deadline {
+                let pebble = self.pebble.as_ref().map(Daemon::log).unwrap_or_default();
+                panic!(
+                    "no certificate for {name}:\n{}\n--- pebble\n{pebble}",
+                    weir.log()
+                );
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+}
+
+/// bind9 for `example`, in which every name but one is this machine.
+fn named(directory: &TempDir, address: SocketAddr) -> Daemon {
+    let root = directory.path().display().to_string();
+    let zone = "$TTL 1\n@ SOA ns a 1 1 1 1 1\n@ NS ns\n@ A 127.0.0.1\n* A 127.0.0.1\nns A 127.0.0.1\nwrong A 127.9.9.9\n\
+                _acme-challenge.alias CNAME alias.proofs.example.\n";
+    fs::write(directory.path().join("example.zone"), zone).expect("written");
+    let config = format!(
+        "options {{ directory \"{root}\"; listen-on port {} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }}; pid-file none; \
+         session-keyfile none; recursion no; dnssec-validation no; notify no; }};\ncontrols {{}};\n\
+         key weir {{ algorithm hmac-sha256; secret \"{SECRET}\"; }};\n\
+         zone \"example\" {{ type primary; file \"example.zone\"; allow-update {{ key weir; }}; }};\n",
+        address.port()
+    );
+    fs::write(directory.path().join("named.conf"), config).expect("written");
+    let mut command = Command::new("named");
+    command.args([
+        "-g",
+        "-n",
+        "1",
+        "-c",
+        &directory.path().join("named.conf").display().to_string(),
+    ]);
+    let mut daemon = Daemon::start(&mut command, None).expect("named starts");
+    daemon.listening(address, DEADLINE).expect("named listens");
+    daemon
+}
+
+fn rules(names: &[&str]) -> String {
+    let router = |(index, name): (usize, &&str)| {
+        format!(
+            "    r{index}: {{rule: \"Host(`{name}`)\", service: s, tls: {{certResolver: le}}}}\n"
+        )
+    };
+    let routers: String = names.iter().enumerate().map(router).collect();
+    format!(
+        "http:\n  routers:\n{routers}  services: {{s: {{loadBalancer: {{servers: [{{url: \"http://127.0.0.1:9\"}}]}}}}}}\n"
+    )
+}
+
+const HTTP: &str = "httpChallenge: {entryPoint: web}";
+const TLS: &str = "tlsChallenge: {}";
+
+fn dns(authority: &Authority) -> String {
+    format!(
+        "dnsChallenge: {{provider: rfc2136, resolvers: [\"{}\"], propagation: {{disableANSChecks: true}}}}",
+        authority.names
+    )
+}
+
+#[test]
+fn sixty_names_by_http_are_one_certificate_and_a_new_name_gets_its_own_at_once() {
+    if !require_servers() {
+        return;
+    }
+    let authority = Authority::start();
+    let names: Vec<String> = (0..60).map(|index| format!("n{index}.example")).collect();
+    let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let weir = authority.start_weir(authority.setup(HTTP, &names));
+    authority.issues(&weir, "n7.example");
+    assert!(authority.shown("n59.example").contains("Pebble"));
+    names.push("new.example");
+    weir.setup().write("rules/a.yml", &rules(&names));
+    authority.issues(&weir, "new.example");
+    assert_eq!(authority.issued(), 2);
+    let listed = weir
+        .setup()
+        .run(&["certs", "list", "--configFile", &weir.setup().config_file()]);
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    assert_eq!(listed.lines().count(), 2, "{listed}");
+    // A restart finds them.
+    weir.signal(Signal::SIGKILL);
+    let (_, setup) = weir.wait();
+    let weir = authority.start_weir(setup);
+    assert!(authority.shown("n7.example").contains("Pebble"));
+    drop(weir);
+    assert_eq!(authority.issued(), 2);
+}
+
+#[test]
+fn a_name_is_proved_by_a_handshake() {
+    if !require_servers() {
+        return;
+    }
+    let authority = Authority::start();
+    let weir = authority.start_weir(authority.setup(TLS, &["a.example", "b.example"]));
+    authority.issues(&weir, "a.example");
+    assert!(authority.shown("b.example").contains("Pebble"));
+    assert_eq!(authority.issued(), 1);
+}
+
+#[test]
+fn a_wildcard_and_its_apex_are_proved_by_records_and_aliases_are_followed() {
+    if !require_servers() {
+        return;
+    }
+    let authority = Authority::start();
+    let names = [
+        "example",
+        "*.example",
+        "x.example",
+        "alias.example",
+        "*.alias.example",
+    ];
+    let weir = authority.start_weir(authority.setup(&dns(&authority), &names));
+    authority.issues(&weir, "y.example");
+    let shown = authority.shown("z.alias.example");
+    for name in ["DNS:example", "DNS:*.example", "DNS:*.alias.example"] {
+        assert!(shown.contains(name), "{shown}");
+    }
+    assert_eq!(authority.issued(), 1);
+}
+
+#[test]
+fn one_wrong_name_holds_up_no_other_and_is_told_in_the_authoritys_words() {
+    if !require_servers() {
+        return;
+    }
+    let authority = Authority::start();
+    let weir =
+        authority.start_weir(authority.setup(HTTP, &["a.example", "wrong.example", "b.example"]));
+    authority.issues(&weir, "a.example");
+    assert!(authority.shown("b.example").contains("Pebble"));
+    assert!(!authority.shown("wrong.example").contains("Pebble"));
+    weir.logged("wrong.example");
+    let file = weir.setup().config_file();
+    eventually_within(DEADLINE, "the status says what is missing", || {
+        let status = weir.setup().run(&["status", "--configFile", &file]);
+        let status = String::from_utf8_lossy(&status.stdout).into_owned();
+        (status.contains("NO CERTIFICATE") && status.contains("urn:ietf:params:acme:error:"))
+            .then_some(())
+    });
+}
+
+#[test]
+fn an_authority_that_is_away_is_waited_for() {
+    if !require_servers() {
+        return;
+    }
+    let mut authority = Authority::start();
+    authority.pebble = None;
+    let weir = authority.start_weir(authority.setup(HTTP, &["a.example"]));
+    weir.logged("no certificates:");
+    authority.run();
+    authority.issues(&weir, "a.example");
+    assert_eq!(authority.issued(), 1);
+}
+
+#[test]
+fn killed_at_any_moment_it_goes_on_and_has_nothing_issued_twice() {
+    if !require_servers() {
+        return;
+    }
+    let authority = Authority::start();
+    let mut setup = authority.setup(HTTP, &["a.example", "b.example"]);
+    let mut killed = 0;
+    for moment in 0..20u64 {
+        let weir = authority.start_weir(setup);
+        // Moments from the first request to after the last, in no order.
+        std::thread::sleep(Duration::from_millis(moment * 7 % 20 * 40));
+        weir.signal(Signal::SIGKILL);
+        killed += 1;
+        setup = weir.wait().1;
+    }
+    let weir = authority.start_weir(setup);
+    authority.issues(&weir, "a.example");
+    assert!(authority.shown("b.example").contains("Pebble"));
+    assert_eq!((killed, authority.issued()), (20, 1));
+}
