@@ -6,8 +6,8 @@
 
 mod support;
 
-mod check;
 mod certificates;
+mod check;
 mod configuration;
 mod differential;
 mod ending;

@@ -12,8 +12,8 @@ use crate::config::{Check, Sources, StaticConfig};
 use crate::{app, steering};
 
 mod arguments;
-mod check;
 mod certs;
+mod check;
 mod reload;
 
 /// An edge proxy: XDP steering by client address, TLS and routing on io_uring, weighted round robin.

@@ -304,6 +304,8 @@ pub const RENEW_BEFORE: i64 = 30 * 86_400;
 pub const ACME_TIMEOUT: Duration = Duration::from_secs(120);
 /// An answer of an authority; chains of certificates take a few KiB.
 pub const ACME_ANSWER_BYTES_MAX: usize = 1 << 20;
+/// How often an order asks again after a refused nonce, beyond the library's three times.
+pub const ACME_NONCE_TRIES: u32 = 5;
 /// How long an authority may take to look at the proofs of an order.
 pub const ACME_VALIDATION: Duration = Duration::from_secs(180);
 /// How long an authority may take to issue.

@@ -19,6 +19,8 @@ pub enum Need {
     Clients,
     /// The servers that weir is compared with.
     Peers,
+    /// The certificate authority and the name server of the end-to-end tests.
+    Servers,
     /// iproute2 and ethtool, for namespaces and veth pairs; no use without root.
     Namespaces,
     /// A mounted BPF file system, in which maps and links are pinned; no use without root.
@@ -43,6 +45,16 @@ const CLIENTS: &[Tool] = &[
     Tool {
         program: "openssl",
         package: "openssl",
+    },
+];
+const SERVERS: &[Tool] = &[
+    Tool {
+        program: "pebble",
+        package: "pebble",
+    },
+    Tool {
+        program: "named",
+        package: "bind9",
     },
 ];
 const NAMESPACES: &[Tool] = &[
@@ -73,7 +85,7 @@ const BPF_FILE_SYSTEM: &str = "/sys/fs/bpf";
 pub fn everything() -> Outcome {
     ensure(&[Need::Compiler, Need::RustComponents, Need::Clients])?;
     if is_root() {
-        ensure(&[Need::Namespaces, Need::BpfFileSystem])?;
+        ensure(&[Need::Namespaces, Need::Servers, Need::BpfFileSystem])?;
     } else {
         println!("setup: not root: no namespaces, no XDP; demo and tests steer in user space");
     }
@@ -90,6 +102,7 @@ pub fn ensure(needs: &[Need]) -> Outcome {
         match need {
             Need::Compiler => packages.extend(missing(COMPILER).map(|tool| tool.package)),
             Need::Clients => packages.extend(missing(CLIENTS).map(|tool| tool.package)),
+            Need::Servers => packages.extend(missing(SERVERS).map(|tool| tool.package)),
             Need::Namespaces => packages.extend(missing(NAMESPACES).map(|tool| tool.package)),
             Need::Peers => packages.extend(missing(PEERS).map(|tool| tool.package)),
             Need::RustComponents => rust_components()?,

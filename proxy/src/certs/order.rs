@@ -20,7 +20,7 @@ use super::plan::Order;
 use super::proof::Proofs;
 use super::store::Record;
 use crate::config::static_file::{KeyType, Resolver};
-use crate::limits::{ACME_ISSUE, ACME_VALIDATION};
+use crate::limits::{ACME_ISSUE, ACME_NONCE_TRIES, ACME_VALIDATION};
 
 /// The longest common name that X.509 has room for.
 const COMMON_NAME_MAX: usize = 64;
@@ -61,6 +61,20 @@ impl From<Error> for Failure {
     }
 }
 
+/// Asks again where the authority has only refused a nonce: some reject them at random, more often in a row than the
+/// library asks again.
+macro_rules! patiently {
+    ($ask:expr) => {{
+        let mut tries = ACME_NONCE_TRIES;
+        loop {
+            match $ask.await {
+                Err(error) if tries > 0 && is_bad_nonce(&error) => tries -= 1,
+                answer => break answer,
+            }
+        }
+    }};
+}
+
 /// What one order needs.
 pub struct Context<'a> {
     /// From whom.
@@ -88,7 +102,7 @@ impl Context<'_> {
         if let Some(profile) = &self.resolver.profile {
             new = new.profile(profile);
         }
-        let placed = self.account.new_order(&new).await?;
+        let placed = patiently!(self.account.new_order(&new))?;
         let begun = Begun {
             resolver: order.resolver.to_string(),
             names: order.names.iter().map(ToString::to_string).collect(),
@@ -104,7 +118,7 @@ impl Context<'_> {
     /// # Errors
     /// See [`Failure`].
     pub async fn resume(&self, begun: Begun) -> Result<Record, Failure> {
-        match self.account.order(begun.url.clone()).await {
+        match patiently!(self.account.order(begun.url.clone())) {
             Ok(placed) => self.go_on(placed, begun).await,
             Err(Error::Api(problem))
                 if problem.status.is_some_and(|status| status < 500) && !is_limit(&problem) =>
@@ -144,9 +158,9 @@ impl Context<'_> {
         if placed.state().status == OrderStatus::Ready {
             let der = BASE64.decode(request.as_bytes());
             let der = der.map_err(|error| Failure::Gone(error.to_string()))?;
-            placed.finalize_csr(&der).await?;
+            patiently!(placed.finalize_csr(&der))?;
         }
-        let certificate = placed.poll_certificate(&patience(ACME_ISSUE)).await?;
+        let certificate = patiently!(placed.poll_certificate(&patience(ACME_ISSUE)))?;
         Ok(Record {
             resolver: begun.resolver,
             names: begun.names,
@@ -161,6 +175,7 @@ impl Context<'_> {
         let url = placed.url().to_owned();
         let mut proof = self.proofs.begin(self.resolver);
         let outcome = async {
+            patiently!(fetch(placed))?;
             let mut authorizations = placed.authorizations();
             while let Some(authorization) = authorizations.next().await {
                 let mut authorization = authorization?;
@@ -184,10 +199,10 @@ impl Context<'_> {
                     && let Some(mut challenge) =
                         authorization.challenge(self.proofs.kind(self.resolver))
                 {
-                    challenge.set_ready().await?;
+                    patiently!(challenge.set_ready())?;
                 }
             }
-            Ok(placed.poll_ready(&patience(ACME_VALIDATION)).await?)
+            Ok(patiently!(placed.poll_ready(&patience(ACME_VALIDATION)))?)
         }
         .await;
         proof.clear().await;
@@ -204,7 +219,8 @@ impl Context<'_> {
 
     /// Which names were refused, by what the authority says about each; `None` if none was.
     async fn refused(&self, url: &str) -> Option<Failure> {
-        let mut placed = self.account.order(url.to_owned()).await.ok()?;
+        let mut placed = patiently!(self.account.order(url.to_owned())).ok()?;
+        patiently!(fetch(&mut placed)).ok()?;
         let mut refused = Vec::new();
         let mut authorizations = placed.authorizations();
         while let Some(Ok(authorization)) = authorizations.next().await {
@@ -261,6 +277,19 @@ impl Context<'_> {
             ))
         })
     }
+}
+
+/// Fetches what the authority says about each name, those that are not known yet.
+async fn fetch(placed: &mut instant_acme::Order) -> Result<(), Error> {
+    let mut authorizations = placed.authorizations();
+    while let Some(authorization) = authorizations.next().await {
+        authorization?;
+    }
+    Ok(())
+}
+
+fn is_bad_nonce(error: &Error) -> bool {
+    matches!(error, Error::Api(problem) if problem.r#type.as_deref().is_some_and(|kind| kind.ends_with(":badNonce")))
 }
 
 fn patience(most: Duration) -> RetryPolicy {

@@ -51,6 +51,10 @@ fn every_key_is_documented_and_every_documented_key_is_known() {
         "serversTransports",
         "middlewares",
         "proxyProtocol",
+        "certificatesResolvers",
+        "acme",
+        "tailscale",
+        "preferredChain",
     ];
     let expected: BTreeSet<&str> = known
         .into_iter()

@@ -22,7 +22,7 @@ fn against<T: Send + 'static, F: Future<Output = ()>>(
 ) -> T {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bound");
     let address = listener.local_addr().expect("an address");
-    let store = Arc::new(Store::new([], default_certificate().expect("made")));
+    let store = Arc::new(Store::new([], default_certificate().expect("made"), 0));
     let thread = std::thread::spawn(move || {
         let (socket, _) = listener.accept().expect("accepted");
         client(StreamOwned::new(session(), socket))

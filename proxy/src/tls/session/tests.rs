@@ -10,7 +10,7 @@ use super::*;
 use crate::tls::{Fault, Store, default_certificate, server_config};
 
 fn session() -> Session {
-    let store = Arc::new(Store::new([], default_certificate().expect("made")));
+    let store = Arc::new(Store::new([], default_certificate().expect("made"), 0));
     Session::server(&server_config(&store).expect("settings")).expect("a session")
 }
 

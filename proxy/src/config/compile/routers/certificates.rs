@@ -22,7 +22,13 @@ pub(super) fn wanted(context: &mut Context<'_>, drafts: &Merged<RouterDraft<Http
             continue;
         };
         let name = asked.resolver.as_ref().map(|reference| &*reference.value);
-        let is_known = name.is_none_or(|name| context.config.resolvers.iter().any(|one| *one.name == *name));
+        let is_known = name.is_none_or(|name| {
+            context
+                .config
+                .resolvers
+                .iter()
+                .any(|one| *one.name == *name)
+        });
         if !is_known && !unknown.insert(name) {
             continue;
         }

@@ -44,8 +44,7 @@ fn tls(walker: &mut Walker, fields: &Fields<'_>) -> bool {
     for key in ["certResolver", "domains"] {
         if let Some(place) = fields.get(key) {
             let problem = Problem::warning(place.origin().clone(), format!("the key {key}"));
-            let remedy =
-                "weir orders no certificates yet: name yours in tls.certificates of a rule file";
+            let remedy = "it has no effect yet: write it in the routers";
             walker.report(Cost::Element, &place, problem.remedy(remedy));
         }
     }
