@@ -1,5 +1,5 @@
 //! Certificates from a real authority (pebble, strict, rejecting nonces at random) by all three challenges, with names
-//! in a real bind9: one order for all names, one refused among several, a stop at any moment, an authority that is away.
+//! in a real bind9: one order for all names, one refused of several, a stop at any moment, an authority that is away.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -185,8 +185,8 @@ impl Authority {
 /// bind9 for `example`, in which every name but one is this machine.
 fn named(directory: &TempDir, address: SocketAddr) -> Daemon {
     let root = directory.path().display().to_string();
-    let zone = "$TTL 1\n@ SOA ns a 1 1 1 1 1\n@ NS ns\n@ A 127.0.0.1\n* A 127.0.0.1\nns A 127.0.0.1\nwrong A 127.9.9.9\n\
-                _acme-challenge.alias CNAME alias.proofs.example.\n";
+    let zone = "$TTL 1\n@ SOA ns a 1 1 1 1 1\n@ NS ns\n@ A 127.0.0.1\n* A 127.0.0.1\nns A 127.0.0.1\n\
+                wrong A 127.9.9.9\n                _acme-challenge.alias CNAME alias.proofs.example.\n";
     fs::write(directory.path().join("example.zone"), zone).expect("written");
     let config = format!(
         "options {{ directory \"{root}\"; listen-on port {} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }}; pid-file none; \
@@ -217,7 +217,7 @@ fn rules(names: &[&str]) -> String {
     };
     let routers: String = names.iter().enumerate().map(router).collect();
     format!(
-        "http:\n  routers:\n{routers}  services: {{s: {{loadBalancer: {{servers: [{{url: \"http://127.0.0.1:9\"}}]}}}}}}\n"
+        "http:\n  routers:\n{routers}  services:\n    s: {{loadBalancer: {{servers: [{{url: \"http://127.0.0.1:9\"}}]}}}}\n"
     )
 }
 

@@ -21,7 +21,7 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Shows what would be asked for by the rules as they are now, without asking. Exits 1 if a name has no certificate.
+    /// Shows what would be asked for by the rules as they are now. Exits 1 if a name has no certificate.
     Plan {
         /// As one JSON object.
         #[arg(long)]

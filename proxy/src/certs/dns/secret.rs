@@ -9,7 +9,9 @@ use std::path::Path;
 /// One line that says where it may be given; or that the file that is named cannot be read.
 pub(super) fn required(name: &str) -> Result<String, String> {
     optional(name)?.ok_or_else(|| {
-        format!("{name} is not set: give it as a variable, as a file named by {name}_FILE, or as a systemd credential {name}")
+        format!(
+            "{name} is not set: give it as a variable, as a file that {name}_FILE names, or as a systemd credential"
+        )
     })
 }
 

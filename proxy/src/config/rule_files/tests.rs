@@ -541,7 +541,7 @@ http:
     let messages = rules.messages(&snapshot);
     assert_eq!((messages.len(), snapshot.errors()), (1, 0), "{messages:#?}");
     assert!(
-        messages[0].contains("for the router a and 1 others"),
+        messages[0].contains("the certificate resolver \"r\", which obtains none"),
         "{messages:#?}"
     );
     assert_eq!(snapshot.entry_points[0].https.routers().len(), 2);

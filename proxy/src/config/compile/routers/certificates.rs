@@ -66,7 +66,9 @@ fn of_router(
         );
         return Err(Problem::warning(reference.origin.clone(), found)
             .allowed(known.join(", "))
-            .remedy(format!("correct certResolver, or certificatesResolvers of the static configuration; {OTHERWISE}")));
+            .remedy(format!(
+                "correct it, or certificatesResolvers of the static configuration; {OTHERWISE}"
+            )));
     };
     let mut names: Vec<Box<str>> = match asked.domains.is_empty() {
         true => Vec::new(),
