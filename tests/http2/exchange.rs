@@ -9,6 +9,7 @@ use xtask::backend::Backend;
 
 use super::before;
 use super::client::{ask, begin, connect, connect_with, finish, get, read, run, send};
+use super::frames::{END_HEADERS, GOAWAY, HEADERS, RST_STREAM, Raw, block, frame};
 use crate::http1::origin::{Origin, Reply};
 use crate::support::eventually;
 use crate::support::weir::Weir;
@@ -306,4 +307,38 @@ fn a_websocket_over_http2_is_an_upgrade_towards_the_server() {
     let head = origin.requests().remove(0).head;
     assert!(head.starts_with("GET /chat HTTP/1.1\r\n"), "{head}");
     assert!(head.contains("\r\nUpgrade: websocket\r\n"), "{head}");
+}
+
+/// The `h2` crate lets line ends into `:protocol`, which becomes `Upgrade` towards the server.
+#[test]
+fn a_protocol_over_http2_cannot_smuggle_fields_or_http() {
+    let origin = Origin::new(|_| Reply::ok("hello"));
+    let (_weir, address) = before(&format!("http://{}", origin.address()), "");
+    for (protocol, status) in [
+        ("websocket\r\nX-Evil: 1\r\n\r\nGET /evil HTTP/1.1", None),
+        ("a, b", None),
+        ("", None),
+        ("h2c", Some(501)),
+        ("TLS/1.2", Some(501)),
+    ] {
+        let mut raw = Raw::open(address);
+        raw.greet();
+        let fields = [
+            (":method", "CONNECT"),
+            (":protocol", protocol),
+            (":scheme", "http"),
+            (":path", "/"),
+            (":authority", "a.example"),
+        ];
+        raw.send(frame(HEADERS, END_HEADERS, 1, &block(&fields)));
+        let answer = raw.read_until(|frame| matches!(frame.kind, HEADERS | RST_STREAM | GOAWAY));
+        let answer = answer.expect("an answer");
+        let expected = if status.is_some() {
+            HEADERS
+        } else {
+            RST_STREAM
+        };
+        assert_eq!(answer.kind, expected, "{protocol:?}");
+    }
+    assert_eq!(origin.connections(), 0);
 }

@@ -1,6 +1,6 @@
 //! Field lines, and what they say about the message and its connection.
 
-use super::{BodyLength, Reason};
+use super::{BodyLength, Reason, upgrade};
 use crate::http::{Headers, Version, hop, name};
 
 /// Heads with more fields than this are tokenised on the heap.
@@ -84,20 +84,12 @@ pub(super) fn take_connection(headers: &mut Headers, version: Version) -> Connec
     }
 }
 
-/// The protocols in `Upgrade` but those that are HTTP or TLS: what is routed and checked request by request must not
-/// become a stream of requests that nobody looks at (h2c smuggling).
+/// The protocols in `Upgrade` that weir passes on.
 fn protocols(headers: &Headers) -> Option<Box<str>> {
     let mut list = String::new();
     for value in headers.get_all(name::UPGRADE) {
         for protocol in hop::list(value) {
-            let (protocol_name, version) = match memchr::memchr(b'/', protocol) {
-                Some(at) => (&protocol[..at], Some(&protocol[at + 1..])),
-                None => (protocol, None),
-            };
-            let is_http = [&b"h2c"[..], b"h2", b"h3", b"http", b"tls"]
-                .iter()
-                .any(|http| protocol_name.eq_ignore_ascii_case(http));
-            if !is_http && name::is_token(protocol_name) && version.is_none_or(name::is_token) {
+            if upgrade::is_protocol(protocol) && !upgrade::is_http(protocol) {
                 if !list.is_empty() {
                     list.push_str(", ");
                 }

@@ -4,7 +4,7 @@
 //! believe so, or the other way round, would let one side's bytes be read as requests by the other.
 
 use super::{Reason, websocket};
-use crate::http::{Name, RequestHead, ResponseHead, hop};
+use crate::http::{Name, RequestHead, ResponseHead, hop, name};
 
 const KEY: Name<'static> = Name::literal("Sec-WebSocket-Key");
 const ACCEPT: Name<'static> = Name::literal("Sec-WebSocket-Accept");
@@ -33,6 +33,27 @@ pub fn check(request: &RequestHead, response: &ResponseHead) -> Result<(), Reaso
 /// Whether these protocols are WebSocket alone.
 pub fn is_websocket(protocols: &str) -> bool {
     protocols.eq_ignore_ascii_case("websocket")
+}
+
+/// Whether this is a protocol's name, with or without a version (RFC 9110 section 7.8).
+pub fn is_protocol(text: &[u8]) -> bool {
+    let (protocol, version) = split_version(text);
+    name::is_token(protocol) && version.is_none_or(name::is_token)
+}
+
+/// Whether the protocol is HTTP or TLS: what is routed and checked request by request must not become a stream of
+/// requests that nobody looks at (h2c smuggling).
+pub fn is_http(protocol: &[u8]) -> bool {
+    [&b"h2c"[..], b"h2", b"h3", b"http", b"tls"]
+        .iter()
+        .any(|http| split_version(protocol).0.eq_ignore_ascii_case(http))
+}
+
+fn split_version(protocol: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match memchr::memchr(b'/', protocol) {
+        Some(at) => (&protocol[..at], Some(&protocol[at + 1..])),
+        None => (protocol, None),
+    }
 }
 
 fn check_websocket(request: &RequestHead, response: &ResponseHead) -> Result<(), Reason> {

@@ -7,7 +7,7 @@ use h2::ext::Protocol;
 
 use super::response::{content_length, fields, header_map};
 use crate::http::{Headers, Method, Name, RequestHead, hop, name};
-use crate::http1::{self, Announce, BodyLength, HeadLimits, Reason};
+use crate::http1::{self, Announce, BodyLength, HeadLimits, Reason, upgrade};
 use crate::limits::METHOD_BYTES_MAX;
 
 const KEY: Name<'static> = Name::literal("Sec-WebSocket-Key");
@@ -55,8 +55,8 @@ pub fn read_request(
     head.method = Method::from_token(method);
     let protocol = parts.extensions.get::<Protocol>();
     let protocol: Option<Box<str>> = protocol.map(|protocol| protocol.as_str().into());
-    if head.method == Method::Connect && protocol.is_none() {
-        return Err(Reason::ConnectRefused.into());
+    if head.method == Method::Connect {
+        check_protocol(protocol.as_deref())?;
     }
     take_target(&parts.uri, limits, head)?;
     take_authority(&parts.uri, &parts.headers, head)?;
@@ -67,6 +67,20 @@ pub fn read_request(
     };
     check_expectation(&mut head.headers, body)?;
     Ok(Opened { body, protocol })
+}
+
+/// `:protocol` becomes `Upgrade`. The `h2` crate lets anything in that is UTF-8, line ends too.
+fn check_protocol(protocol: Option<&str>) -> Result<(), Malformed> {
+    let Some(protocol) = protocol.map(str::as_bytes) else {
+        return Err(Reason::ConnectRefused.into());
+    };
+    if !upgrade::is_protocol(protocol) {
+        return Err(Malformed::Stream);
+    }
+    if upgrade::is_http(protocol) {
+        return Err(Reason::ConnectRefused.into());
+    }
+    Ok(())
 }
 
 fn take_target(uri: &Uri, limits: &HeadLimits, head: &mut RequestHead) -> Result<(), Malformed> {
@@ -289,6 +303,35 @@ mod tests {
         }
         let twice = [("content-length", "5"), ("content-length", "6")];
         assert_eq!(length("POST", &twice, false), Err(Malformed::Stream));
+    }
+
+    #[test]
+    fn a_protocol_is_a_name_and_no_kind_of_http() {
+        let of = |protocol: Option<&str>| match check_protocol(protocol) {
+            Ok(()) => None,
+            Err(Malformed::Stream) => Some(0),
+            Err(Malformed::Answered(reason)) => Some(Reject::request(reason).status.code()),
+        };
+        for good in ["websocket", "connect-udp", "foo/1.0"] {
+            assert_eq!(of(Some(good)), None, "{good}");
+        }
+        for bad in [
+            "",
+            "a b",
+            "a,b",
+            "x\r\nEvil: 1",
+            "x\0",
+            "a/",
+            "/1",
+            "a/b/c",
+            "\u{e4}",
+        ] {
+            assert_eq!(of(Some(bad)), Some(0), "{bad}");
+        }
+        for http in ["h2c", "H2", "h3", "HTTP/2.0", "TLS/1.2"] {
+            assert_eq!(of(Some(http)), Some(501), "{http}");
+        }
+        assert_eq!(of(None), Some(501));
     }
 
     #[test]
