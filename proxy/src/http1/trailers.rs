@@ -74,7 +74,7 @@ pub fn retain_trailers(fields: &mut Headers) {
 
 /// What must not come after a body, since it decides about framing, routing or trust (RFC 9110 section 6.5.1). Such
 /// fields are dropped, the others stay trailers: weir never merges them into the head.
-const FORBIDDEN: [name::Name<'static>; 13] = [
+const FORBIDDEN: [name::Name<'static>; 21] = [
     name::HOST,
     name::CONTENT_LENGTH,
     name::TRAILER,
@@ -86,6 +86,14 @@ const FORBIDDEN: [name::Name<'static>; 13] = [
     name::X_REAL_IP,
     name::X_FORWARDED_FOR,
     name::X_FORWARDED_HOST,
+    name::X_FORWARDED_PORT,
     name::X_FORWARDED_PROTO,
+    name::X_FORWARDED_SERVER,
+    name::X_FORWARDED_URI,
+    name::X_REQUEST_ID,
+    name::Name::literal("X-Forwarded-Prefix"),
+    name::Name::literal("Forwarded"),
     name::CONTENT_TYPE,
+    name::Name::literal("Content-Encoding"),
+    name::Name::literal("Content-Range"),
 ];
