@@ -552,3 +552,18 @@ fn a_real_client_uploads_and_downloads() {
     let uploaded = eventually("the upload", || origin.requests().pop());
     assert!(uploaded.body == body.as_bytes());
 }
+
+/// As h2spec asks of a wrong preface: the peer would take the bytes of an answer for frames.
+#[test]
+fn what_is_no_http_at_all_is_closed_without_an_answer() {
+    let origin = Origin::new(|_| Reply::ok("hello"));
+    let (_weir, address) = before(&origin);
+    let mut connection = Connection::open(address);
+    connection.send("INVALID CONNECTION PREFACE\r\n\r\n");
+    assert_eq!(connection.rest(), b"");
+    for line in ["GET / FOO", "GET a b HTTP/1.1", "GARBAGE"] {
+        let mut connection = Connection::open(address);
+        connection.send(format!("{line}\r\n\r\n"));
+        assert_eq!(connection.response().status, 400, "{line}");
+    }
+}

@@ -82,6 +82,7 @@ macro_rules! failures {
 failures! {
     RequestMalformed "request_malformed" Client Some(Status::BAD_REQUEST), "the request breaks HTTP's rules"
     RequestDenied "request_denied" Client Some(Status::BAD_REQUEST), "a path or header field that the entry point does not take"
+    NotHttp "not_http" Client None, "the client does not speak HTTP"
     HeadTimeout "head_timeout" Client Some(Status::REQUEST_TIMEOUT), "the head of the request did not come in time"
     BodyTimeout "body_timeout" Client Some(Status::REQUEST_TIMEOUT), "the body of the request stalled"
     BodyTooLarge "body_too_large" Client Some(Status::CONTENT_TOO_LARGE), "the body is larger than the entry point takes"
@@ -118,6 +119,7 @@ impl Failure {
             Reason::HeadTooLarge | Reason::TooManyFields | Reason::TrailersTooLarge => {
                 Self::HeadTooLarge
             }
+            Reason::NotHttp => Self::NotHttp,
             Reason::Expectation => Self::Expectation,
             Reason::Version => Self::VersionUnknown,
             Reason::MethodTooLong | Reason::ConnectRefused | Reason::CodingUnknown => {
@@ -232,7 +234,7 @@ mod tests {
     fn a_refusal_is_answered_as_the_codec_says() {
         for reason in Reason::ALL {
             let reject = crate::http1::Reject::request(*reason);
-            if reject.status != Status::BAD_GATEWAY {
+            if reject.status != Status::BAD_GATEWAY && *reason != Reason::NotHttp {
                 let failure = Failure::refused(*reason);
                 assert_eq!(failure.status(), Some(reject.status), "{reason:?}");
             }

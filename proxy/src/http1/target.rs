@@ -22,7 +22,7 @@ impl<'a> RequestLine<'a> {
         if target.is_empty() {
             return Err(Reason::RequestLine);
         }
-        let version = parse_version(version).ok_or(Reason::RequestLine)??;
+        let version = parse_version(version).ok_or(no_version(target, version))??;
         if !target.iter().all(|byte| TARGET_CHARS[usize::from(*byte)]) {
             return Err(Reason::TargetChars);
         }
@@ -47,6 +47,20 @@ impl<'a> RequestLine<'a> {
             }
             _ => apply_absolute(head, self.target),
         }
+    }
+}
+
+/// Why a request line without a version is refused. If its target is none either, the peer does not speak HTTP/1 and
+/// an answer in it would be misread; RFC 9113 section 3.4 wants a wrong preface of HTTP/2 to end the connection.
+fn no_version(target: &[u8], version: &[u8]) -> Reason {
+    let mut parts = version.windows(5);
+    let named = parts.any(|part| part.eq_ignore_ascii_case(b"HTTP/"));
+    let is_target =
+        matches!(target[0], b'/' | b'*') || memchr::memmem::find(target, b"://").is_some();
+    if named || is_target {
+        Reason::RequestLine
+    } else {
+        Reason::NotHttp
     }
 }
 
