@@ -28,4 +28,5 @@ mod tcp;
 mod tls;
 mod upgrades;
 mod upstream;
+mod websocket_suite;
 mod xdp_packets;

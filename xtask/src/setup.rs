@@ -5,7 +5,7 @@ use std::fs;
 use std::process::Command;
 
 use crate::ebpf;
-use crate::shell::{Outcome, find, is_root, output, program, run};
+use crate::shell::{Outcome, find, is_root, output, program, repository, run, target};
 
 /// Something a command needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub enum Need {
     Peers,
     /// The certificate authority and the name server of the end-to-end tests.
     Servers,
+    /// The public WebSocket suite, in a Python environment of its own; where that cannot be, its test is skipped.
+    WebSocketSuite,
     /// iproute2 and ethtool, for namespaces and veth pairs; no use without root.
     Namespaces,
     /// A mounted BPF file system, in which maps and links are pinned; no use without root.
@@ -83,7 +85,12 @@ const BPF_FILE_SYSTEM: &str = "/sys/fs/bpf";
 
 /// `cargo xtask setup`: everything any command needs.
 pub fn everything() -> Outcome {
-    ensure(&[Need::Compiler, Need::RustComponents, Need::Clients])?;
+    ensure(&[
+        Need::Compiler,
+        Need::RustComponents,
+        Need::Clients,
+        Need::WebSocketSuite,
+    ])?;
     if is_root() {
         ensure(&[Need::Namespaces, Need::Servers, Need::BpfFileSystem])?;
     } else {
@@ -106,6 +113,7 @@ pub fn ensure(needs: &[Need]) -> Outcome {
             Need::Namespaces => packages.extend(missing(NAMESPACES).map(|tool| tool.package)),
             Need::Peers => packages.extend(missing(PEERS).map(|tool| tool.package)),
             Need::RustComponents => rust_components()?,
+            Need::WebSocketSuite => websocket_suite(),
             Need::BpfFileSystem => mount_bpf()?,
         }
     }
@@ -135,6 +143,37 @@ pub fn install(packages: &[&str]) -> Outcome {
         packages,
     ]
     .concat())
+}
+
+/// Versions and checksums are those of the requirements; complete once its last file is there.
+fn websocket_suite() {
+    let (directory, requirements) = (
+        target().join("websocket-suite"),
+        "tests/websocket_suite/requirements.txt",
+    );
+    let done = directory.join(requirements.replace('/', "-"));
+    let current = fs::read(repository().join(requirements)).ok();
+    if current.is_some() && fs::read(&done).ok() == current {
+        return;
+    }
+    println!("setup: the WebSocket suite, in {}", directory.display());
+    let path = directory.display().to_string();
+    let pip = format!("{path}/bin/pip");
+    let install = [
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--require-hashes",
+        "-r",
+        requirements,
+    ];
+    let installed = output(&mut program("python3", &["-m", "venv", &path]))
+        .and_then(|_| output(&mut program(&pip, &install)))
+        .and_then(|_| Ok(fs::write(done, current.unwrap_or_default())?));
+    if let Err(error) = installed {
+        println!("setup: no WebSocket suite, its test will be skipped: {error}");
+    }
 }
 
 fn rust_components() -> Outcome {
