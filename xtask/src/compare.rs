@@ -70,11 +70,13 @@ fn stretches(weir: &Path, seeds: Range<u64>) -> Outcome {
 fn tell(start: u64, report: &Report, begun: Instant) {
     println!(
         "differential: seeds {start}..{}: {} requests forwarded, the same for {}, {} refused there, \
+         {} connections closed early, \
          {} disagreements ({} s)",
         start + report.cases,
         report.forwarded,
         report.readers.join(" and "),
         report.refused,
+        report.closed,
         report.disagreements.len(),
         begun.elapsed().as_secs(),
     );

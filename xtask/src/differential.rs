@@ -42,6 +42,8 @@ pub struct Report {
     pub forwarded: u64,
     /// Of these, refused by a real server.
     pub refused: u64,
+    /// Connections that a real server closed early, for no reason in the requests.
+    pub closed: u64,
     /// The names of the real servers.
     pub readers: Vec<&'static str>,
     /// One text for each disagreement, with its seed.
@@ -96,6 +98,7 @@ fn replay(readers: &mut [Reader], requests: &[Seen], report: &mut Report) -> io:
     for reader in readers {
         let outcome = reader.replay(requests)?;
         report.refused += outcome.refused;
+        report.closed += outcome.closed;
         report.disagreements.extend(outcome.disagreements);
     }
     Ok(())

@@ -24,7 +24,7 @@ pub struct Reader {
     address: SocketAddr,
     // Before its directory.
     _daemon: Daemon,
-    _origin: Origin,
+    origin: Origin,
     _directory: tempfile::TempDir,
 }
 
@@ -32,6 +32,8 @@ pub struct Reader {
 #[derive(Default)]
 pub struct Outcome {
     pub refused: u64,
+    /// Connections that it closed early, for no reason in the requests.
+    pub closed: u64,
     pub disagreements: Vec<String>,
 }
 
@@ -79,7 +81,7 @@ impl Reader {
             name,
             address,
             _daemon: daemon,
-            _origin: origin,
+            origin,
             _directory: directory,
         })
     }
@@ -87,6 +89,8 @@ impl Reader {
     /// Sends these requests one after the other on as few connections as possible.
     pub fn replay(&self, mut requests: &[Seen]) -> io::Result<Outcome> {
         let mut outcome = Outcome::default();
+        // What came in earlier batches is of no more interest.
+        self.origin.take();
         while !requests.is_empty() {
             let seen = self.ask(requests)?;
             let expected = requests.iter().map(|one| &*one.summary).chain([LAST_SEEN]);
@@ -110,15 +114,26 @@ impl Reader {
             } else if self.ask(std::slice::from_ref(next))?.is_empty() {
                 // Refused by itself: not because of what came before.
                 outcome.refused += 1;
-            } else {
-                let text = "refused, but not when it comes alone";
+            } else if !self.agrees(&requests[agreed.saturating_sub(1)..=agreed])? {
+                let text = "refused after the one before, but not when it comes alone";
                 outcome
                     .disagreements
                     .push(self.differs(requests, agreed, text));
+            } else {
+                // A server may close a connection at any time (RFC 9112 section 9.5).
+                outcome.closed += 1;
+                requests = &requests[agreed.max(1)..];
+                continue;
             }
             requests = &requests[agreed + 1..];
         }
         Ok(outcome)
+    }
+
+    /// Whether it sees these, and then the last one.
+    fn agrees(&self, requests: &[Seen]) -> io::Result<bool> {
+        let expected = requests.iter().map(|one| &*one.summary).chain([LAST_SEEN]);
+        Ok(self.ask(requests)?.iter().map(String::as_str).eq(expected))
     }
 
     fn differs(&self, requests: &[Seen], at: usize, found: &str) -> String {
@@ -131,7 +146,11 @@ impl Reader {
             )
         });
         let text = text.collect::<Vec<_>>().join(" then ");
-        format!("{} saw {found:?} at the end of {text}", self.name)
+        let forwarded = self.origin.take().ambiguous;
+        let name = self.name;
+        format!(
+            "{name} saw {found:?} at the end of {text}; it forwarded as no other would: {forwarded:?}"
+        )
     }
 
     /// What it has seen of these and the last request, up to its first refusal.
