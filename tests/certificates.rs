@@ -186,7 +186,7 @@ impl Authority {
 fn named(directory: &TempDir, address: SocketAddr) -> Daemon {
     let root = directory.path().display().to_string();
     let zone = "$TTL 1\n@ SOA ns a 1 1 1 1 1\n@ NS ns\n@ A 127.0.0.1\n* A 127.0.0.1\nns A 127.0.0.1\n\
-                wrong A 127.9.9.9\n                _acme-challenge.alias CNAME alias.proofs.example.\n";
+                wrong A 127.9.9.9\n_acme-challenge.alias CNAME alias.proofs.example.\n";
     fs::write(directory.path().join("example.zone"), zone).expect("written");
     let config = format!(
         "options {{ directory \"{root}\"; listen-on port {} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }}; pid-file none; \
