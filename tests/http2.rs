@@ -5,7 +5,9 @@ mod client;
 mod conformance;
 mod exchange;
 mod frames;
+mod grpc;
 mod peer;
+mod secure;
 mod servers;
 
 use std::net::SocketAddr;

@@ -2,8 +2,8 @@
 //! connections closed while idle, names whose addresses change, addresses that do not answer, the PROXY protocol.
 
 mod names;
-mod nginx;
-mod pki;
+pub mod nginx;
+pub mod pki;
 mod proxy_protocol;
 mod reuse;
 

@@ -258,6 +258,13 @@ pub const UPSTREAM_TLS_SESSIONS: usize = 256;
 pub const UPSTREAM_KEEPALIVE: Duration = Duration::from_secs(15);
 /// How long a PING to a server may be unanswered: Traefik's default of `forwardingTimeouts.pingTimeout`.
 pub const UPSTREAM_PING: Duration = Duration::from_secs(15);
+/// Streams on one HTTP/2 connection to a server, if the server allows that many.
+pub const UPSTREAM_HTTP2_STREAMS: usize = 256;
+/// Receive window of an HTTP/2 connection to a server: that of all its streams, so that those whose clients do not read
+/// hold up no other.
+pub const UPSTREAM_HTTP2_WINDOW: u32 = HTTP2_STREAM_WINDOW * UPSTREAM_HTTP2_STREAMS as u32;
+/// For how long a server that chose HTTP/1.1 is expected to do so again.
+pub const UPSTREAM_HTTP1_KNOWN: Duration = Duration::from_secs(90);
 /// Idle connections kept on one worker.
 pub const UPSTREAM_IDLE_PER_WORKER: usize = 1024;
 /// For how long a connection may have been idle to carry a request that cannot be repeated.

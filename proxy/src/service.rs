@@ -24,6 +24,7 @@ pub use self::servers_transport::{
     HttpTransport, ServerTls, ServersTransport, TcpTransport, TransportId,
 };
 use self::sticky::Sticky;
+use crate::tls::H2;
 
 /// A service of an HTTP or of a TCP router.
 #[derive(Debug)]
@@ -155,6 +156,18 @@ pub struct Server {
     pub weight: u32,
     /// Keeps `id`.
     pub lease: Lease,
+}
+
+impl Server {
+    /// Whether a new connection may turn out to speak HTTP/2: by its scheme, or by ALPN unless `disableHTTP2`.
+    pub fn may_speak_http2(&self) -> bool {
+        let offered = |tls: &ServerTls| tls.config.alpn_protocols.iter().any(|name| name == H2);
+        match self.scheme {
+            Scheme::H2c => true,
+            Scheme::Https => self.tls.as_ref().is_some_and(offered),
+            Scheme::Http | Scheme::Tcp => false,
+        }
+    }
 }
 
 /// What is spoken with a server.

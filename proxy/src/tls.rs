@@ -16,7 +16,7 @@ mod shared;
 mod store;
 mod verifier;
 
-pub use client::{ClientCertificate, ClientSettings, OFFERS_H2, client_config};
+pub use client::{ClientCertificate, ClientSettings, H2, client_config};
 pub use client_hello::{ClientHello, HelloError, HelloReader};
 pub use default_certificate::default_certificate;
 pub use error::{Fault, TlsError};

@@ -11,5 +11,5 @@ mod multiplexed;
 mod pool;
 
 pub use connect::connect_to;
-pub use multiplexed::{Multiplexed, Slot};
+pub use multiplexed::{Multiplexed, Slot, Way};
 pub use pool::Pool;

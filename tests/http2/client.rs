@@ -2,13 +2,16 @@
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::{self, ResponseFuture, SendRequest};
 use h2::{RecvStream, SendStream};
 use http::{HeaderMap, Request, Response};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
+use super::frames::trusting;
 use crate::support::DEADLINE;
 
 /// A whole response.
@@ -34,12 +37,17 @@ impl Answer {
 
 /// Runs a test's future to its end, or panics.
 pub fn run<T>(test: impl Future<Output = T>) -> T {
+    run_within(DEADLINE, test)
+}
+
+/// The same, for what moves much.
+pub fn run_within<T>(deadline: Duration, test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .expect("a runtime");
     let local = tokio::task::LocalSet::new();
-    let timely = async { tokio::time::timeout(DEADLINE, test).await };
+    let timely = async { tokio::time::timeout(deadline, test).await };
     local
         .block_on(&runtime, timely)
         .expect("within the deadline")
@@ -55,6 +63,20 @@ pub async fn connect_with(address: SocketAddr, builder: &client::Builder) -> Sen
     let socket = TcpStream::connect(address).await.expect("connect to weir");
     socket.set_nodelay(true).expect("an option");
     let (client, connection) = builder.handshake(socket).await.expect("HTTP/2");
+    tokio::task::spawn_local(async move {
+        let _ = connection.await;
+    });
+    client
+}
+
+/// A connection over TLS.
+pub async fn connect_tls(address: SocketAddr) -> SendRequest<Bytes> {
+    let socket = TcpStream::connect(address).await.expect("connect to weir");
+    socket.set_nodelay(true).expect("an option");
+    let name = "a.example".try_into().expect("a name");
+    let secure = TlsConnector::from(trusting(&[b"h2"])).connect(name, socket);
+    let secure = secure.await.expect("TLS");
+    let (client, connection) = client::handshake(secure).await.expect("HTTP/2");
     tokio::task::spawn_local(async move {
         let _ = connection.await;
     });

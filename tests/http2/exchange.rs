@@ -165,7 +165,7 @@ fn a_response_that_breaks_off_never_looks_whole() {
 }
 
 /// The most memory that the process has ever held, in KiB.
-fn peak(weir: &Weir) -> usize {
+pub fn peak(weir: &Weir) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{}/status", weir.pid()));
     let status = status.expect("a process");
     let line = status.lines().find(|line| line.starts_with("VmHWM:"));

@@ -130,16 +130,9 @@ impl Raw {
 
     /// Connects over TLS, agrees on HTTP/2 and says nothing.
     pub fn open_tls(address: SocketAddr) -> Self {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Anyone(provider)))
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"h2".to_vec()];
+        let config = trusting(&[b"h2"]);
         let name = ServerName::try_from("a.example").expect("a name");
-        let session = ClientConnection::new(Arc::new(config), name).expect("a session");
+        let session = ClientConnection::new(config, name).expect("a session");
         let socket = connect(address);
         let clone = socket.try_clone().expect("a descriptor");
         Self {
@@ -225,6 +218,19 @@ fn connect(address: SocketAddr) -> TcpStream {
     socket.set_read_timeout(Some(DEADLINE)).expect("a timeout");
     socket.set_write_timeout(Some(DEADLINE)).expect("a timeout");
     socket
+}
+
+/// TLS that believes the server whatever it says, and offers these protocols.
+pub fn trusting(protocols: &[&[u8]]) -> Arc<ClientConfig> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anyone(provider)))
+        .with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+    Arc::new(config)
 }
 
 /// Takes any server for the one it wants.

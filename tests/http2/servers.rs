@@ -5,8 +5,9 @@ use http::{HeaderMap, Request};
 use std::future::poll_fn;
 
 use super::before;
-use super::client::{ask, begin, connect, finish, get, run, send};
+use super::client::{ask, begin, connect, finish, get, run, run_within, send};
 use super::peer::Peer;
+use crate::support::DEADLINE;
 use crate::support::client::Connection;
 
 fn grpc(uri: &str) -> Request<()> {
@@ -134,7 +135,7 @@ fn a_large_echo_passes() {
     const BODY: usize = 32 << 20;
     let peer = Peer::start(100);
     let (_weir, address) = before(&peer.url(), "");
-    run(async {
+    run_within(DEADLINE * 6, async {
         let client = connect(address).await;
         let (response, mut stream) = begin(&client, grpc("http://a.example/echo"), false).await;
         let body: Vec<u8> = (0..BODY).map(|index| (index / 7) as u8).collect();

@@ -59,11 +59,20 @@ impl Nginx {
 
     /// A server over TLS with this certificate; its port.
     pub fn tls(&mut self, pair: &Pair, more: &str) -> u16 {
+        self.secure("ssl", pair, more)
+    }
+
+    fn secure(&mut self, listen: &str, pair: &Pair, more: &str) -> u16 {
         let number = self.ports.len();
         let certificate = self.write(&format!("{number}.pem"), &pair.certificate);
         let key = self.write(&format!("{number}.key"), &pair.key);
         let pair = format!("ssl_certificate {certificate}; ssl_certificate_key {key};");
-        self.server("ssl", &format!("{pair} {more}"))
+        self.server(listen, &format!("{pair} {more}"))
+    }
+
+    /// The same, which chooses HTTP/2 where it is offered.
+    pub fn tls_http2(&mut self, pair: &Pair, more: &str) -> u16 {
+        self.secure("ssl http2", pair, more)
     }
 
     /// A server whose `listen` has these parameters; its port.

@@ -20,13 +20,15 @@ use super::scratch::Scratch;
 use super::server::Http1Server;
 use super::sides::{Downstream, Upstream};
 use super::switched::Switched;
+use super::worker::Worker;
 use crate::config::static_file::EntryPoint;
 use crate::failure::Failure;
 use crate::http::{Method, RequestHead, ResponseHead, name};
 use crate::http1::{self, BodyLength, ConnectionField, upgrade};
 use crate::limits;
-use crate::service::{Picked, Server};
+use crate::service::{Picked, Scheme, Server};
 use crate::transport::Transport;
+use crate::upstream::Way;
 use crate::uring::{self, Chunk, ChunkQueue};
 
 /// What is known of a request while it is carried out.
@@ -135,53 +137,96 @@ fn id_of(head: &RequestHead) -> &[u8] {
 }
 
 impl<D: Downstream, B: Source> Exchange<'_, D, B> {
-    /// Sends the request to the server, once more on a fresh connection if the first one fails before any response and
-    /// nothing can have happened twice: where it was an idle one, or the server has another address.
+    /// Sends the request to the server, once more on another connection if the first one fails before any response and
+    /// nothing can have happened twice.
     async fn forward(&mut self, picked: &Picked<'_>, scratch: &mut Scratch) -> Result<(), Failed> {
         let server = picked.server;
         put_base_path(&mut scratch.request, &server.base_path);
-        if let Some(outcome) = self.known_http2(picked, scratch).await {
-            return outcome;
-        }
-        let head = encode(scratch, self.asked.body, picked);
-        let idle_at_most =
-            (!self.asked.is_repeatable()).then_some(limits::UPSTREAM_IDLE_UNREPEATABLE);
-        let pool = &self.visitor.worker.pool;
-        let (transport, other) = match pool.take(server, idle_at_most) {
-            Some(transport) => (transport, true),
-            None => (
-                self.connect(server, None).await?,
-                server.addresses.len() > 1,
+        // An upgrade is a matter of HTTP/1.1, except where nothing else is spoken.
+        let upgrade = scratch.request.upgrade.is_some() && server.scheme != Scheme::H2c;
+        let (way, may_be_stale) = match self.idle(server, upgrade) {
+            Some(way) => (way, true),
+            None => (self.open(server, upgrade, None).await?, false),
+        };
+        let (first, other) = match &way {
+            Way::Http2(slot) => (slot.peer_addr(), true),
+            Way::Http1(transport) => (
+                transport.peer_addr(),
+                may_be_stale || server.addresses.len() > 1,
             ),
         };
-        let outcome = self.http1(server, &transport, head.clone(), scratch).await;
+        let outcome = self.one_try(picked, way, scratch).await;
         if !(other && self.is_to_be_repeated(&outcome)) {
-            return self.settle(server, transport, outcome);
+            return outcome;
         }
-        let transport = self.connect(server, Some(transport.peer_addr())).await?;
-        let outcome = self.http1(server, &transport, head, scratch).await;
-        self.settle(server, transport, outcome)
+        let way = self.open(server, upgrade, Some(first)).await?;
+        self.one_try(picked, way, scratch).await
     }
 
-    /// A fresh connection; `avoid` is the address to try last.
-    pub async fn connect(
+    /// Room on a connection that is open.
+    fn idle(&self, server: &Server, upgrade: bool) -> Option<Way> {
+        let worker = self.visitor.worker;
+        if !upgrade
+            && server.may_speak_http2()
+            && let Some(slot) = worker.multiplexed.take(server)
+        {
+            return Some(Way::Http2(slot));
+        }
+        let at_most = (!self.asked.is_repeatable()).then_some(limits::UPSTREAM_IDLE_UNREPEATABLE);
+        worker.pool.take(server, at_most).map(Way::Http1)
+    }
+
+    /// A fresh connection, or room on one that has been opened meanwhile; `avoid` is the address to try last.
+    async fn open(
         &mut self,
         server: &Server,
+        upgrade: bool,
         avoid: Option<SocketAddr>,
-    ) -> Result<Transport, Failed> {
+    ) -> Result<Way, Failed> {
         self.body.copy_out();
-        let pool = &self.visitor.worker.pool;
-        pool.connect(server, avoid).await.map_err(Failed::Connect)
+        let Worker {
+            pool, multiplexed, ..
+        } = self.visitor.worker;
+        let opened = if !upgrade && server.may_speak_http2() {
+            let connect = pool.connect(server, avoid);
+            multiplexed.take_or_open(server, connect).await
+        } else {
+            let connect = pool.connect_http1(server, avoid);
+            connect.await.map(Way::Http1)
+        };
+        opened.map_err(Failed::Connect)
     }
 
-    /// Whether the connection failed in a way that a fresh one may not. A server that is slow is none.
-    fn is_to_be_repeated(&self, outcome: &Result<bool, Failed>) -> bool {
-        let broke = match outcome {
-            Err(Failed::Server(NoHead::Ended)) => true,
-            Err(Failed::Server(NoHead::Failed(error))) => error.kind() != io::ErrorKind::TimedOut,
+    /// Whether another connection may not fail as this one did. A server that is slow does again.
+    fn is_to_be_repeated(&self, outcome: &Result<(), Failed>) -> bool {
+        let nothing_happened = match outcome {
+            Err(Failed::Server(NoHead::Unprocessed)) => self.asked.body.is_empty(),
+            Err(Failed::Server(NoHead::Ended)) => self.asked.is_repeatable(),
+            Err(Failed::Server(NoHead::Failed(error))) => {
+                error.kind() != io::ErrorKind::TimedOut && self.asked.is_repeatable()
+            }
             _ => false,
         };
-        broke && self.asked.is_repeatable() && !self.asked.started.get()
+        nothing_happened && !self.asked.started.get()
+    }
+
+    /// One try; an HTTP/1.1 connection that is of further use is kept.
+    async fn one_try(
+        &mut self,
+        picked: &Picked<'_>,
+        way: Way,
+        scratch: &mut Scratch,
+    ) -> Result<(), Failed> {
+        let transport = match way {
+            Way::Http2(slot) => return self.http2(picked, slot, scratch).await,
+            Way::Http1(transport) => transport,
+        };
+        let head = encode(scratch, self.asked.body, picked);
+        let server = picked.server;
+        if self.http1(server, &transport, head, scratch).await? {
+            self.visitor.worker.pool.put(server, transport);
+        }
+        Ok(())
     }
 
     /// One try on an HTTP/1.1 connection; whether that can carry another request.
@@ -232,20 +277,6 @@ impl<D: Downstream, B: Source> Exchange<'_, D, B> {
                 client.abort();
             }
         }
-    }
-
-    /// Keeps the server's connection if it is of further use.
-    fn settle(
-        &self,
-        server: &Server,
-        transport: Transport,
-        outcome: Result<bool, Failed>,
-    ) -> Result<(), Failed> {
-        if outcome? {
-            let pool = &self.visitor.worker.pool;
-            pool.put(server, transport);
-        }
-        Ok(())
     }
 
     /// One try: the request out, the response back, both at the same time. `within` is how long the head of the

@@ -14,8 +14,8 @@ use x509_parser::prelude::FromDer;
 use super::verifier::Verifier;
 use super::{KeyPair, KeyPairError, TlsError, system_roots};
 
-/// Whether servers over TLS are offered HTTP/2 (unless `disableHTTP2`). Until weir speaks it with servers: no.
-pub const OFFERS_H2: bool = false;
+/// HTTP/2 over TLS as ALPN names it (RFC 9113 section 3.2).
+pub const H2: &[u8] = b"h2";
 
 /// The TLS half of a `serversTransport`. Equal settings are the same transport.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -103,8 +103,8 @@ pub fn client_config(settings: &ClientSettings) -> Result<ClientConfig, TlsError
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier(settings)))
         .with_client_cert_resolver(Arc::new(Certificates(settings.certificates.clone())));
-    config.alpn_protocols = match (settings.http, OFFERS_H2 && !settings.disable_http2) {
-        (true, true) => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+    config.alpn_protocols = match (settings.http, !settings.disable_http2) {
+        (true, true) => vec![H2.to_vec(), b"http/1.1".to_vec()],
         (true, false) => vec![b"http/1.1".to_vec()],
         (false, _) => Vec::new(),
     };

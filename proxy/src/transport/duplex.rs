@@ -4,10 +4,12 @@
 //! Invariants: at most [`limits::HTTP2_SEND_BYTES`] wait beside as many that are being sent, then writing waits; no
 //! ring buffer is kept while it does.
 
+use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -22,6 +24,8 @@ pub struct Duplex {
     received: Option<Chunk>,
     /// What is sent next.
     gathered: Vec<u8>,
+    /// When something was received last.
+    heard: Rc<Cell<Instant>>,
     sending: Option<Pin<Box<dyn Future<Output = io::Result<()>>>>>,
 }
 
@@ -32,8 +36,14 @@ impl Duplex {
             transport,
             received: None,
             gathered: Vec::new(),
+            heard: Rc::new(Cell::new(uring::now())),
             sending: None,
         }
+    }
+
+    /// When something was received last, at any time.
+    pub fn heard(&self) -> Rc<Cell<Instant>> {
+        Rc::clone(&self.heard)
     }
 
     /// Sends on, as far as possible without waiting. Ready once nothing is being sent.
@@ -85,7 +95,10 @@ impl AsyncRead for Duplex {
             Some(chunk) => chunk,
             // A receive may be begun again any time: what arrives waits in the transport.
             None => match ready!(pin!(self.transport.recv()).poll(cx))? {
-                Some(chunk) => chunk,
+                Some(chunk) => {
+                    self.heard.set(uring::now());
+                    chunk
+                }
                 None => return Poll::Ready(Ok(())),
             },
         };

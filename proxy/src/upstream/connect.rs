@@ -17,7 +17,7 @@ use crate::limits;
 use crate::net::Stream;
 use crate::proxy_protocol::{self, Addresses};
 use crate::service::{Server, ServerId, ServerTls, TransportId};
-use crate::tls::TlsError;
+use crate::tls::{H2, TlsError};
 use crate::transport::Transport;
 use crate::uring::{self, ChunkQueue};
 
@@ -33,6 +33,17 @@ pub(super) struct Memory {
 struct OwnTls {
     of: Weak<ClientConfig>,
     config: Arc<ClientConfig>,
+    /// The same, without HTTP/2 among what is offered.
+    http1: Arc<ClientConfig>,
+}
+
+/// What the server may choose from, where HTTP is spoken over TLS.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Offer {
+    /// What its transport allows.
+    All,
+    /// HTTP/1.1.
+    Http1,
 }
 
 impl Memory {
@@ -43,8 +54,9 @@ impl Memory {
         server: &Server,
         avoid: Option<SocketAddr>,
         client: Option<Addresses>,
+        offer: Offer,
     ) -> io::Result<Transport> {
-        let connected = self.try_connect(server, avoid, client).await;
+        let connected = self.try_connect(server, avoid, client, offer).await;
         connected.inspect_err(|error| self.complain(server, error))
     }
 
@@ -53,6 +65,7 @@ impl Memory {
         server: &Server,
         avoid: Option<SocketAddr>,
         client: Option<Addresses>,
+        offer: Offer,
     ) -> io::Result<Transport> {
         if let Some(reason) = &server.unresolved {
             return Err(io::Error::new(io::ErrorKind::NotFound, &**reason));
@@ -71,7 +84,7 @@ impl Memory {
         let Some(tls) = &server.tls else {
             return Ok(Transport::plain(stream));
         };
-        let config = self.own(transport.id, tls);
+        let config = self.own(transport.id, tls, offer);
         stream.set_deadline(Some(uring::now() + limits::UPSTREAM_TLS_HANDSHAKE));
         let transport = Transport::connect_tls(stream, &config, tls.name.clone()).await?;
         transport.set_deadline(None);
@@ -87,17 +100,24 @@ impl Memory {
         self.complained.borrow_mut().retain(|_, at| recent(at));
     }
 
-    fn own(&self, id: TransportId, tls: &ServerTls) -> Arc<ClientConfig> {
+    fn own(&self, id: TransportId, tls: &ServerTls, offer: Offer) -> Arc<ClientConfig> {
         let mut known = self.tls.borrow_mut();
         let own = known.entry(id).or_insert_with(|| {
             let mut config = ClientConfig::clone(&tls.config);
             config.resumption = Resumption::in_memory_sessions(limits::UPSTREAM_TLS_SESSIONS);
+            // What it resumes is the same.
+            let mut http1 = config.clone();
+            http1.alpn_protocols.retain(|protocol| protocol != H2);
             OwnTls {
                 of: Arc::downgrade(&tls.config),
                 config: Arc::new(config),
+                http1: Arc::new(http1),
             }
         });
-        Arc::clone(&own.config)
+        Arc::clone(match offer {
+            Offer::All => &own.config,
+            Offer::Http1 => &own.http1,
+        })
     }
 
     /// Says in the log why a server cannot be had and what to do, once in a while.

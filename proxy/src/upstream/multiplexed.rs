@@ -1,23 +1,29 @@
 //! Connections to servers that speak HTTP/2: many requests share one.
 //!
 //! Owns: the open connections of one worker. Never: what is asked. Invariants: a connection carries no more streams
-//! than its server allows, the next one is opened then; while one is being opened for a server known to speak HTTP/2
-//! nobody opens another; one without streams is closed after [`limits::UPSTREAM_IDLE_TIME`].
+//! than its server allows, the next one is opened then; while one is being opened for a server that is not known to
+//! speak HTTP/1.1 others wait, until it is known how many streams it takes; one without streams is closed after the
+//! transport's `idleConnTimeout`; none is handed out for an address or for settings that are no more.
+
+mod driver;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h2::client::{Builder, SendRequest};
-use tokio::sync::Notify;
-use tracing::debug;
+use tokio::sync::watch;
 
+use self::driver::Driver;
 use crate::limits;
-use crate::service::{Server, ServerId, TransportId};
+use crate::service::{Scheme, Server, ServerId, ServersTransport, TransportId};
+use crate::tls::H2;
 use crate::transport::{Duplex, Transport};
 use crate::uring;
 
@@ -37,16 +43,33 @@ fn key(server: &Server) -> Key {
 #[derive(Default)]
 struct Known {
     connections: Vec<Rc<Connection>>,
-    /// One is being opened; tells when that has ended.
-    opening: Option<Rc<Notify>>,
+    /// One is being opened.
+    opening: Option<Opening>,
+    /// When the server last chose HTTP/1.1: nobody waits to share a connection that cannot be shared.
+    http1_since: Option<Instant>,
 }
+
+/// `true` once the connection takes requests. When the sender is gone, it never will, or has.
+type Opening = watch::Receiver<bool>;
 
 struct Connection {
     requests: SendRequest<Bytes>,
+    peer: SocketAddr,
     /// Streams in use.
     open: Cell<usize>,
     quiet_since: Cell<Instant>,
-    ended: Cell<bool>,
+    idle_at_most: Option<Duration>,
+    ended: Rc<Cell<bool>>,
+    /// The settings it was opened under: gone with the last server that has them.
+    settings: Weak<ServersTransport>,
+}
+
+/// How a request gets to its server.
+pub enum Way {
+    /// A stream of a connection that speaks HTTP/2.
+    Http2(Slot),
+    /// A connection of its own, in HTTP/1.1.
+    Http1(Transport),
 }
 
 /// Room for one request, until it is dropped.
@@ -56,88 +79,143 @@ pub struct Slot {
     connection: Rc<Connection>,
 }
 
+impl Slot {
+    /// The server's address.
+    pub fn peer_addr(&self) -> SocketAddr {
+        self.connection.peer
+    }
+}
+
 impl Multiplexed {
     /// Room on an open connection.
     pub fn take(&self, server: &Server) -> Option<Slot> {
         let mut servers = self.servers.borrow_mut();
         let known = servers.get_mut(&key(server))?;
-        known.connections.retain(|one| !one.ended.get());
-        known.connections.iter().find_map(Connection::slot)
+        known.connections.retain(|one| one.is_of_use());
+        let mut current = known.connections.iter();
+        current.find_map(|one| match server.addresses.contains(&one.peer) {
+            true => one.slot(),
+            false => None,
+        })
     }
 
-    /// Room on a connection, which `connect` opens if it must: a transport on which the server speaks HTTP/2.
+    /// Room on a connection, which `connect` opens if it must; or that connection, if HTTP/1.1 was agreed on. For a
+    /// server that [may speak HTTP/2](Server::may_speak_http2).
     ///
     /// # Errors
-    /// What `connect` says.
+    /// What `connect` says, or the server does not take the beginning of HTTP/2.
     pub async fn take_or_open(
         &self,
         server: &Server,
         connect: impl Future<Output = io::Result<Transport>>,
-    ) -> io::Result<Slot> {
+    ) -> io::Result<Way> {
         loop {
             if let Some(slot) = self.take(server) {
-                return Ok(slot);
+                return Ok(Way::Http2(slot));
             }
-            let opening = self.opening(server);
-            let Some(opening) = opening else { break };
-            opening.notified().await;
+            let Some(mut opening) = self.opening(server) else {
+                break;
+            };
+            // Who has waited for nothing waits no more: a server that fails each time would be asked one by one.
+            if opening.wait_for(|opened| *opened).await.is_err() {
+                break;
+            }
         }
-        let _opening = Opening::new(self, server);
-        self.adopt(server, connect.await?).await
+        let opened = self.begin(server);
+        let transport = connect.await?;
+        let chosen = transport.alpn();
+        if server.scheme == Scheme::H2c || chosen.as_deref() == Some(H2) {
+            return self.adopt(server, transport, opened).await.map(Way::Http2);
+        }
+        self.note(server, |known| known.http1_since = Some(uring::now()));
+        Ok(Way::Http1(transport))
     }
 
     /// Takes over a new connection on which the server speaks HTTP/2.
-    ///
-    /// # Errors
-    /// The server does not take the beginning.
-    pub async fn adopt(&self, server: &Server, transport: Transport) -> io::Result<Slot> {
+    async fn adopt(
+        &self,
+        server: &Server,
+        transport: Transport,
+        opened: watch::Sender<bool>,
+    ) -> io::Result<Slot> {
         let transport = Rc::new(transport);
-        let mut builder = Builder::new();
-        builder
-            .enable_push(false)
-            .initial_window_size(limits::HTTP2_STREAM_WINDOW)
-            .initial_connection_window_size(limits::HTTP2_CONNECTION_WINDOW)
-            .max_header_list_size(limits::HEAD_BYTES_MAX as u32)
-            .max_send_buffer_size(limits::HTTP2_STREAM_SEND_BYTES);
-        let began = builder.handshake(Duplex::new(Rc::clone(&transport))).await;
-        let (requests, driver) = began.map_err(io::Error::other)?;
+        let duplex = Duplex::new(Rc::clone(&transport));
+        let heard = duplex.heard();
+        let began = builder().handshake(duplex).await;
+        let (requests, frames) = began.map_err(io::Error::other)?;
+        let http = &server.transport.http;
         let connection = Rc::new(Connection {
             requests,
+            peer: transport.peer_addr(),
             open: Cell::new(0),
             quiet_since: Cell::new(uring::now()),
-            ended: Cell::new(false),
+            idle_at_most: http.idle_time,
+            ended: Rc::default(),
+            settings: Arc::downgrade(&server.transport),
         });
         let slot = connection.slot();
-        let mut servers = self.servers.borrow_mut();
-        let known = servers.entry(key(server)).or_default();
-        known.connections.push(Rc::clone(&connection));
-        drop(servers);
-        tokio::task::spawn_local(async move {
-            if let Err(error) = driver.await {
-                debug!(server = %transport.peer_addr(), "HTTP/2 with a server ends: {error}");
-            }
-            connection.ended.set(true);
-            transport.set_deadline(Some(uring::now() + limits::LINGER));
-            transport.close().await;
+        let driver = Driver {
+            transport,
+            heard,
+            ended: Rc::clone(&connection.ended),
+            read_idle: http.read_idle,
+            pong_within: http.ping,
+        };
+        self.note(server, |known| {
+            known.connections.push(connection);
+            known.http1_since = None;
         });
+        tokio::task::spawn_local(driver.run(frames, opened));
         slot.ok_or_else(|| io::ErrorKind::ConnectionRefused.into())
     }
 
     /// Closes what has ended, or had no stream for too long.
     pub fn sweep(&self) {
-        let oldest = uring::now().checked_sub(limits::UPSTREAM_IDLE_TIME);
+        let now = uring::now();
+        let old = |since: &mut Instant| now.duration_since(*since) >= limits::UPSTREAM_HTTP1_KNOWN;
         self.servers.borrow_mut().retain(|_, known| {
-            known.connections.retain(|one| {
-                let recent = oldest.is_none_or(|oldest| one.quiet_since.get() > oldest);
-                !one.ended.get() && (one.open.get() > 0 || recent)
-            });
-            !known.connections.is_empty() || known.opening.is_some()
+            known.connections.retain(|one| one.is_of_use());
+            known.opening.take_if(|opening| !is_open(opening));
+            known.http1_since.take_if(old);
+            !known.connections.is_empty() || known.opening.is_some() || known.http1_since.is_some()
         });
     }
 
-    fn opening(&self, server: &Server) -> Option<Rc<Notify>> {
-        self.servers.borrow().get(&key(server))?.opening.clone()
+    /// A connection that is worth waiting for.
+    fn opening(&self, server: &Server) -> Option<Opening> {
+        let servers = self.servers.borrow();
+        let known = servers.get(&key(server))?;
+        let opening = known.opening.as_ref().filter(|opening| is_open(opening));
+        opening.filter(|_| known.http1_since.is_none()).cloned()
     }
+
+    /// Lets others wait for what the sender says.
+    fn begin(&self, server: &Server) -> watch::Sender<bool> {
+        let (opened, opening) = watch::channel(false);
+        self.note(server, |known| known.opening = Some(opening));
+        opened
+    }
+
+    fn note(&self, server: &Server, what: impl FnOnce(&mut Known)) {
+        what(self.servers.borrow_mut().entry(key(server)).or_default());
+    }
+}
+
+fn is_open(opening: &Opening) -> bool {
+    opening.has_changed().is_ok()
+}
+
+fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder
+        .enable_push(false)
+        // Until the server has said how many it takes: what it refuses cannot always be asked again.
+        .initial_max_send_streams(1)
+        .initial_window_size(limits::HTTP2_STREAM_WINDOW)
+        .initial_connection_window_size(limits::UPSTREAM_HTTP2_WINDOW)
+        .max_header_list_size(limits::HEAD_BYTES_MAX as u32)
+        .max_send_buffer_size(limits::HTTP2_STREAM_SEND_BYTES);
+    builder
 }
 
 impl Connection {
@@ -148,7 +226,8 @@ impl Connection {
         if matches!(ready, Poll::Ready(Err(_))) {
             self.ended.set(true);
         }
-        let room = self.open.get() < requests.current_max_send_streams();
+        let allowed = requests.current_max_send_streams();
+        let room = self.open.get() < allowed.min(limits::UPSTREAM_HTTP2_STREAMS);
         if !room || !matches!(ready, Poll::Ready(Ok(()))) {
             return None;
         }
@@ -158,6 +237,13 @@ impl Connection {
             connection: Rc::clone(self),
         })
     }
+
+    fn is_of_use(&self) -> bool {
+        let quiet = uring::now().saturating_duration_since(self.quiet_since.get());
+        let fresh = self.idle_at_most.is_none_or(|most| quiet < most);
+        let idle_is_fine = fresh && self.settings.strong_count() > 0;
+        !self.ended.get() && (self.open.get() > 0 || idle_is_fine)
+    }
 }
 
 impl Drop for Slot {
@@ -165,30 +251,5 @@ impl Drop for Slot {
         let left = self.connection.open.get() - 1;
         self.connection.open.set(left);
         self.connection.quiet_since.set(uring::now());
-    }
-}
-
-/// A connection that is being opened; whoever waits for it looks again when it is, or is not.
-struct Opening<'a> {
-    of: &'a Multiplexed,
-    server: Key,
-}
-
-impl<'a> Opening<'a> {
-    fn new(of: &'a Multiplexed, server: &Server) -> Self {
-        let server = key(server);
-        let mut servers = of.servers.borrow_mut();
-        servers.entry(server).or_default().opening = Some(Rc::default());
-        Self { of, server }
-    }
-}
-
-impl Drop for Opening<'_> {
-    fn drop(&mut self) {
-        let mut servers = self.of.servers.borrow_mut();
-        let known = servers.get_mut(&self.server);
-        if let Some(opening) = known.and_then(|known| known.opening.take()) {
-            opening.notify_waiters();
-        }
     }
 }

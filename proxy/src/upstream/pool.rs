@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use super::connect::Memory;
+use super::connect::{Memory, Offer};
 use crate::limits;
 use crate::proxy_protocol::Addresses;
 use crate::service::{Server, ServerId, ServersTransport, TransportId};
@@ -116,7 +116,19 @@ impl Pool {
         server: &Server,
         avoid: Option<SocketAddr>,
     ) -> io::Result<Transport> {
-        self.memory.connect(server, avoid, None).await
+        self.memory.connect(server, avoid, None, Offer::All).await
+    }
+
+    /// The same, for a connection on which HTTP/1.1 is spoken whatever else the server could: upgrades need that.
+    ///
+    /// # Errors
+    /// As [`Self::connect`].
+    pub async fn connect_http1(
+        &self,
+        server: &Server,
+        avoid: Option<SocketAddr>,
+    ) -> io::Result<Transport> {
+        self.memory.connect(server, avoid, None, Offer::Http1).await
     }
 
     /// Connects to a server for one client, who is told to it where its transport has the PROXY protocol.
@@ -124,7 +136,8 @@ impl Pool {
     /// # Errors
     /// As [`Self::connect`].
     pub async fn connect_for(&self, server: &Server, client: Addresses) -> io::Result<Transport> {
-        self.memory.connect(server, None, Some(client)).await
+        let client = Some(client);
+        self.memory.connect(server, None, client, Offer::All).await
     }
 
     /// Idle connections to one server on this worker: its part of what the transport allows, at least one.

@@ -21,7 +21,7 @@ use crate::exchange::sides::{Content, Downstream, Upstream};
 use crate::http::Method;
 use crate::http1::Reject;
 use crate::http2;
-use crate::service::{Picked, Scheme};
+use crate::service::Picked;
 use crate::upstream::Slot;
 
 /// One stream of a connection.
@@ -32,59 +32,8 @@ struct Http2Server<'a> {
 }
 
 impl<D: Downstream, B: Source> Exchange<'_, D, B> {
-    /// Sends the request to a server that is known to speak HTTP/2; `None` if it is not.
-    pub async fn known_http2(
-        &mut self,
-        picked: &Picked<'_>,
-        scratch: &mut Scratch,
-    ) -> Option<Result<(), Failed>> {
-        let server = picked.server;
-        let slot = match server.scheme {
-            Scheme::H2c => self.http2_slot(picked).await,
-            // An upgrade is a matter of HTTP/1.1.
-            Scheme::Https if scratch.request.upgrade.is_none() => {
-                Ok(self.visitor.worker.multiplexed.take(server)?)
-            }
-            _ => return None,
-        };
-        Some(match slot {
-            Ok(slot) => self.http2(picked, slot, scratch).await,
-            Err(failed) => Err(failed),
-        })
-    }
-
-    async fn http2_slot(&mut self, picked: &Picked<'_>) -> Result<Slot, Failed> {
-        self.body.copy_out();
-        let (worker, server) = (self.visitor.worker, picked.server);
-        let connect = worker.pool.connect(server, None);
-        let slot = worker.multiplexed.take_or_open(server, connect);
-        slot.await.map_err(Failed::Connect)
-    }
-
-    /// Once more on another connection if the server has not acted on it, or nothing can have happened twice.
-    async fn http2(
-        &mut self,
-        picked: &Picked<'_>,
-        slot: Slot,
-        scratch: &mut Scratch,
-    ) -> Result<(), Failed> {
-        let outcome = self.http2_stream(picked, slot, scratch).await;
-        let again = !self.asked.started.get()
-            && match &outcome {
-                Err(Failed::Server(NoHead::Unprocessed)) => self.asked.body.is_empty(),
-                Err(Failed::Server(NoHead::Ended | NoHead::Failed(_))) => {
-                    self.asked.is_repeatable()
-                }
-                _ => false,
-            };
-        if !again {
-            return outcome;
-        }
-        let slot = self.http2_slot(picked).await?;
-        self.http2_stream(picked, slot, scratch).await
-    }
-
-    async fn http2_stream(
+    /// One try on a stream of an HTTP/2 connection.
+    pub async fn http2(
         &mut self,
         picked: &Picked<'_>,
         mut slot: Slot,
