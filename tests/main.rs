@@ -13,6 +13,7 @@ mod differential;
 mod ending;
 mod entry_point;
 mod failures;
+mod galaxy;
 mod harness;
 mod http1;
 mod http2;

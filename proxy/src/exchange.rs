@@ -97,7 +97,7 @@ enum Plan {
     Proof(Arc<rustls::ServerConfig>),
     /// What the client sends decides.
     Look,
-    /// No router takes it, or its service has no server.
+    /// No router takes it, the one that does has an error, or its service has no server.
     Refuse,
 }
 
@@ -208,7 +208,11 @@ fn tunnel_plan(
     router: &TcpRouter,
     tls: Option<&Arc<rustls::ServerConfig>>,
 ) -> Plan {
-    let Some(picked) = worker.pick(&router.service) else {
+    let Some(service) = &router.service else {
+        worker.failures.add(Failure::RouterError);
+        return Plan::Refuse;
+    };
+    let Some(picked) = worker.pick(service) else {
         return Plan::Refuse;
     };
     let tls = tls.filter(|_| router.tls == Some(TcpTls::Terminate));

@@ -141,7 +141,7 @@ impl StatusFile {
                 address: *address,
                 http_routers: table.http.serving(),
                 https_routers: table.https.serving(),
-                tcp_routers: table.tcp.routers().len() + table.tcp_tls.routers().len(),
+                tcp_routers: table.tcp.serving() + table.tcp_tls.serving(),
                 steered_routers: table.steered.rules().len(),
             })
             .collect()

@@ -86,7 +86,7 @@ pub struct RouterDraft<M> {
     pub passthrough: bool,
     /// Names, in order. HTTP only.
     pub middlewares: Vec<Spanned<String>>,
-    /// `tls.certResolver` and `tls.domains`. HTTP only.
+    /// `tls.certResolver` and `tls.domains`.
     pub wanted: Option<WantedCertificate>,
     /// `steer: true`, and where. TCP only.
     pub steer: Option<Origin>,

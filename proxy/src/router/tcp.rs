@@ -18,8 +18,9 @@ pub struct TcpRouter {
     pub priority: i64,
     /// What it answers to.
     pub rule: TcpRule,
-    /// Where it sends to.
-    pub service: Arc<Service>,
+    /// Where it sends to. `None` where the router has an error: it closes what it matches, because the router that is
+    /// next in precedence may give away what this one protects.
+    pub service: Option<Arc<Service>>,
     /// What becomes of TLS; `None` on a router for plain connections.
     pub tls: Option<TcpTls>,
 }
@@ -56,6 +57,12 @@ impl TcpTable {
     /// All routers, in precedence order.
     pub fn routers(&self) -> &[Arc<TcpRouter>] {
         &self.routers
+    }
+
+    /// How many routers serve.
+    pub fn serving(&self) -> usize {
+        let serving = |router: &&Arc<TcpRouter>| router.service.is_some();
+        self.routers.iter().filter(serving).count()
     }
 
     /// Whether there is no router at all.

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use super::services::Services;
 use super::{Context, Merged, steered};
 use crate::config::document::{Named, RouterDraft};
+use crate::config::walker::Spanned;
 use crate::config::{EntryPointTable, Lint, Problem, StaticConfig};
-use crate::router::{HttpsNames, Router, RouterTable, TcpRouter, TcpTable, TcpTls};
+use crate::router::{HttpsNames, Router, RouterTable, TcpRouter, TcpTable};
 use crate::rule::{HttpMatcher, TcpMatcher};
 
 mod certificates;
 mod http;
+mod tcp;
 
 pub(super) use self::http::Parts;
 
@@ -52,47 +54,14 @@ pub(super) fn compile(
         http::router(context, &mut routers, http, named, draft)
     });
     http::redirections(context, &mut routers, http);
-    certificates::wanted(context, http_routers);
-    let mut shared = steered::Shared::default();
+    certificates::wanted(context, "http", http_routers, certificates::host);
+    certificates::wanted(context, "tcp", tcp_routers, certificates::server_name);
+    let mut tcp = tcp::Parts {
+        services: tcp_services,
+        steered: steered::Shared::default(),
+    };
     each(context, "tcp", tcp_routers, |context, named, draft| {
-        if named.refused {
-            return Ok(());
-        }
-        let (indices, service) = (
-            entry_points(config, named, draft)?,
-            tcp_services.find(&draft.service)?,
-        );
-        if let Some(origin) = &draft.steer {
-            steered::refuse_protected(config, origin, &indices)?;
-            let steered = shared.router(context, origin, named, draft, service)?;
-            shared.take_room(&steered, indices.len())?;
-            indices
-                .iter()
-                .for_each(|index| routers[*index].steered.push(steered.clone()));
-            return Ok(());
-        }
-        let tls = draft.tls.then_some(match draft.passthrough {
-            true => TcpTls::Passthrough,
-            false => TcpTls::Terminate,
-        });
-        if tls.is_none() && draft.rule.names_servers() {
-            return Err(needs_tls(named, draft));
-        }
-        let router = Arc::new(TcpRouter {
-            name: full_name(named),
-            priority: draft.priority.unwrap_or_else(|| tcp_priority(draft)),
-            rule: draft.rule.clone(),
-            service: service.clone(),
-            tls,
-        });
-        for index in indices {
-            let routers = &mut routers[index];
-            match tls {
-                Some(_) => routers.tcp_tls.push(router.clone()),
-                None => routers.tcp.push(router.clone()),
-            }
-        }
-        Ok(())
+        tcp::router(context, &mut routers, &mut tcp, named, draft)
     });
     let tables = config.entry_points.iter().zip(routers);
     tables
@@ -136,55 +105,51 @@ fn table(context: &mut Context<'_>, entry_point: &str, routers: Routers) -> Entr
     }
 }
 
-/// The entry points of a router, by index: those it names, else those that are default, else all.
+/// The entry points of a router, by index: those it names, else those that are default, else all. An error where it
+/// names one that there is not: it must not serve on the others either, but keeps its place there.
 fn entry_points<M>(
     config: &StaticConfig,
     named: &Named<RouterDraft<M>>,
     draft: &RouterDraft<M>,
-) -> Result<Vec<usize>, Problem> {
+) -> (Vec<usize>, Option<Problem>) {
     let all = || config.entry_points.iter().enumerate();
     let Some(names) = &draft.entry_points else {
         let default: Vec<usize> = all()
             .filter(|(_, e)| e.as_default)
             .map(|(index, _)| index)
             .collect();
-        return Ok(if default.is_empty() {
-            all().map(|(index, _)| index).collect()
-        } else {
-            default
-        });
-    };
-    let mut indices = Vec::with_capacity(names.len());
-    for name in names {
-        let Some((index, _)) = all().find(|(_, entry_point)| entry_point.name == name.value) else {
-            let known = all()
-                .map(|(_, entry_point)| entry_point.name.as_str())
-                .collect::<Vec<_>>()
-                .join(", ");
-            return Err(Problem::error(
-                name.origin.clone(),
-                format!("entry point {:?}", name.value),
-            )
-            .lint(Lint::DanglingReference)
-            .allowed(known)
-            .remedy(format!(
-                "correct {} or add the entry point to the static file",
-                named.name
-            )));
+        let indices = match default.is_empty() {
+            true => all().map(|(index, _)| index).collect(),
+            false => default,
         };
-        if !indices.contains(&index) {
-            indices.push(index);
+        return (indices, None);
+    };
+    let (mut indices, mut problem) = (Vec::with_capacity(names.len()), None);
+    for name in names {
+        match all().find(|(_, entry_point)| entry_point.name == name.value) {
+            Some((index, _)) if !indices.contains(&index) => indices.push(index),
+            Some(_) => {}
+            None => problem = problem.or_else(|| Some(no_entry_point(config, named, name))),
         }
     }
-    Ok(indices)
+    (indices, problem)
 }
 
-/// Nothing but a ClientHello names a server.
-fn needs_tls<M>(named: &Named<RouterDraft<M>>, draft: &RouterDraft<M>) -> Problem {
-    let found = format!("HostSNI in {:?} without tls", draft.rule.text());
-    Problem::error(named.origin.clone(), found)
-        .allowed("HostSNI(`*`) without tls")
-        .remedy("add tls: {} where TLS ends here, tls: {passthrough: true} where it goes on to the server")
+fn no_entry_point<M>(
+    config: &StaticConfig,
+    named: &Named<RouterDraft<M>>,
+    name: &Spanned<String>,
+) -> Problem {
+    let all = config.entry_points.iter();
+    let known: Vec<&str> = all.map(|entry_point| &*entry_point.name).collect();
+    let found = format!("entry point {:?}", name.value);
+    Problem::error(name.origin.clone(), found)
+        .lint(Lint::DanglingReference)
+        .allowed(known.join(", "))
+        .remedy(format!(
+            "correct {} or add the entry point to the static file",
+            named.name
+        ))
 }
 
 pub(super) fn full_name<T>(named: &Named<T>) -> Arc<str> {

@@ -31,38 +31,35 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// The rule of a router with `steer: true` (written at `origin`).
-    pub(super) fn router(
+    /// The pool of a service, which has one for all routers.
+    pub(super) fn pool(
         &mut self,
-        context: &mut Context<'_>,
         origin: &Origin,
-        named: &Named<RouterDraft<TcpMatcher>>,
-        draft: &RouterDraft<TcpMatcher>,
         service: &Service,
-    ) -> Result<Steered, Problem> {
-        let expr = source(draft.rule.tree()).ok_or_else(|| looks_further(origin))?;
+    ) -> Result<Arc<Pool>, Problem> {
         if let Some(server) = beyond_nic(service) {
             let found =
                 format!("steer with the server {server}, which has TLS or the PROXY protocol");
             return Err(Problem::error(origin.clone(), found)
                 .remedy("name a service whose servers take bare connections"));
         }
-        let pool = self.pool(origin, service)?;
-        if !std::mem::replace(&mut self.warned, true) {
-            context
-                .problems
-                .push(hides_clients(origin).at(format!("tcp.routers.{}.steer", named.name)));
+        if let Some(pool) = self.pools.get(&service.id) {
+            return Ok(pool.clone());
         }
-        let rule = SteeredRule {
-            router: full_name(named),
-            priority: draft.priority.unwrap_or_else(|| tcp_priority(draft)),
-            expr,
-            pool,
-        };
-        Ok(Steered {
-            rule,
-            origin: origin.clone(),
-        })
+        let pool = Pool::new(service.name.clone(), &pool_tree(service)).map_err(|error| {
+            Problem::error(origin.clone(), error.to_string()).remedy("use fewer servers")
+        })?;
+        let pool = Arc::new(pool);
+        self.pools.insert(service.id, pool.clone());
+        Ok(pool)
+    }
+
+    /// Says once what steering takes from servers.
+    pub(super) fn warn(&mut self, context: &mut Context<'_>, origin: &Origin, router: &str) {
+        if !std::mem::replace(&mut self.warned, true) {
+            let path = format!("tcp.routers.{router}.steer");
+            context.problems.push(hides_clients(origin).at(path));
+        }
     }
 
     /// Takes the room of a rule on so many entry points.
@@ -84,17 +81,30 @@ impl Shared {
             .allowed(format!("at most {STEERED_PREFIXES_TOTAL_MAX} in all"))
             .remedy("write wider prefixes, or name fewer entryPoints"))
     }
+}
 
-    fn pool(&mut self, origin: &Origin, service: &Service) -> Result<Arc<Pool>, Problem> {
-        if let Some(pool) = self.pools.get(&service.id) {
-            return Ok(pool.clone());
-        }
-        let pool = Pool::new(service.name.clone(), &pool_tree(service)).map_err(|error| {
-            Problem::error(origin.clone(), error.to_string()).remedy("use fewer servers")
-        })?;
-        let pool = Arc::new(pool);
-        self.pools.insert(service.id, pool.clone());
-        Ok(pool)
+/// The rule of a router with `steer: true` (written at `origin`). Without a pool it refuses what it catches: the XDP
+/// program passes that up, and no worker has a server for it.
+pub(super) fn rule(
+    named: &Named<RouterDraft<TcpMatcher>>,
+    draft: &RouterDraft<TcpMatcher>,
+    origin: &Origin,
+    expr: SourceExpr,
+    pool: Option<Arc<Pool>>,
+) -> Steered {
+    let nobody = || {
+        let pool = Pool::new("nobody".into(), &PoolTree::Servers(Vec::new()));
+        Arc::new(pool.expect("a pool without servers is not too large"))
+    };
+    let rule = SteeredRule {
+        router: full_name(named),
+        priority: draft.priority.unwrap_or_else(|| tcp_priority(draft)),
+        expr,
+        pool: pool.unwrap_or_else(nobody),
+    };
+    Steered {
+        rule,
+        origin: origin.clone(),
     }
 }
 
@@ -119,26 +129,28 @@ pub(super) fn table(
     })
 }
 
-/// A steered rule must not be able to lock the administrator out.
-pub(super) fn refuse_protected(
+/// The entry points that may be steered, and an error where there are others: a steered rule must not be able to lock
+/// the administrator out, not even by refusing.
+pub(super) fn unprotected(
     config: &StaticConfig,
     origin: &Origin,
-    indices: &[usize],
-) -> Result<(), Problem> {
-    let protected = |index: &&usize| {
-        let port = config.entry_points[**index].address.port();
+    indices: Vec<usize>,
+) -> (Vec<usize>, Option<Problem>) {
+    let protected = |index: &usize| {
+        let port = config.entry_points[*index].address.port();
         config.steering.protected_ports.contains(&port)
     };
-    let Some(index) = indices.iter().find(protected) else {
-        return Ok(());
-    };
-    let entry_point = &config.entry_points[*index];
-    let found = format!(
-        "steer on entry point {}, whose port {} is protected",
-        entry_point.name,
-        entry_point.address.port()
-    );
-    Err(Problem::error(origin.clone(), found).remedy("name other entryPoints"))
+    let (protected, free): (Vec<_>, Vec<_>) = indices.into_iter().partition(protected);
+    let problem = protected.first().map(|index| {
+        let entry_point = &config.entry_points[*index];
+        let found = format!(
+            "steer on entry point {}, whose port {} is protected",
+            entry_point.name,
+            entry_point.address.port()
+        );
+        Problem::error(origin.clone(), found).remedy("name other entryPoints")
+    });
+    (free, problem)
 }
 
 fn hides_clients(origin: &Origin) -> Problem {
@@ -147,7 +159,7 @@ fn hides_clients(origin: &Origin) -> Problem {
     )
 }
 
-fn looks_further(origin: &Origin) -> Problem {
+pub(super) fn looks_further(origin: &Origin) -> Problem {
     Problem::error(
         origin.clone(),
         "steer: true beside a rule that looks at more than the address",
@@ -157,7 +169,7 @@ fn looks_further(origin: &Origin) -> Problem {
 }
 
 /// The rule as the packet's source address sees it; `None` where it looks at anything else.
-fn source(tree: &Tree<TcpMatcher>) -> Option<SourceExpr> {
+pub(super) fn source(tree: &Tree<TcpMatcher>) -> Option<SourceExpr> {
     let leaf = |matcher: &TcpMatcher| match matcher {
         TcpMatcher::AnyHost => Some(SourceExpr::Any),
         TcpMatcher::ClientIp(net) => Some(SourceExpr::Prefix(*net)),

@@ -146,8 +146,8 @@ pub const TCP_ROUTER: Keys = Keys {
 
 /// `tcp.routers.X.tls`
 pub const TCP_ROUTER_TLS: Keys = Keys {
-    known: &["passthrough"],
-    later: &["certResolver", "domains", "options"],
+    known: &["passthrough", "certResolver", "domains", "options"],
+    later: &[],
 };
 
 /// `http.services.X`

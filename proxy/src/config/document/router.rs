@@ -19,7 +19,9 @@ pub(super) fn http(walker: &mut Walker, place: &Place<'_>) -> Option<RouterDraft
         .and_then(|place| switch(walker, place, &keys::HTTP_ROUTER_TLS));
     let tls = inner.is_some() || is_bare(&fields, "tls");
     refuse_old_syntax(walker, &fields);
-    let wanted = inner.flatten().and_then(|fields| http_tls(walker, &fields));
+    let wanted = inner
+        .flatten()
+        .and_then(|fields| certificate(walker, &fields));
     let mut draft = router(walker, &fields, tls, |error| error)?;
     draft.wanted = wanted;
     if let Some(place) = fields.get("middlewares") {
@@ -38,7 +40,7 @@ pub(super) fn tcp(walker: &mut Walker, place: &Place<'_>) -> Option<RouterDraft<
         .unwrap_or(false);
     refuse_beside(walker, &fields, steered);
     refuse_old_syntax(walker, &fields);
-    let (tls, passthrough) = tcp_tls(walker, &fields, steered);
+    let (tls, passthrough, wanted) = tcp_tls(walker, &fields, steered);
     let explain = |error: RuleError| match steered {
         true => RuleError {
             allowed: "ClientIP, HostSNI(`*`)".to_owned(),
@@ -48,6 +50,7 @@ pub(super) fn tcp(walker: &mut Walker, place: &Place<'_>) -> Option<RouterDraft<
     };
     let mut draft = router(walker, &fields, tls, explain)?;
     draft.passthrough = passthrough;
+    draft.wanted = wanted;
     draft.steer = steer_place
         .filter(|_| steered)
         .map(|place| place.origin().clone());
@@ -98,7 +101,7 @@ fn refuse_old_syntax(walker: &mut Walker, fields: &Fields<'_>) {
 }
 
 /// `tls.certResolver`, `tls.domains` and `tls.options`.
-fn http_tls(walker: &mut Walker, fields: &Fields<'_>) -> Option<WantedCertificate> {
+fn certificate(walker: &mut Walker, fields: &Fields<'_>) -> Option<WantedCertificate> {
     if let Some(place) = fields.get("options")
         && let Some(name) = walker.string(&place)
         && !["default", "default@file", ""].contains(&name.as_str())
@@ -164,14 +167,22 @@ fn refuse_beside(walker: &mut Walker, fields: &Fields<'_>, steered: bool) {
     }
 }
 
-/// Whether there is `tls`, and whether it is passed through.
-fn tcp_tls(walker: &mut Walker, fields: &Fields<'_>, steered: bool) -> (bool, bool) {
+/// Whether there is `tls`, whether it is passed through, and the certificate asked for.
+fn tcp_tls(
+    walker: &mut Walker,
+    fields: &Fields<'_>,
+    steered: bool,
+) -> (bool, bool, Option<WantedCertificate>) {
     let place = fields.get("tls");
     let inner = place
         .as_ref()
         .and_then(|place| switch(walker, place, &keys::TCP_ROUTER_TLS));
     let asked = inner.is_some() || is_bare(fields, "tls");
-    let key = inner.flatten().and_then(|fields| fields.get("passthrough"));
+    let inner = inner.flatten();
+    let wanted = inner
+        .as_ref()
+        .and_then(|fields| certificate(walker, fields));
+    let key = inner.as_ref().and_then(|fields| fields.get("passthrough"));
     let passed = key
         .and_then(|place| walker.boolean(&place))
         .unwrap_or(false);
@@ -182,5 +193,5 @@ fn tcp_tls(walker: &mut Walker, fields: &Fields<'_>, steered: bool) -> (bool, bo
             .remedy("a steered connection goes to its server with its TLS untouched");
         walker.report(Cost::Element, &at, problem);
     }
-    (asked, passed)
+    (asked, passed, wanted)
 }

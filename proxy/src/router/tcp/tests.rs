@@ -64,7 +64,7 @@ fn router(name: &str, rule: &str, priority: i64) -> Arc<TcpRouter> {
         name: name.into(),
         priority,
         rule: TcpRule::parse(rule).unwrap(),
-        service: Arc::new(Service::new(id, service, kind)),
+        service: Some(Arc::new(Service::new(id, service, kind))),
         tls: Some(TcpTls::Passthrough),
     })
 }

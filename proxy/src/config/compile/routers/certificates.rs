@@ -9,10 +9,34 @@ use crate::config::document::{Named, RouterDraft, WantedCertificate};
 use crate::config::static_file::{Challenge, Resolver};
 use crate::config::{Problem, Wanted};
 use crate::rule::host::HostPattern;
-use crate::rule::{HttpMatcher, Tree};
+use crate::rule::{HttpMatcher, TcpMatcher, Tree};
+
+/// The name that a matcher asks for, if it does.
+type Names<M> = fn(&M) -> Option<&HostPattern>;
+
+/// That of an HTTP router.
+pub(super) fn host(matcher: &HttpMatcher) -> Option<&HostPattern> {
+    match matcher {
+        HttpMatcher::Host(pattern) => Some(pattern),
+        _ => None,
+    }
+}
+
+/// That of a TCP router.
+pub(super) fn server_name(matcher: &TcpMatcher) -> Option<&HostPattern> {
+    match matcher {
+        TcpMatcher::HostSni(pattern) => Some(pattern),
+        _ => None,
+    }
+}
 
 /// Collects them. A router that cannot have one serves all the same, as in Traefik, and is warned about.
-pub(super) fn wanted(context: &mut Context<'_>, drafts: &Merged<RouterDraft<HttpMatcher>>) {
+pub(super) fn wanted<M>(
+    context: &mut Context<'_>,
+    protocol: &str,
+    drafts: &Merged<RouterDraft<M>>,
+    host: Names<M>,
+) {
     // A resolver that is not there is told once, whoever names it.
     let mut unknown = BTreeSet::new();
     for named in drafts.values() {
@@ -32,21 +56,22 @@ pub(super) fn wanted(context: &mut Context<'_>, drafts: &Merged<RouterDraft<Http
         if !is_known && !unknown.insert(name) {
             continue;
         }
-        match of_router(&context.config.resolvers, named, draft, asked) {
+        match of_router(&context.config.resolvers, named, draft, asked, host) {
             Ok(wanted) => context.wanted.push(wanted),
             Err(problem) => {
-                let path = format!("http.routers.{}.tls", named.name);
+                let path = format!("{protocol}.routers.{}.tls", named.name);
                 context.problems.push(problem.at(path));
             }
         }
     }
 }
 
-fn of_router(
+fn of_router<M>(
     resolvers: &[Resolver],
-    named: &Arc<Named<RouterDraft<HttpMatcher>>>,
-    draft: &RouterDraft<HttpMatcher>,
+    named: &Arc<Named<RouterDraft<M>>>,
+    draft: &RouterDraft<M>,
     asked: &WantedCertificate,
+    host: Names<M>,
 ) -> Result<Wanted, Problem> {
     const OTHERWISE: &str =
         "until then clients get a certificate from tls.certificates, or the default one";
@@ -80,7 +105,7 @@ fn of_router(
             .collect(),
     };
     if names.is_empty() {
-        hosts(draft.rule.tree(), &mut names);
+        hosts(draft.rule.tree(), host, &mut names);
     }
     if names.is_empty() {
         return Err(
@@ -107,18 +132,20 @@ fn of_router(
     })
 }
 
-/// The names in `Host` matchers, as Traefik takes them: wherever they are, but not negated, and never an address.
-fn hosts(tree: &Tree<HttpMatcher>, names: &mut Vec<Box<str>>) {
+/// The names in `Host` and `HostSNI` matchers, as Traefik takes them: wherever they are, but not negated, and never an
+/// address.
+fn hosts<M>(tree: &Tree<M>, host: Names<M>, names: &mut Vec<Box<str>>) {
     match tree {
-        Tree::Is(HttpMatcher::Host(HostPattern::Exact(name)))
-            if name.parse::<std::net::IpAddr>().is_err() =>
-        {
-            names.push(name.clone());
+        Tree::Is(matcher) => match host(matcher) {
+            Some(HostPattern::Exact(name)) if name.parse::<std::net::IpAddr>().is_err() => {
+                names.push(name.clone());
+            }
+            Some(HostPattern::Wildcard(parent)) => names.push(format!("*.{parent}").into()),
+            Some(HostPattern::Exact(_) | HostPattern::Any) | None => {}
+        },
+        Tree::Not(_) => {}
+        Tree::All(parts) | Tree::Any(parts) => {
+            parts.iter().for_each(|part| hosts(part, host, names));
         }
-        Tree::Is(HttpMatcher::Host(HostPattern::Wildcard(parent))) => {
-            names.push(format!("*.{parent}").into())
-        }
-        Tree::Is(_) | Tree::Not(_) => {}
-        Tree::All(parts) | Tree::Any(parts) => parts.iter().for_each(|part| hosts(part, names)),
     }
 }

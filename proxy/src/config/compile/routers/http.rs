@@ -33,7 +33,7 @@ pub(super) fn router(
     draft: &RouterDraft<HttpMatcher>,
 ) -> Result<(), Problem> {
     let config = context.config;
-    let indices = entry_points(config, named, draft)?;
+    let (indices, problem) = entry_points(config, named, draft);
     let mut last: Option<(&EntryPoint, Arc<Router>)> = None;
     for index in indices {
         let entry_point = &config.entry_points[index];
@@ -42,7 +42,7 @@ pub(super) fn router(
         let router = match last.take() {
             Some((other, router)) if same(other) => router,
             _ => {
-                let used = if named.refused {
+                let used = if named.refused || problem.is_some() {
                     None
                 } else {
                     used(context, parts, entry_point, named, draft)
@@ -60,7 +60,7 @@ pub(super) fn router(
         routers[index].add(draft.tls || entry_point.http.tls, router.clone());
         last = Some((entry_point, router));
     }
-    Ok(())
+    problem.map_or(Ok(()), Err)
 }
 
 /// What the router uses on this entry point; `None` where something of it cannot be had.

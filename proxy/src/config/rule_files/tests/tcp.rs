@@ -41,7 +41,7 @@ tcp:
     let mq = amqps.tcp_tls.find(&view).unwrap();
     assert_eq!(mq.tls, Some(TcpTls::Passthrough));
     assert_eq!(
-        servers(&mq.service),
+        servers(mq.service.as_ref().unwrap()),
         [
             ("192.0.2.2:5671".to_owned(), 2),
             ("[2001:db8::1]:5671".to_owned(), 1)
@@ -250,8 +250,8 @@ fn what_a_steered_router_may_not_have() {
             "a.yml:2:37: tcp.routers.x.tls: found tls without passthrough; allowed tls.passthrough: true; a steered connection goes to its server with its TLS untouched (router x left out)",
         ),
         (
-            "rule: HostSNI(`*`), tls: {passthrough: true, certResolver: r}",
-            "a.yml:2:62: tcp.routers.x.tls.certResolver: found the key \"certResolver\"; Traefik has it, weir not yet (router x left out)",
+            "rule: HostSNI(`*`), tls: {passthrough: true, options: strict}",
+            "a.yml:2:71: tcp.routers.x.tls.options: found the TLS options \"strict\"; allowed default; Traefik has tls.options of other names, weir not yet (router x left out)",
         ),
         (
             "rule: HostSNI(`*`), middlewares: [m]",
@@ -358,4 +358,74 @@ fn a_load_balancer_has_a_bounded_number_of_servers() {
             "a.yml:2:33: tcp.services.s.loadBalancer.servers: found 4097 servers; allowed at most 4096 (service s left out)"
         ]
     );
+}
+
+#[test]
+fn a_router_with_an_error_closes_what_it_matches_and_gives_it_to_no_other() {
+    let routers = "
+tcp:
+  routers:
+    gone: {rule: HostSNI(`a.example`), service: nowhere, tls: {}, entryPoints: [websecure]}
+    mistaken: {rule: HostSNI(`b.example`), service: s, tls: {options: strict}, entryPoints: [websecure]}
+    elsewhere: {rule: HostSNI(`c.example`), service: s, tls: {}, entryPoints: [websecure, missing]}
+    plain: {rule: ClientIP(`10.0.0.0/8`), service: s, middlewares: [m], entryPoints: [websecure]}
+    all: {rule: HostSNI(`*`), service: s, tls: {passthrough: true}, entryPoints: [websecure]}
+    others: {rule: HostSNI(`*`), service: s, entryPoints: [websecure]}
+  services: {s: {loadBalancer: {servers: [{address: '192.0.2.2:5671'}]}}}
+";
+    let mut rules = Rules::new(&[("a.yml", routers)]);
+    let snapshot = rules.loader.load();
+    let found = rules.messages(&snapshot);
+    assert_eq!(snapshot.errors(), 4, "{found:#?}");
+    let table = entry_point(&snapshot, "websecure");
+    let taker = |taker: Taker<'_>| match taker {
+        Taker::Tcp(router) => (router.name.to_string(), router.service.is_some()),
+        other => (format!("{other:?}"), false),
+    };
+    let tls = |name: &str| {
+        taker(table.of_tls(&ConnectionView::tls(client("192.0.2.9"), name, Vec::new())))
+    };
+    assert_eq!(tls("a.example"), ("gone@file".into(), false));
+    assert_eq!(tls("b.example"), ("mistaken@file".into(), false));
+    assert_eq!(tls("c.example"), ("elsewhere@file".into(), false));
+    assert_eq!(tls("d.example"), ("all@file".into(), true));
+    let plain = |address: &str| taker(table.of_plain(client(address)));
+    assert_eq!(plain("10.1.1.1"), ("plain@file".into(), false));
+    assert_eq!(plain("192.0.2.1"), ("others@file".into(), true));
+    assert_eq!((table.tcp.serving(), table.tcp_tls.serving()), (1, 1));
+}
+
+#[test]
+fn a_steered_router_with_an_error_has_no_server_for_what_it_catches() {
+    let routers = "
+tcp:
+  routers:
+    gone: {rule: ClientIP(`10.1.0.0/16`), service: nowhere, steer: true, entryPoints: [websecure]}
+    mistaken: {rule: ClientIP(`10.2.0.0/16`), service: s, middlewares: [m], steer: true, entryPoints: [websecure]}
+    far: {rule: 'ClientIP(`10.3.0.0/16`) && ALPN(`h2`)', service: s, tls: {passthrough: true}, steer: true, entryPoints: [websecure]}
+    ssh: {rule: ClientIP(`10.4.0.0/16`), service: s, steer: true, entryPoints: [websecure, ssh]}
+    rest: {rule: HostSNI(`*`), service: s, steer: true, entryPoints: [websecure]}
+  services: {s: {loadBalancer: {servers: [{address: '192.0.2.2:5671'}]}}}
+";
+    let mut rules = Rules::new(&[("a.yml", routers)]);
+    let snapshot = rules.loader.load();
+    let found = rules.messages(&snapshot);
+    assert_eq!(snapshot.errors(), 4, "{found:#?}");
+    let table = entry_point(&snapshot, "websecure");
+    let caught = |address: &str| {
+        let rule = table.steered.lookup(client(address)).unwrap();
+        (
+            rule.router.to_string(),
+            rule.pool.pick(client(address)).is_some(),
+        )
+    };
+    assert_eq!(caught("10.1.1.1"), ("gone@file".into(), false));
+    assert_eq!(caught("10.2.1.1"), ("mistaken@file".into(), false));
+    assert_eq!(caught("10.4.1.1"), ("ssh@file".into(), false));
+    assert_eq!(caught("10.5.1.1"), ("rest@file".into(), true));
+    assert!(
+        entry_point(&snapshot, "ssh").steered.is_empty(),
+        "nobody is locked out"
+    );
+    assert_eq!(table.tcp_tls.routers().len(), 1, "it looks further");
 }
