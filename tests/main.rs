@@ -15,6 +15,7 @@ mod entry_point;
 mod failures;
 mod galaxy;
 mod harness;
+mod health;
 mod http1;
 mod http2;
 mod idle;

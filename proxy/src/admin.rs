@@ -7,6 +7,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::inventory::Change;
+use crate::service::Protocol;
+use crate::service::standing::{Said, Standing};
 
 mod client;
 mod server;
@@ -35,6 +37,50 @@ pub enum Request {
     },
     /// To read the store of certificates again.
     ReadCertificates,
+    /// How servers are: those of a load balancer, or of all.
+    Servers {
+        /// Its name; `None`: all.
+        service: Option<String>,
+    },
+    /// To let a server serve, drain it, or take it out.
+    Stand {
+        /// The name of its load balancer.
+        service: String,
+        /// Its URL or address as written.
+        server: String,
+        /// What it is to do.
+        standing: Standing,
+    },
+}
+
+/// A server and how it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerState {
+    /// That of its service.
+    pub protocol: Protocol,
+    /// `name@file`
+    pub service: String,
+    /// As written.
+    pub server: String,
+    /// What an administrator has said; `None`: it is to serve.
+    pub said: Option<Said>,
+    /// What its health check says; `None`: it has none.
+    pub health: Option<Health>,
+    /// Requests and connections that it has through workers.
+    pub in_flight: u32,
+}
+
+/// What a health check says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Health {
+    /// Or down.
+    pub up: bool,
+    /// Why.
+    pub reason: String,
+    /// Since when, in seconds since 1970.
+    pub since: u64,
 }
 
 /// A line of the answer.
@@ -57,6 +103,8 @@ pub enum Answer {
         /// What is wrong, and where.
         line: String,
     },
+    /// A server.
+    Server(ServerState),
     /// That was all.
     #[serde(rename_all = "camelCase")]
     Done {

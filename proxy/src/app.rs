@@ -9,6 +9,8 @@ mod descriptors;
 mod listen;
 mod logging;
 mod rules;
+mod servers;
+mod standings;
 pub mod status;
 mod worker;
 
@@ -59,14 +61,8 @@ fn start(sources: &Sources) -> Result<(), Refusal> {
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let status = StatusFile::new(&config, &reserved, count).map_err(|error| vec![error])?;
     let control = Control::new(&config, status)?;
-    let workers = Workers::start(
-        &config,
-        &reserved,
-        control.published(),
-        count,
-        connections_max,
-    )
-    .map_err(|error| vec![error])?;
+    let workers = Workers::start(&config, &reserved, control.rules(), count, connections_max)
+        .map_err(|error| vec![error])?;
     drop(reserved);
     info!(
         version = env!("CARGO_PKG_VERSION"),

@@ -15,6 +15,7 @@ mod arguments;
 mod certs;
 mod check;
 mod reload;
+mod server;
 
 /// An edge proxy: XDP steering by client address, TLS and routing on io_uring, weighted round robin.
 #[derive(Parser)]
@@ -68,6 +69,9 @@ enum Command {
     /// Certificates of `certificatesResolvers`: what is there, what is planned, and Traefik's acme.json.
     #[command(subcommand)]
     Certs(certs::Command),
+    /// Servers: how they are, and what they are to do.
+    #[command(subcommand)]
+    Server(server::Server),
     /// The XDP plane, whether the proxy runs or not.
     #[command(subcommand)]
     Steer(Steer),
@@ -117,6 +121,7 @@ pub fn main() -> ExitCode {
         ),
         Some(Command::Reload { dry_run, json }) => reload::run(sources, dry_run, json),
         Some(Command::Certs(command)) => certs::run(sources, &command),
+        Some(Command::Server(command)) => server::run(sources, &command),
         Some(Command::Steer(command)) => steer(sources, &command),
     }
 }

@@ -44,7 +44,7 @@ use crate::net::Stream;
 use crate::proxy_protocol::Addresses;
 use crate::router::{TcpRouter, TcpTls};
 use crate::rule::ConnectionView;
-use crate::service::Server;
+use crate::service::{Server, Service};
 use crate::tls::client_hello::RECORD_HANDSHAKE;
 use crate::tls::{ACME_TLS, ClientHello};
 use crate::transport::Transport;
@@ -52,7 +52,7 @@ use crate::uring::{self, Chunk};
 use crate::{limits, upstream};
 
 pub use clients::Clients;
-pub use worker::Worker;
+pub use worker::{Servers, Worker};
 
 use decision::Visitor;
 use tunnel::Patience;
@@ -87,8 +87,8 @@ impl Client<'_> {
 enum Plan {
     /// Bytes go to a server of a steered pool.
     Steer(SocketAddr),
-    /// Bytes go to a server of a TCP router; those inside TLS, if that ends here.
-    Tunnel(Arc<Server>, Option<Arc<rustls::ServerConfig>>),
+    /// Bytes go to a server of a TCP router's; those inside TLS, if that ends here.
+    Tunnel(Arc<TcpRouter>, Option<Arc<rustls::ServerConfig>>),
     /// HTTP in the clear.
     Http,
     /// HTTP inside TLS.
@@ -135,7 +135,7 @@ async fn decide(worker: &Rc<Worker>, mut stream: Stream, entry_point: usize) -> 
         return Ok(());
     };
     let client = visitor.address.ip();
-    let mut plan = worker.with_rules(entry_point, |table, _| at_once(worker, table, client));
+    let mut plan = worker.with_rules(entry_point, |table, _| at_once(table, client));
     if let Plan::Look = plan {
         stream.set_deadline(Some(uring::now() + limits::CLIENT_FIRST_BYTES));
         let Some(first) = stream.recv().await? else {
@@ -147,13 +147,13 @@ async fn decide(worker: &Rc<Worker>, mut stream: Stream, entry_point: usize) -> 
 }
 
 /// What the address alone decides.
-fn at_once(worker: &Worker, table: &EntryPointTable, client: IpAddr) -> Plan {
+fn at_once(table: &EntryPointTable, client: IpAddr) -> Plan {
     if let Some(rule) = table.steered.lookup(client) {
         let server = rule.pool.pick(client);
         return server.map_or(Plan::Refuse, |server| Plan::Steer(server.addr));
     }
     match table.at_once(client) {
-        Taker::Tcp(router) => tunnel_plan(worker, router, None),
+        Taker::Tcp(router) => tunnel_plan(router, None),
         Taker::Nobody => Plan::Refuse,
         Taker::Http | Taker::Undecided => Plan::Look,
     }
@@ -172,7 +172,7 @@ async fn look(
         stream.unread(first);
         return Ok(
             worker.with_rules(entry_point, |table, _| match table.of_plain(client) {
-                Taker::Tcp(router) => tunnel_plan(worker, router, None),
+                Taker::Tcp(router) => tunnel_plan(router, None),
                 _ => Plan::Http,
             }),
         );
@@ -197,26 +197,39 @@ async fn look(
     let view = ConnectionView::tls(client, hello.server_name(), protocols);
     Ok(
         worker.with_rules(entry_point, |table, rules| match table.of_tls(&view) {
-            Taker::Tcp(router) => tunnel_plan(worker, router, Some(&rules.tcp_tls)),
+            Taker::Tcp(router) => tunnel_plan(router, Some(&rules.tcp_tls)),
             _ => Plan::Https(Arc::clone(&rules.tls)),
         }),
     )
 }
 
-fn tunnel_plan(
-    worker: &Worker,
-    router: &TcpRouter,
-    tls: Option<&Arc<rustls::ServerConfig>>,
-) -> Plan {
-    let Some(service) = &router.service else {
-        worker.failures.add(Failure::RouterError);
-        return Plan::Refuse;
-    };
-    let Some(picked) = worker.pick(service) else {
-        return Plan::Refuse;
-    };
+fn tunnel_plan(router: &Arc<TcpRouter>, tls: Option<&Arc<rustls::ServerConfig>>) -> Plan {
     let tls = tls.filter(|_| router.tls == Some(TcpTls::Terminate));
-    Plan::Tunnel(Arc::clone(picked.server), tls.cloned())
+    Plan::Tunnel(Arc::clone(router), tls.cloned())
+}
+
+/// A connection to a server of the service, to another one where one cannot be had; and that server.
+async fn connect<'s>(
+    worker: &Worker,
+    service: &'s Service,
+    client: Addresses,
+) -> io::Result<Option<(&'s Server, Transport)>> {
+    let Some(mut picked) = worker.pick(service) else {
+        return Ok(None);
+    };
+    for _ in 1..limits::SERVER_TRIES_MAX {
+        match worker.pool.connect_for(picked.server, client).await {
+            Ok(transport) => return Ok(Some((picked.server, transport))),
+            Err(_) => worker.suspect(picked.server),
+        }
+        let failed = picked.server.id;
+        match worker.pick(service).filter(|next| next.server.id != failed) {
+            Some(next) => picked = next,
+            None => break,
+        }
+    }
+    let transport = worker.pool.connect_for(picked.server, client).await?;
+    Ok(Some((picked.server, transport)))
 }
 
 /// What is boxed here is not for the task of an idle HTTP/1.1 connection to hold room for.
@@ -250,17 +263,25 @@ async fn carry_out(
             let server = Box::pin(upstream::connect_to(&[address], within)).await?;
             Box::pin(tunnel(&transport, &Transport::plain(server), patience)).await
         }
-        Plan::Tunnel(server, _) => {
+        Plan::Tunnel(router, _) => {
             let client = Addresses {
                 source: transport.peer_addr(),
                 destination: transport.local_addr()?,
+            };
+            let Some(service) = &router.service else {
+                worker.failures.add(Failure::RouterError);
+                return Ok(());
+            };
+            let connected = Box::pin(connect(worker, service, client)).await?;
+            let Some((server, connection)) = connected else {
+                return Ok(());
             };
             let patience = Patience {
                 after_end: server.transport.tcp.termination_delay,
                 ..patience
             };
-            let server = Box::pin(worker.pool.connect_for(&server, client)).await?;
-            Box::pin(tunnel(&transport, &server, patience)).await
+            let _running = worker.runs_on(server);
+            Box::pin(tunnel(&transport, &connection, patience)).await
         }
         Plan::Http | Plan::Https(_) => {
             let is_http2 = match transport.alpn() {

@@ -31,6 +31,7 @@ pub mod service;
 pub mod app;
 pub mod cli;
 pub mod exchange;
+pub mod health;
 pub mod steering;
 pub mod transport;
 pub mod upstream;

@@ -44,6 +44,48 @@ pub const BROTLI_STEP_BYTES: usize = 16 << 10;
 /// zstd's own default.
 pub const ZSTD_LEVEL: i32 = 3;
 
+/// Servers that a worker takes for down at any one time because they have just failed it.
+pub const SUSPECTS_MAX: usize = 1_024;
+/// How long a server that refused a connection, or reset one before its answer, gets nothing of that worker's while
+/// another server can; health checks say the rest.
+pub const SUSPECT_TIME: Duration = Duration::from_secs(2);
+/// Servers that one request is sent to at most, one after the other.
+pub const SERVER_TRIES_MAX: usize = 3;
+
+/// Between two probes of a server: Traefik's default of `healthCheck.interval`.
+pub const HEALTH_INTERVAL: Duration = Duration::from_secs(30);
+/// Traefik's default of `healthCheck.timeout`.
+pub const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
+/// The shortest interval or timeout of a health check: below it, checking is a load of its own.
+pub const HEALTH_INTERVAL_MIN: Duration = Duration::from_millis(10);
+/// The longest.
+pub const HEALTH_INTERVAL_MAX: Duration = Duration::from_secs(86_400);
+/// Between two probes, at most, while answers differ from what is held to be so.
+pub const HEALTH_CHANGING: Duration = Duration::from_secs(1);
+/// One over it of an interval is left to chance, so that probes do not come in step.
+pub const HEALTH_JITTER: u32 = 10;
+/// `healthCheck.rise`, as in HAProxy.
+pub const HEALTH_RISE: u32 = 2;
+/// `healthCheck.fall`, as in HAProxy.
+pub const HEALTH_FALL: u32 = 3;
+/// The most of either.
+pub const HEALTH_STREAK_MAX: u32 = 1_000;
+/// Probes under way at the same time.
+pub const HEALTH_PROBES_MAX: usize = 256;
+/// Redirects that a probe follows, as in Go's client.
+pub const HEALTH_REDIRECTS_MAX: usize = 10;
+/// Bytes of `send` and `expect`, and of an answer that is read for the latter.
+pub const HEALTH_EXPECT_BYTES_MAX: usize = 4 << 10;
+/// Header fields of `healthCheck.headers`.
+pub const HEALTH_HEADERS_MAX: usize = 64;
+/// Characters of a reason that are kept.
+pub const HEALTH_REASON_CHARS_MAX: usize = 200;
+/// Servers that administrators have drained or taken out at any one time.
+pub const STANDINGS_MAX: usize = 4_096;
+
+/// Between two looks at a server that is waited for.
+pub const ADMIN_WAIT_LOOK: Duration = Duration::from_millis(200);
+
 /// Services in use at any one time, HTTP and TCP together.
 pub const SERVICES_MAX: usize = 65_536;
 /// Picks that a worker may skip at most to reach its own start in a service's cycle; bounds the first pick's cost.

@@ -1,17 +1,22 @@
 //! Services: servers, weights, and which server is next.
 //!
 //! Owns: the compiled services and the identities of servers over reloads ([`registry`]), the balancing arithmetic
-//! ([`balance`]), and the cookies by which clients stay with a server ([`sticky`]). Never: sockets, names to resolve
-//! (addresses are resolved while compiling), health.
+//! ([`balance`]), which servers take requests now ([`readiness`]) and how many they have, and the cookies by which
+//! clients stay with a server ([`sticky`]). Never: sockets, names to resolve (addresses are resolved while compiling),
+//! why a server is down.
 //! Invariants: a weight is at least 1 and at most [`crate::limits::SERVICE_WEIGHT_MAX`]; a service tree has no
 //! cycle, is at most [`crate::limits::SERVICE_DEPTH_MAX`] deep and unfolds to at most
 //! [`crate::limits::SERVICE_TREE_MAX`] services and servers; a load balancer may be empty (every server of it
 //! was refused), which answers 503.
 
 pub mod balance;
+mod health_check;
+mod in_flight;
 pub mod pool;
+pub mod readiness;
 pub mod registry;
 mod servers_transport;
+pub mod standing;
 pub mod sticky;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -19,6 +24,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 pub use self::balance::{Balancer, Picked};
+pub use self::health_check::{HealthCheck, HttpQuestion, Pace, Question, Target};
+pub use self::in_flight::{InFlight, Running};
+pub use self::readiness::{Hindrance, Rank, Readiness};
 pub use self::registry::{Lease, Protocol, Registry, ServerId, ServiceId};
 pub use self::servers_transport::{
     HttpTransport, ServerTls, ServersTransport, TcpTransport, TransportId,
@@ -39,6 +47,8 @@ pub struct Service {
     shape: u64,
     /// The cookie by which clients stay with a child.
     sticky: Option<Sticky>,
+    /// Some server below it may be kept from requests.
+    watched: bool,
     /// Keeps `id`.
     #[expect(dead_code, reason = "held for its count alone")]
     lease: Lease,
@@ -55,6 +65,7 @@ impl Service {
             kind,
             shape: shape.finish(),
             sticky: None,
+            watched: false,
             lease,
         }
     }
@@ -62,6 +73,16 @@ impl Service {
     /// The same, with this cookie, made for its children in their order.
     pub fn sticking(self, sticky: Option<Sticky>) -> Self {
         Self { sticky, ..self }
+    }
+
+    /// The same, whose picks look at the readiness of servers.
+    pub fn watching(self, watched: bool) -> Self {
+        Self { watched, ..self }
+    }
+
+    /// Whether a server below it is checked or administered: only then is the readiness of its servers looked at.
+    pub fn is_watched(&self) -> bool {
+        self.watched
     }
 
     /// Whether no request can be served.
@@ -93,6 +114,14 @@ enum ChildKey {
 }
 
 impl ServiceKind {
+    /// Whether a service in it is watched ([`Service::is_watched`]).
+    pub fn is_watched(&self) -> bool {
+        match self {
+            Self::LoadBalancer(_) => false,
+            Self::Weighted(services) => services.iter().any(|entry| entry.service.watched),
+        }
+    }
+
     fn children(&self) -> impl Iterator<Item = Child> {
         let (servers, services): (&[_], &[_]) = match self {
             ServiceKind::LoadBalancer(balancer) => (&balancer.servers, &[]),

@@ -20,6 +20,8 @@ use crate::limits::{ADMIN_CONNECTIONS_MAX, ADMIN_PATIENCE, ADMIN_REQUEST_BYTES_M
 pub struct Asked {
     /// What.
     pub request: Request,
+    /// The user who asks.
+    pub user: u32,
     /// All lines at once.
     pub answers: oneshot::Sender<Vec<Answer>>,
 }
@@ -95,11 +97,12 @@ async fn accept(listener: UnixListener, sender: mpsc::Sender<Asked>) {
 
 async fn serve(mut stream: UnixStream, sender: &mpsc::Sender<Asked>) -> io::Result<()> {
     let mut line = String::new();
+    let user = stream.peer_cred()?.uid();
     let (reader, mut writer) = stream.split();
     let mut reader = BufReader::new(reader.take(ADMIN_REQUEST_BYTES_MAX as u64));
     timeout(ADMIN_PATIENCE, reader.read_line(&mut line)).await??;
     let answers = match serde_json::from_str(&line) {
-        Ok(request) => hand_over(request, sender).await,
+        Ok(request) => hand_over(request, user, sender).await,
         Err(error) => vec![Answer::Refused(format!(
             "that is no request of this version: {error}"
         ))],
@@ -111,10 +114,15 @@ async fn serve(mut stream: UnixStream, sender: &mpsc::Sender<Asked>) -> io::Resu
     Ok(())
 }
 
-async fn hand_over(request: Request, sender: &mpsc::Sender<Asked>) -> Vec<Answer> {
+async fn hand_over(request: Request, user: u32, sender: &mpsc::Sender<Asked>) -> Vec<Answer> {
     let (answers, answered) = oneshot::channel();
     let stopping = || vec![Answer::Refused("weir is stopping".to_owned())];
-    if sender.send(Asked { request, answers }).await.is_err() {
+    let asked = Asked {
+        request,
+        user,
+        answers,
+    };
+    if sender.send(asked).await.is_err() {
         return stopping();
     }
     answered.await.unwrap_or_else(|_| stopping())

@@ -10,7 +10,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Interval;
 use tracing::{info, warn};
 
-use super::rules::{Published, Reply, Rules};
+use super::rules::{Reply, Rules};
+use super::servers;
+use super::standings::Saying;
 use super::status::StatusFile;
 use super::worker::Workers;
 use crate::admin::{Answer, Asked, Request, Server};
@@ -18,6 +20,7 @@ use crate::certs::overview::Overview;
 use crate::certs::{Asked as Wish, Keeper};
 use crate::config::static_file::Timeouts;
 use crate::config::{Refresh, Snapshot, StaticConfig, Watch};
+use crate::health::Monitor;
 use crate::steering::Plane;
 use crate::{limits, sys};
 
@@ -84,9 +87,9 @@ impl Control {
         })
     }
 
-    /// What the workers read.
-    pub fn published(&self) -> &Published {
-        self.rules.published()
+    /// The rules, which the workers read.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
     }
 
     /// Runs until a signal says stop, then ends everything in order.
@@ -105,7 +108,9 @@ impl Control {
             mut rules,
             status,
         } = self;
+        let monitor = Monitor::new(rules.readiness().clone());
         let mut supervision = Supervision {
+            monitor,
             config: &config,
             plane: &mut plane,
             certificates: certificates.as_ref(),
@@ -131,6 +136,7 @@ struct Supervision<'a> {
     rules: &'a mut Rules,
     workers: &'a Workers,
     status: &'a StatusFile,
+    monitor: Monitor,
     /// The failures in the status file.
     told: BTreeMap<String, u64>,
     /// The certificates in the status file.
@@ -159,6 +165,12 @@ impl Supervision<'_> {
                     self.rules.reload();
                 }
                 () = names.changed() => self.rules.rename(),
+                rings = self.monitor.changed() => {
+                    if rings {
+                        self.rules.rename();
+                    }
+                    self.write_status(&self.rules.published().load_full());
+                }
                 () = changed(&mut watch) => self.rules.reload(),
                 () = obtained(self.certificates) => self.rules.rename(),
                 asked = asked(&mut admin) => self.answer(asked),
@@ -180,6 +192,26 @@ impl Supervision<'_> {
                 self.ask_keeper(asked.answers, Wish::Renew(names))
             }
             Request::ReadCertificates => self.ask_keeper(asked.answers, Wish::ReadAgain),
+            Request::Servers { service } => {
+                let rules = self.rules.published().load_full();
+                let service = service.as_deref();
+                let answers = servers::list(&rules, &self.monitor, self.workers, service);
+                // Whoever asked may have gone.
+                let _ = asked.answers.send(answers);
+            }
+            Request::Stand {
+                service,
+                server,
+                standing,
+            } => {
+                let saying = Saying {
+                    service,
+                    server,
+                    standing,
+                    user: asked.user,
+                };
+                self.rules.say(saying, asked.answers);
+            }
         }
     }
 
@@ -201,6 +233,7 @@ impl Supervision<'_> {
     }
 
     async fn apply(&mut self, snapshot: &Snapshot) {
+        self.monitor.watch(&snapshot.targets);
         self.plane.apply(snapshot).await;
         if let Some(keeper) = self.certificates {
             keeper.need(Arc::clone(&snapshot.needs));
@@ -224,7 +257,7 @@ impl Supervision<'_> {
         }
         let in_nic = self.plane.is_running();
         self.status
-            .write(snapshot, in_nic, &failures, &self.overview);
+            .write(snapshot, in_nic, &failures, (&self.overview, &self.monitor));
         self.told = failures;
     }
 

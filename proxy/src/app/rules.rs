@@ -1,6 +1,7 @@
 //! The rules in force: loads them, publishes them by one pointer swap, says what has changed and what was left out.
 
 use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -8,9 +9,11 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
+use super::standings::{self, Saying};
 use crate::admin::Answer;
 use crate::config::{Loader, Resolver, Severity, Snapshot, StaticConfig};
 use crate::limits::ADMIN_CHANGES_MAX;
+use crate::service::Readiness;
 use crate::tls::Shared;
 
 /// What the workers read.
@@ -28,6 +31,9 @@ pub struct Rules {
     /// Who asked since that began: the next load is theirs.
     next: Vec<Wanted>,
     names: Resolver,
+    readiness: Readiness,
+    /// Where what is said of servers is kept.
+    standings: PathBuf,
 }
 
 /// A load that somebody or something asked for.
@@ -36,6 +42,8 @@ enum Wanted {
     Load(Option<Reply>),
     /// What was read last, with what names of servers stand for now.
     Names,
+    /// The same, with what somebody says of a server.
+    Say(Saying, Reply),
     /// Only a look at them.
     Preview(Reply),
 }
@@ -54,10 +62,13 @@ impl Rules {
     pub fn load(config: &Arc<StaticConfig>, shared: &Arc<Shared>) -> Result<Self, String> {
         let loader = Loader::keeping(Arc::clone(config)).map_err(|error| error.to_string())?;
         let mut loader = loader.sharing(Arc::clone(shared));
+        loader.set_standings(standings::load(&standings::file(&config.state_dir)));
         let snapshot = loader.load();
         report(None, &snapshot);
         Ok(Self {
             names: loader.names(),
+            readiness: loader.readiness().clone(),
+            standings: standings::file(&config.state_dir),
             published: Arc::new(ArcSwap::from_pointee(snapshot)),
             loader: Some(loader),
             under_way: None,
@@ -70,6 +81,11 @@ impl Rules {
         &self.published
     }
 
+    /// Which servers take requests now.
+    pub fn readiness(&self) -> &Readiness {
+        &self.readiness
+    }
+
     /// The names of servers.
     pub fn names(&self) -> &Resolver {
         &self.names
@@ -80,9 +96,14 @@ impl Rules {
         self.want(Wanted::Load(None));
     }
 
-    /// Takes up what names of servers stand for now, as [`Self::reload`] does with files.
+    /// Takes up what names of servers stand for now, and which servers are ready, as [`Self::reload`] does with files.
     pub fn rename(&mut self) {
         self.want(Wanted::Names);
+    }
+
+    /// Takes up what somebody says of a server; answers when it is so.
+    pub fn say(&mut self, saying: Saying, reply: Reply) {
+        self.want(Wanted::Say(saying, reply));
     }
 
     /// Reads them, or only looks at them, and says what came of it.
@@ -136,20 +157,38 @@ impl Rules {
             return;
         };
         let published = Arc::clone(&self.published);
+        let standings = self.standings.clone();
         self.under_way = Some(tokio::task::spawn_blocking(move || {
-            run(loader, first, &published)
+            run(loader, first, &published, &standings)
         }));
     }
 }
 
 /// On the blocking pool: also publishing, so that neither comparing nor freeing what was there before is the control
 /// thread's.
-fn run(mut loader: Loader, wanted: Vec<Wanted>, published: &Published) -> (Loader, Outcome) {
-    let mut replies = Vec::new();
+fn run(
+    mut loader: Loader,
+    wanted: Vec<Wanted>,
+    published: &Published,
+    standings: &Path,
+) -> (Loader, Outcome) {
+    let (mut replies, mut said) = (Vec::new(), Vec::new());
     let mut read = false;
     for wanted in wanted {
         match wanted {
             Wanted::Names => {}
+            Wanted::Say(saying, reply) => {
+                let rules = published.load();
+                match standings::change(standings, loader.standings(), &rules, &saying) {
+                    Ok(standings) => {
+                        loader.set_standings(standings);
+                        said.push(reply);
+                    }
+                    Err(reason) => {
+                        let _ = reply.send(vec![Answer::Refused(reason)]);
+                    }
+                }
+            }
             Wanted::Load(reply) => {
                 read = true;
                 replies.extend(reply);
@@ -173,6 +212,9 @@ fn run(mut loader: Loader, wanted: Vec<Wanted>, published: &Published) -> (Loade
     });
     let before = published.swap(Arc::clone(&snapshot));
     report(Some(&before), &snapshot);
+    for reply in said {
+        let _ = reply.send(standings::done(&snapshot));
+    }
     for reply in replies {
         let _ = reply.send(answers(&before, &snapshot, false));
     }

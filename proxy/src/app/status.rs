@@ -15,6 +15,7 @@ use super::listen::Reserved;
 use crate::certs::overview::Overview;
 use crate::clock;
 use crate::config::{Severity, Snapshot, StaticConfig};
+use crate::health::Monitor;
 
 /// The file's name in the runtime directory.
 const FILE: &str = "status.json";
@@ -32,6 +33,9 @@ struct Status {
     steering_in_nic: bool,
     /// How often weir answered a request itself, or closed a connection, by reason (docs/ERRORS.md).
     failures: BTreeMap<String, u64>,
+    /// Servers that do not take requests as usual, and why.
+    #[serde(default)]
+    servers: Vec<ServerStatus>,
     /// Rule files, routers, services and certificates left out, and why.
     errors: Vec<String>,
     warnings: Vec<String>,
@@ -47,6 +51,18 @@ struct EntryPointStatus {
     https_routers: usize,
     tcp_routers: usize,
     steered_routers: usize,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct ServerStatus {
+    service: String,
+    server: String,
+    /// `down`, `drain` or `maint`.
+    state: String,
+    /// Why, or who said so.
+    reason: String,
+    /// Since when, in seconds since 1970.
+    since: u64,
 }
 
 /// Writes the status file of this process, and removes it at the end.
@@ -93,7 +109,7 @@ impl StatusFile {
         snapshot: &Snapshot,
         in_nic: bool,
         failures: &BTreeMap<String, u64>,
-        certificates: &Overview,
+        (certificates, monitor): (&Overview, &Monitor),
     ) {
         let (errors, warnings): (Vec<_>, Vec<_>) = snapshot
             .problems
@@ -110,6 +126,7 @@ impl StatusFile {
             generation: snapshot.generation,
             steering_in_nic: in_nic,
             failures: failures.clone(),
+            servers: servers(snapshot, monitor),
             errors: lines(errors),
             warnings: lines(warnings),
             certificates: certificates.clone(),
@@ -146,6 +163,28 @@ impl StatusFile {
             })
             .collect()
     }
+}
+
+/// Those that are down, then those that administrators have said something of.
+fn servers(snapshot: &Snapshot, monitor: &Monitor) -> Vec<ServerStatus> {
+    let down = monitor.down().into_iter().map(|verdict| ServerStatus {
+        service: verdict.service.to_owned(),
+        server: verdict.server.to_owned(),
+        state: "down".to_owned(),
+        reason: verdict.state.reason().to_owned(),
+        since: verdict.state.since(),
+    });
+    let said = snapshot
+        .standings
+        .iter()
+        .map(|((_, service, server), said)| ServerStatus {
+            service: format!("{service}@file"),
+            server: server.to_string(),
+            state: said.standing.as_str().to_owned(),
+            reason: format!("said by {}", said.by),
+            since: said.at,
+        });
+    down.chain(said).collect()
 }
 
 /// Shows the status of the proxy that runs with this configuration. Exit code 1 if something was left out.
@@ -188,6 +227,17 @@ fn read(path: &Path) -> Result<(String, Status), String> {
         ));
     }
     Ok((text, status))
+}
+
+/// How long something is so, for people.
+pub(crate) fn ago(since: u64) -> String {
+    let seconds = clock::unix_seconds().saturating_sub(since);
+    match seconds {
+        0..120 => format!("for {seconds} s"),
+        120..7_200 => format!("for {} min", seconds / 60),
+        7_200..172_800 => format!("for {} h", seconds / 3_600),
+        _ => format!("for {} days", seconds / 86_400),
+    }
 }
 
 impl Status {
@@ -242,6 +292,17 @@ impl Status {
             let _ = writeln!(out, "  {reason:<20} {count} (docs/ERRORS.md)");
         }
         self.certificates(&mut out);
+        for ServerStatus {
+            service,
+            server,
+            state,
+            reason,
+            since,
+        } in &self.servers
+        {
+            let ago = ago(*since);
+            let _ = writeln!(out, "  {state:<5} {server} of {service}, {ago}: {reason}");
+        }
         let plane = if self.steering_in_nic {
             "in the NIC (see `weir steer status`)"
         } else {

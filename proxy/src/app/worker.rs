@@ -11,18 +11,20 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use super::listen::Reserved;
-use super::rules::Published;
+use super::rules::{Published, Rules};
 use crate::config::StaticConfig;
-use crate::exchange::{self, Clients, Worker};
+use crate::exchange::{self, Clients, Servers, Worker};
 use crate::failure::{Counts, Failure};
 use crate::http2::Abuse;
 use crate::net::{Listener, ListenerOptions, Stream};
+use crate::service::{InFlight, ServerId};
 use crate::{limits, uring};
 
 /// The running workers.
 pub struct Workers {
     stop: watch::Sender<bool>,
     failures: Vec<Arc<Counts>>,
+    in_flight: Vec<Arc<InFlight>>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -37,6 +39,7 @@ struct Assignment {
     connections_max: usize,
     failures: Arc<Counts>,
     clients: Arc<[Option<Arc<Clients>>]>,
+    servers: Servers,
     stop: watch::Receiver<bool>,
 }
 
@@ -48,7 +51,7 @@ impl Workers {
     pub fn start(
         config: &Arc<StaticConfig>,
         reserved: &[Reserved],
-        rules: &Published,
+        rules: &Rules,
         of: usize,
         connections_max: usize,
     ) -> Result<Self, String> {
@@ -57,6 +60,7 @@ impl Workers {
         let mut workers = Self {
             stop,
             failures: (0..of).map(|_| Arc::default()).collect(),
+            in_flight: (0..of).map(|_| Arc::default()).collect(),
             threads: Vec::with_capacity(of),
         };
         let clients = Clients::tables(&config.entry_points);
@@ -65,11 +69,15 @@ impl Workers {
                 index,
                 of,
                 config: Arc::clone(config),
-                rules: Arc::clone(rules),
+                rules: Arc::clone(rules.published()),
                 addresses: reserved.iter().map(|one| one.address).collect(),
                 connections_max: (connections_max / of).max(1),
                 failures: Arc::clone(&workers.failures[index]),
                 clients: Arc::clone(&clients),
+                servers: Servers {
+                    readiness: rules.readiness().clone(),
+                    in_flight: Arc::clone(&workers.in_flight[index]),
+                },
                 stop: stopped.clone(),
             };
             let started = started.clone();
@@ -103,6 +111,12 @@ impl Workers {
             (format!("http2_{}", shape.as_str()), count)
         });
         failures.chain(abuses).collect()
+    }
+
+    /// Requests and connections that a server has now.
+    pub fn in_flight(&self, server: ServerId) -> u32 {
+        let counts = self.in_flight.iter().map(|counts| counts.of(server));
+        counts.sum()
     }
 
     /// Whether one has ended although nobody told it to.
@@ -157,6 +171,7 @@ async fn serve(assignment: Assignment, started: mpsc::Sender<Result<(), String>>
         assignment.rules,
         assignment.failures,
         assignment.clients,
+        assignment.servers,
     ));
     let accepting: Vec<_> = listeners
         .iter()

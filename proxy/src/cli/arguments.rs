@@ -6,7 +6,7 @@ use crate::config::static_file::keys;
 use crate::config::walker::nearest_of;
 
 /// The command's own options: never taken for a misspelt key.
-const OWN: [&str; 8] = [
+const OWN: [&str; 10] = [
     "configFile",
     "dry-run",
     "format",
@@ -14,7 +14,9 @@ const OWN: [&str; 8] = [
     "json",
     "offline",
     "strict",
+    "timeout",
     "version",
+    "wait",
 ];
 
 /// The arguments apart: those of the command, for clap, and those that configure, in their order.

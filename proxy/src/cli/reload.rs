@@ -55,6 +55,8 @@ fn line(answer: &Answer) -> String {
         } => {
             format!("rules {generation} are in force; left out: {errors}")
         }
+        // Not of a reload.
+        Answer::Server(state) => state.server.clone(),
         Answer::Refused(reason) => reason.clone(),
     }
 }

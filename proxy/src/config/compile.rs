@@ -10,7 +10,8 @@ use super::{EntryPointTable, Problem, StaticConfig, Wanted};
 use crate::middleware::Middleware;
 
 use crate::rule::{HttpMatcher, TcpMatcher};
-use crate::service::{Protocol, Registry};
+use crate::service::standing::Standings;
+use crate::service::{Protocol, Registry, Service, Target};
 
 mod middlewares;
 mod routers;
@@ -28,10 +29,21 @@ pub(super) struct Context<'a> {
     pub(super) registry: &'a mut Registry,
     pub(super) resolver: &'a Resolver,
     pub(super) transports: &'a mut Transports,
+    pub(super) standings: &'a Standings,
     /// In any order.
     pub(super) problems: Vec<Problem>,
     /// In the order of the routers' names.
     pub(super) wanted: Vec<Wanted>,
+    /// Servers to check.
+    pub(super) targets: Vec<Target>,
+}
+
+/// What documents compile to.
+pub(super) struct Compiled {
+    /// One for each entry point.
+    pub(super) entry_points: Vec<EntryPointTable>,
+    /// Of both protocols, by name.
+    pub(super) services: Vec<(Protocol, Arc<Service>)>,
 }
 
 /// Named elements of all files, by name: the same order, and so the same ties, at every load.
@@ -48,8 +60,8 @@ struct Drafts {
     tcp_transports: Merged<TransportDraft>,
 }
 
-/// Compiles the documents, given in the order of their paths, to one table for each entry point.
-pub(super) fn compile(context: &mut Context<'_>, documents: Vec<Document>) -> Vec<EntryPointTable> {
+/// Compiles the documents, given in the order of their paths.
+pub(super) fn compile(context: &mut Context<'_>, documents: Vec<Document>) -> Compiled {
     let mut drafts = Drafts::default();
     for document in documents {
         let problems = &mut context.problems;
@@ -108,17 +120,23 @@ pub(super) fn compile(context: &mut Context<'_>, documents: Vec<Document>) -> Ve
     transports.add(problems, Protocol::Tcp, &drafts.tcp_transports);
     let http = services::compile(context, Protocol::Http, &drafts.http_services);
     let tcp = services::compile(context, Protocol::Tcp, &drafts.tcp_services);
+    let services = http.all(Protocol::Http).chain(tcp.all(Protocol::Tcp));
+    let services = services.collect();
     let http = routers::Parts {
         services: http,
         middlewares: Middlewares::new(&drafts.middlewares),
     };
-    routers::compile(
+    let entry_points = routers::compile(
         context,
         &drafts.http_routers,
         &http,
         &drafts.tcp_routers,
         &tcp,
-    )
+    );
+    Compiled {
+        entry_points,
+        services,
+    }
 }
 
 /// Adds the elements of one more file; for a name in two files the first wins, as in Traefik.

@@ -16,9 +16,11 @@ use super::{
 use crate::middleware::Middleware;
 use crate::proxy_protocol;
 use crate::rule::{HttpMatcher, Rule, TcpMatcher};
+use crate::service::HealthCheck;
 use crate::service::sticky::Cookie;
 
 mod balancing;
+mod health_check;
 pub mod keys;
 mod middleware;
 mod router;
@@ -121,6 +123,8 @@ pub struct LoadBalancerDraft {
     pub transport: Option<Spanned<String>>,
     /// `sticky.cookie`. HTTP only.
     pub sticky: Option<Cookie>,
+    /// `healthCheck`
+    pub health: Option<Arc<HealthCheck>>,
     /// What Traefik's first versions had here instead. TCP only.
     pub older: OlderTcp,
 }

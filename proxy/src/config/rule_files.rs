@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::compile::{self, Context, Transports};
+use super::compile::{self, Compiled, Context, Transports};
 use super::document::{self, CertificateDraft, Document};
 use super::last_good::LastGood;
 use super::resolve::Resolver;
@@ -16,7 +16,8 @@ mod check;
 pub use self::check::{Check, Checked};
 use crate::clock;
 use crate::limits::{RULE_DIRECTORY_DEPTH_MAX, RULE_FILES_MAX};
-use crate::service::Registry;
+use crate::service::standing::Standings;
+use crate::service::{Readiness, Registry};
 use crate::tls::{self, KeyPair};
 
 /// Builds one snapshot after another, and keeps what must be the same in all of them: the ids of services and
@@ -30,6 +31,7 @@ pub struct Loader {
     registry: Registry,
     resolver: Resolver,
     transports: Transports,
+    standings: Arc<Standings>,
     last_good: LastGood,
     /// Why nothing outlives the process.
     not_kept: Option<Problem>,
@@ -57,6 +59,7 @@ impl Loader {
             registry: Registry::default(),
             resolver: Resolver::default(),
             transports: Transports::default(),
+            standings: Arc::default(),
             last_good: LastGood::default(),
             not_kept: None,
             read: Default::default(),
@@ -124,10 +127,16 @@ impl Loader {
             registry: &mut self.registry,
             resolver: &self.resolver,
             transports: &mut self.transports,
+            standings: &self.standings,
             problems: Vec::new(),
             wanted: Vec::new(),
+            targets: Vec::new(),
         };
-        let entry_points = compile::compile(&mut context, documents);
+        let Compiled {
+            entry_points,
+            services,
+        } = compile::compile(&mut context, documents);
+        let targets = context.targets;
         let now = i64::try_from(clock::unix_seconds()).unwrap_or(i64::MAX);
         let needs = Needs {
             wanted: context.wanted,
@@ -143,9 +152,27 @@ impl Loader {
             tcp_tls: tls::without_protocols(&self.tls),
             needs: Arc::new(needs),
             shared: Arc::clone(&self.shared),
+            services,
+            targets,
+            standings: Arc::clone(&self.standings),
             inventory: Arc::new(inventory),
             problems,
         }
+    }
+
+    /// Which servers take requests now: one table for as long as this loader lives.
+    pub fn readiness(&self) -> &Readiness {
+        self.registry.readiness()
+    }
+
+    /// What administrators have said of servers.
+    pub fn standings(&self) -> &Standings {
+        &self.standings
+    }
+
+    /// From the next load on they say this.
+    pub fn set_standings(&mut self, standings: Standings) {
+        self.standings = Arc::new(standings);
     }
 
     /// The names of servers, shared with it.

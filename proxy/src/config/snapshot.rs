@@ -7,6 +7,8 @@ use super::{Inventory, Needs, Problem, Severity};
 use crate::router::steered::SteeredTable;
 use crate::router::{Certainty, HttpsNames, RouterTable, TcpRouter, TcpTable};
 use crate::rule::ConnectionView;
+use crate::service::standing::Standings;
+use crate::service::{Protocol, Service, Target};
 use crate::tls::Shared;
 
 /// The compiled rules. Published by one pointer swap (`arc_swap::ArcSwap<Snapshot>`); nothing long-lived holds one: a
@@ -25,6 +27,12 @@ pub struct Snapshot {
     pub needs: Arc<Needs>,
     /// What authorities are shown that look whether a name is ours: the same in all snapshots.
     pub shared: Arc<Shared>,
+    /// All services, by name, those of HTTP first.
+    pub services: Vec<(Protocol, Arc<Service>)>,
+    /// Servers with a health check, and which.
+    pub targets: Vec<Target>,
+    /// What administrators have said of servers.
+    pub standings: Arc<Standings>,
     /// What the rules consist of, by name.
     pub inventory: Arc<Inventory>,
     /// What was left out and why, and warnings; in the order of files and lines.

@@ -94,13 +94,25 @@ impl<'a> Visitor<'a> {
         head: &mut RequestHead,
         cookies: &mut Vec<String>,
     ) -> Result<Picked<'r>, Failure> {
-        let service = router.service.as_ref().ok_or(Failure::RouterError)?;
-        let headers = &head.headers;
-        let mut jar = Jar { headers, cookies };
-        let picked = self.worker.pick_for(service, &mut jar);
+        if router.service.is_none() {
+            return Err(Failure::RouterError);
+        }
+        let picked = self.pick_next(router, head, cookies);
         let options = &self.settings().forwarded_headers;
         forwarded::add_address(head, options, self.address.ip());
         picked.ok_or(Failure::NoServer)
+    }
+
+    /// The server for the same request once the first has failed; it may be the same one.
+    pub fn pick_next<'r>(
+        &self,
+        router: &'r OwnRouter,
+        head: &RequestHead,
+        cookies: &mut Vec<String>,
+    ) -> Option<Picked<'r>> {
+        let headers = &head.headers;
+        let mut jar = Jar { headers, cookies };
+        self.worker.pick_for(router.service.as_ref()?, &mut jar)
     }
 
     /// Does to a request what the entry point's `http` says.

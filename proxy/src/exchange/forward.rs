@@ -121,15 +121,41 @@ pub async fn serve<D: Downstream, B: Source>(
         scratch.passage.leave(visitor, head, &mut answer.head);
         return Err(Unserved::Answered(answer));
     }
-    let picked = visitor
+    let cookies = scratch.passage.cookies.len();
+    let mut picked = visitor
         .pick(&router, head, &mut scratch.passage.cookies)
         .map_err(|failure| refused(failure, head))?;
-    exchange.forward(&picked, scratch).await.map_err(|failed| {
+    let mut tries = 1;
+    loop {
+        let Err(failed) = exchange.on(&picked, scratch).await else {
+            return Ok(());
+        };
+        if exchange.may_go_elsewhere(&failed) {
+            visitor.worker.suspect(picked.server);
+            if tries < limits::SERVER_TRIES_MAX {
+                tries += 1;
+                let Scratch {
+                    request, passage, ..
+                } = &mut *scratch;
+                let kept = passage.cookies.split_off(cookies);
+                let next = visitor.pick_next(&router, request, &mut passage.cookies);
+                match next.filter(|next| next.server.id != picked.server.id) {
+                    Some(next) => {
+                        picked = next;
+                        continue;
+                    }
+                    None => {
+                        passage.cookies.truncate(cookies);
+                        passage.cookies.extend(kept);
+                    }
+                }
+            }
+        }
         let (failure, id) = (failed.failure(), id_of(&scratch.request));
         let place = Some((&*router.name, &*picked.server.name));
         visitor.note(failure, id, place, &failed);
-        Unserved::Failed(failure)
-    })
+        return Err(Unserved::Failed(failure));
+    }
 }
 
 fn id_of(head: &RequestHead) -> &[u8] {
@@ -137,11 +163,33 @@ fn id_of(head: &RequestHead) -> &[u8] {
 }
 
 impl<D: Downstream, B: Source> Exchange<'_, D, B> {
+    /// Sends the request to this server, and leaves the request as it was.
+    async fn on(&mut self, picked: &Picked<'_>, scratch: &mut Scratch) -> Result<(), Failed> {
+        let _running = self.visitor.worker.runs_on(picked.server);
+        let base = &*picked.server.base_path;
+        if base.is_empty() {
+            return self.forward(picked, scratch).await;
+        }
+        let request = &scratch.request;
+        let (path, query) = (
+            request.path().to_owned(),
+            request.query().map(str::to_owned),
+        );
+        put_base_path(&mut scratch.request, base);
+        let outcome = self.forward(picked, scratch).await;
+        scratch.request.set_target(&path, query.as_deref());
+        outcome
+    }
+
+    /// Whether another server may be asked: this one has not got the request, or nothing can have happened twice.
+    fn may_go_elsewhere(&self, failed: &Failed) -> bool {
+        matches!(failed, Failed::Connect(_)) || self.is_to_be_repeated(failed)
+    }
+
     /// Sends the request to the server, once more on another connection if the first one fails before any response and
     /// nothing can have happened twice.
     async fn forward(&mut self, picked: &Picked<'_>, scratch: &mut Scratch) -> Result<(), Failed> {
         let server = picked.server;
-        put_base_path(&mut scratch.request, &server.base_path);
         // An upgrade is a matter of HTTP/1.1, except where nothing else is spoken.
         let upgrade = scratch.request.upgrade.is_some() && server.scheme != Scheme::H2c;
         let (way, may_be_stale) = match self.idle(server, upgrade) {
@@ -156,7 +204,10 @@ impl<D: Downstream, B: Source> Exchange<'_, D, B> {
             ),
         };
         let outcome = self.one_try(picked, way, scratch).await;
-        if !(other && self.is_to_be_repeated(&outcome)) {
+        let broke = outcome
+            .as_ref()
+            .is_err_and(|failed| self.is_to_be_repeated(failed));
+        if !(other && broke) {
             return outcome;
         }
         let way = self.open(server, upgrade, Some(first)).await?;
@@ -198,11 +249,11 @@ impl<D: Downstream, B: Source> Exchange<'_, D, B> {
     }
 
     /// Whether another connection may not fail as this one did. A server that is slow does again.
-    fn is_to_be_repeated(&self, outcome: &Result<(), Failed>) -> bool {
-        let nothing_happened = match outcome {
-            Err(Failed::Server(NoHead::Unprocessed)) => self.asked.body.is_empty(),
-            Err(Failed::Server(NoHead::Ended)) => self.asked.is_repeatable(),
-            Err(Failed::Server(NoHead::Failed(error))) => {
+    fn is_to_be_repeated(&self, failed: &Failed) -> bool {
+        let nothing_happened = match failed {
+            Failed::Server(NoHead::Unprocessed) => self.asked.body.is_empty(),
+            Failed::Server(NoHead::Ended) => self.asked.is_repeatable(),
+            Failed::Server(NoHead::Failed(error)) => {
                 error.kind() != io::ErrorKind::TimedOut && self.asked.is_repeatable()
             }
             _ => false,

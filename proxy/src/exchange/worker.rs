@@ -23,7 +23,7 @@ use crate::http2::Abuse;
 use crate::router::Router;
 use crate::rule::RequestView;
 use crate::service::sticky::CookieJar;
-use crate::service::{Balancer, Picked, Service};
+use crate::service::{Balancer, InFlight, Picked, Readiness, Running, Server, Service};
 use crate::upstream::{Multiplexed, Pool};
 use crate::{limits, uring};
 
@@ -49,6 +49,7 @@ pub struct Worker {
     abuse_logged: Cell<Option<Instant>>,
     rules: Arc<ArcSwap<Snapshot>>,
     balancer: RefCell<Balancer>,
+    in_flight: Arc<InFlight>,
     routers: RefCell<OwnRouters>,
     scratch: RefCell<Vec<Scratch>>,
     date: Cell<(Option<Instant>, [u8; date::LENGTH])>,
@@ -62,6 +63,15 @@ pub struct Worker {
     cutting: Cell<bool>,
     /// The grace time is over.
     cut: Notify,
+}
+
+/// What is known of servers beside the rules.
+#[derive(Clone, Debug)]
+pub struct Servers {
+    /// Which take requests now; for all workers.
+    pub readiness: Readiness,
+    /// This worker's counts.
+    pub in_flight: Arc<InFlight>,
 }
 
 /// This worker's own references to routers of one generation, so that a request counts a reference no other worker
@@ -110,7 +120,9 @@ impl Worker {
         rules: Arc<ArcSwap<Snapshot>>,
         failures: Arc<Counts>,
         clients: Arc<[Option<Arc<Clients>>]>,
+        servers: Servers,
     ) -> Self {
+        let balancer = Balancer::new(index, of, servers.readiness);
         Self {
             config,
             pool: Pool::new(of),
@@ -122,7 +134,8 @@ impl Worker {
             windows: Windows::default(),
             abuse_logged: Cell::new(None),
             rules,
-            balancer: RefCell::new(Balancer::new(index, of)),
+            balancer: RefCell::new(balancer),
+            in_flight: servers.in_flight,
             routers: RefCell::default(),
             scratch: RefCell::default(),
             date: Cell::new((None, [0; date::LENGTH])),
@@ -175,6 +188,17 @@ impl Worker {
         jar: &mut dyn CookieJar,
     ) -> Option<Picked<'s>> {
         self.balancer.borrow_mut().pick_for(service, jar)
+    }
+
+    /// Counts a request or connection of this server until the result is dropped.
+    pub fn runs_on(&self, server: &Server) -> Running {
+        self.in_flight.begin(server.id)
+    }
+
+    /// The server has failed this worker before it answered: for a while others are preferred.
+    pub fn suspect(&self, server: &Server) {
+        let until = uring::now() + limits::SUSPECT_TIME;
+        self.balancer.borrow_mut().suspect(server.id, until);
     }
 
     /// Memory for one request's messages; given back with [`Self::give_back`].
@@ -245,6 +269,7 @@ impl Worker {
     pub fn keep_house(&self) {
         self.pool.sweep();
         self.multiplexed.sweep();
+        self.balancer.borrow_mut().forgive(uring::now());
         let generation = self.rules.load().generation;
         self.routers.borrow_mut().keep_to(generation);
     }

@@ -2,13 +2,20 @@
 //!
 //! The algorithm is nginx's: before each pick every child's credit grows by its weight, the richest is picked and pays
 //! the sum of all weights. Over a cycle of that sum each child is picked exactly as often as its weight says, and
-//! picks of one child lie as far apart as they can. Invariant: the credits of a service sum up to 0.
+//! picks of one child lie as far apart as they can. A child that is out takes no part: its credit waits, and the others
+//! share by their weights as if it were not there. Invariant: the credits of a service sum up to 0.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
+use super::readiness::{self, Rank, Readiness};
 use super::sticky::{CookieJar, NoCookies};
-use super::{Child, ChildKey, LoadBalancer, Server, Service, ServiceId, ServiceKind};
-use crate::limits::BALANCE_START_STEPS_MAX;
+use super::{
+    Child, ChildKey, LoadBalancer, Server, ServerId, Service, ServiceId, ServiceKind,
+    WeightedService,
+};
+use crate::limits::{BALANCE_START_STEPS_MAX, SUSPECTS_MAX};
 
 /// The balancing state of one worker: a position for each service it has been asked for.
 #[derive(Debug)]
@@ -17,6 +24,11 @@ pub struct Balancer {
     workers: usize,
     /// By the slot of the service.
     positions: Vec<Option<Position>>,
+    readiness: Readiness,
+    /// Servers that have just failed this worker, each until when it is taken for one that is down.
+    suspects: HashMap<ServerId, Instant>,
+    /// Memory: the ranks of a service's children.
+    ranks: Vec<Rank>,
 }
 
 /// A server, and the load balancer it was picked from.
@@ -28,18 +40,41 @@ pub struct Picked<'s> {
     pub load_balancer: &'s LoadBalancer,
 }
 
+/// Of the children, those of this rank.
+#[derive(Clone, Copy)]
+struct Among<'r> {
+    ranks: &'r [Rank],
+    rank: Rank,
+}
+
 impl Balancer {
     /// The balancer of worker `worker` (from 0) of `workers`. Each starts at its own share of the cycle, so that the
     /// workers together keep the weights from the first requests on.
-    pub fn new(worker: usize, workers: usize) -> Self {
+    pub fn new(worker: usize, workers: usize, readiness: Readiness) -> Self {
         Self {
             worker,
             workers: workers.max(1),
             positions: Vec::new(),
+            readiness,
+            suspects: HashMap::new(),
+            ranks: Vec::new(),
         }
     }
 
-    /// The next server of `service`; `None` where it has none. State for a service whose servers or weights changed
+    /// Takes a server for one that is down until then, unless there is none better. Of a flood of such only the first
+    /// [`SUSPECTS_MAX`] are remembered.
+    pub fn suspect(&mut self, server: ServerId, until: Instant) {
+        if self.suspects.len() < SUSPECTS_MAX {
+            self.suspects.insert(server, until);
+        }
+    }
+
+    /// Ends the suspicions whose time is over.
+    pub fn forgive(&mut self, now: Instant) {
+        self.suspects.retain(|_, until| *until > now);
+    }
+
+    /// The next server of `service`; `None` where it has none, or all are in maintenance. State for a service whose servers or weights changed
     /// carries over for those that stayed. Counts no reference: the request keeps its router alive.
     pub fn pick<'s>(&mut self, service: &'s Service) -> Option<Picked<'s>> {
         self.pick_for(service, &mut NoCookies)
@@ -54,15 +89,14 @@ impl Balancer {
         if service.is_empty() {
             return None;
         }
-        let sticky = service.sticky.as_ref();
-        let index = match sticky.and_then(|sticky| sticky.child(jar)) {
-            Some(child) => child,
-            None => {
-                let index = self.position(service).advance();
-                if let Some(sticky) = sticky {
-                    sticky.stay(index, jar);
-                }
-                index
+        let looks = service.watched || !self.suspects.is_empty();
+        let index = match looks {
+            false => self.choose(service, jar, None),
+            true => {
+                let mut ranks = std::mem::take(&mut self.ranks);
+                let index = self.look(service, jar, &mut ranks);
+                self.ranks = ranks;
+                index?
             }
         };
         match &service.kind {
@@ -74,6 +108,69 @@ impl Balancer {
                 })
             }
             ServiceKind::Weighted(services) => self.pick_for(&services.get(index)?.service, jar),
+        }
+    }
+
+    /// The child of a client: the one that its cookie names, else the next of those it is `among`, which it is told.
+    fn choose(
+        &mut self,
+        service: &Service,
+        jar: &mut dyn CookieJar,
+        among: Option<Among<'_>>,
+    ) -> usize {
+        let sticky = service.sticky.as_ref();
+        if among.is_none()
+            && let Some(child) = sticky.and_then(|sticky| sticky.child(jar))
+        {
+            return child;
+        }
+        let index = self.position(service).advance(among);
+        if let Some(sticky) = sticky {
+            sticky.stay(index, jar);
+        }
+        index
+    }
+
+    /// The same where some children may be out; `None` where all are. A cookie counts while its child is not down, or
+    /// no other is better.
+    fn look(
+        &mut self,
+        service: &Service,
+        jar: &mut dyn CookieJar,
+        ranks: &mut Vec<Rank>,
+    ) -> Option<usize> {
+        ranks.clear();
+        match &service.kind {
+            ServiceKind::LoadBalancer(balancer) => {
+                ranks.extend(balancer.servers.iter().map(|server| self.rank(server.id)));
+            }
+            ServiceKind::Weighted(services) => {
+                let rank = |server| self.rank(server);
+                let best = |entry: &WeightedService| readiness::best(&entry.service, &rank);
+                ranks.extend(services.iter().map(best));
+            }
+        }
+        let rank = ranks
+            .iter()
+            .copied()
+            .min()
+            .filter(|best| *best < Rank::Out)?;
+        let stays = |child: usize| {
+            let found = ranks.get(child);
+            found.is_some_and(|found| *found <= rank.max(Rank::Drained))
+        };
+        let sticky = service.sticky.as_ref();
+        if let Some(child) = sticky.and_then(|sticky| sticky.child_if(jar, &stays)) {
+            return Some(child);
+        }
+        Some(self.choose(service, jar, Some(Among { ranks, rank })))
+    }
+
+    fn rank(&self, server: ServerId) -> Rank {
+        let rank = self.readiness.rank(server);
+        match self.suspects.contains_key(&server) {
+            true => rank.max(Rank::Down),
+            false => rank,
         }
     }
 
@@ -94,7 +191,7 @@ impl Balancer {
                 // Both factors are small: a core count and a limit.
                 let start = self.worker as i64 * cycle / self.workers as i64;
                 (0..start).for_each(|_| {
-                    fresh.advance();
+                    fresh.advance(None);
                 });
                 position.insert(fresh)
             }
@@ -136,16 +233,20 @@ impl Position {
         self.children.iter().map(|child| child.weight).sum()
     }
 
-    /// The next child, by index. There is at least one.
-    fn advance(&mut self) -> usize {
-        let total = self.total();
-        let mut richest = 0;
-        for index in 0..self.children.len() {
-            self.children[index].credit += self.children[index].weight;
-            if self.children[index].credit > self.children[richest].credit {
-                richest = index;
+    /// The next child, by index, of those it is `among`: at least one.
+    fn advance(&mut self, among: Option<Among<'_>>) -> usize {
+        let takes_part = |index: usize| among.is_none_or(|among| among.ranks[index] == among.rank);
+        let (mut total, mut richest) = (0, None::<usize>);
+        for index in (0..self.children.len()).filter(|index| takes_part(*index)) {
+            let child = &mut self.children[index];
+            child.credit += child.weight;
+            total += child.weight;
+            let credit = child.credit;
+            if richest.is_none_or(|richest| credit > self.children[richest].credit) {
+                richest = Some(index);
             }
         }
+        let richest = richest.unwrap_or_default();
         self.children[richest].credit -= total;
         richest
     }

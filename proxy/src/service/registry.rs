@@ -8,6 +8,9 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Weak};
 
+use serde::{Deserialize, Serialize};
+
+use super::Readiness;
 use crate::limits::{SERVERS_MAX, SERVICES_MAX};
 
 /// A service over reloads: its protocol and name.
@@ -45,7 +48,8 @@ impl ServerId {
 pub struct Lease(#[expect(dead_code, reason = "held for its count alone")] Arc<()>);
 
 /// Which protocol a service serves: `http.services.a` and `tcp.services.a` are two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Protocol {
     /// `http.services`
     Http,
@@ -58,6 +62,7 @@ pub enum Protocol {
 pub struct Registry {
     services: Slots<(Protocol, Arc<str>)>,
     servers: Slots<(Protocol, Arc<str>, Arc<str>)>,
+    readiness: Readiness,
 }
 
 impl Default for Registry {
@@ -65,6 +70,7 @@ impl Default for Registry {
         Self {
             services: Slots::new(SERVICES_MAX),
             servers: Slots::new(SERVERS_MAX),
+            readiness: Readiness::default(),
         }
     }
 }
@@ -72,8 +78,14 @@ impl Default for Registry {
 impl Registry {
     /// Takes back the ids nobody holds a lease of. Call before a load: what the load asks for first may be new.
     pub fn collect(&mut self) {
-        self.services.collect();
-        self.servers.collect();
+        self.services.collect(|_| ());
+        let readiness = &self.readiness;
+        self.servers.collect(|slot| readiness.clear(slot));
+    }
+
+    /// Which servers take requests now.
+    pub fn readiness(&self) -> &Readiness {
+        &self.readiness
     }
 
     /// The id of the service of this name; `None` while [`SERVICES_MAX`] others are in use.
@@ -139,12 +151,13 @@ impl<K: Eq + Hash> Slots<K> {
         })
     }
 
-    /// Frees the slots of identities nobody holds.
-    fn collect(&mut self) {
+    /// Frees the slots of identities nobody holds, and says which.
+    fn collect(&mut self, freed: impl Fn(usize)) {
         let free = &mut self.free;
         self.known.retain(|_, (id, lease)| {
             let held = lease.strong_count() > 0;
             if !held {
+                freed(id.slot as usize);
                 free.push(Id {
                     generation: id.generation.wrapping_add(1),
                     ..*id
@@ -168,7 +181,7 @@ mod tests {
         assert_ne!(first.slot, second.slot);
         assert!(slots.id("c").is_none(), "both slots are held");
         drop(other);
-        slots.collect();
+        slots.collect(|_| ());
         let (third, _held) = slots.id("c").unwrap();
         assert_eq!(third.slot, second.slot);
         assert_ne!(third, second, "a slot used again has another generation");

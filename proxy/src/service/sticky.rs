@@ -87,7 +87,19 @@ impl Sticky {
 
     /// The child that the client is to stay with, if it names one. Its cookie is renewed where it is an old one.
     pub(super) fn child(&self, jar: &mut dyn CookieJar) -> Option<usize> {
+        self.child_if(jar, &|_| true)
+    }
+
+    /// The same where `stays` says that it can.
+    pub(super) fn child_if(
+        &self,
+        jar: &mut dyn CookieJar,
+        stays: &dyn Fn(usize) -> bool,
+    ) -> Option<usize> {
         let (child, current) = *self.by_value.get(jar.sent(&self.name)?)?;
+        if !stays(child) {
+            return None;
+        }
         if !current {
             self.stay(child, jar);
         }

@@ -41,8 +41,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "proxy_protocol",
         ],
     ),
-    ("admin", &["limits", "config"]),
+    ("admin", &["limits", "service", "config"]),
     ("certs", &["limits", "clock", "sys", "tls", "config"]),
+    (
+        "health",
+        &[
+            "limits", "clock", "http", "http1", "http2", "tls", "service",
+        ],
+    ),
     // The two planes, and what starts them.
     (
         "steering",
@@ -108,13 +114,15 @@ const APP: &[&str] = &[
     "config",
     "admin",
     "certs",
+    "health",
     "steering",
     "transport",
     "upstream",
     "exchange",
 ];
 const CLI: &[&str] = &[
-    "limits", "clock", "sys", "uring", "tls", "config", "admin", "certs", "steering", "app",
+    "limits", "clock", "sys", "uring", "tls", "service", "config", "admin", "certs", "steering",
+    "app",
 ];
 
 /// Every use of a module that is not below the file's own.

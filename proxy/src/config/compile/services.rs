@@ -1,6 +1,6 @@
 //! Services of one protocol, children before parents.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::transports::Transport;
@@ -9,12 +9,15 @@ use crate::config::document::{Host, LoadBalancerDraft, Named, ServerDraft, Servi
 use crate::config::walker::Spanned;
 use crate::config::{Lint, Origin, Problem};
 use crate::limits::{SERVERS_MAX, SERVICE_DEPTH_MAX, SERVICE_TREE_MAX, SERVICES_MAX};
+use crate::service::standing::Standing;
 use crate::service::sticky::Sticky;
-use crate::service::{LoadBalancer, Protocol, Server, Service, ServiceKind, WeightedService};
+use crate::service::{
+    LoadBalancer, Protocol, Scheme, Server, Service, ServiceKind, Target, WeightedService,
+};
 
 /// The compiled services of one protocol, and which were refused.
 pub(super) struct Services {
-    by_name: HashMap<Arc<str>, Outcome>,
+    by_name: BTreeMap<Arc<str>, Outcome>,
 }
 
 enum Outcome {
@@ -53,7 +56,7 @@ pub(super) fn compile(
     drafts: &Merged<ServiceDraft>,
 ) -> Services {
     let mut services = Services {
-        by_name: HashMap::with_capacity(drafts.len()),
+        by_name: BTreeMap::new(),
     };
     for name in children_first(drafts) {
         let Some(named) = drafts.get(&name) else {
@@ -92,6 +95,16 @@ impl Services {
         self.lookup(reference).map(|(service, _)| service)
     }
 
+    /// Those that can be used.
+    pub(super) fn all(&self, protocol: Protocol) -> impl Iterator<Item = (Protocol, Arc<Service>)> {
+        self.by_name
+            .values()
+            .filter_map(move |outcome| match outcome {
+                Outcome::Ready { service, .. } => Some((protocol, Arc::clone(service))),
+                Outcome::Refused(_) => None,
+            })
+    }
+
     fn lookup(&self, reference: &Spanned<String>) -> Result<(&Arc<Service>, Extent), Problem> {
         let name = local(reference)?;
         let problem = Problem::error(reference.origin.clone(), format!("service {name:?}"));
@@ -115,6 +128,7 @@ impl Services {
     ) -> Option<(Arc<Service>, Extent)> {
         let lost = |problem: Problem| problem.lost(format!("service {}", named.name));
         let full_name: Arc<str> = format!("{}@file", named.name).into();
+        let watched;
         let (kind, extent, sticky) = match named.usable()? {
             ServiceDraft::LoadBalancer(draft) => {
                 let balancer = load_balancer(context, protocol, named, draft);
@@ -123,6 +137,7 @@ impl Services {
                     context.problems.push(lost(problem.at(path)));
                 });
                 let balancer = balancer.ok()?;
+                watched = watch(context, protocol, named, draft, &balancer);
                 let nodes = 1 + balancer.servers.len();
                 let names = balancer.servers.iter().map(|server| &*server.name);
                 let sticky = draft.sticky.as_ref();
@@ -135,6 +150,7 @@ impl Services {
             }
             ServiceDraft::Weighted(children, cookie) => match self.weighted(named, children) {
                 Ok((kind, extent, names)) => {
+                    watched = kind.is_watched();
                     let cookie = cookie.as_ref();
                     let names = names.into_iter();
                     let sticky = cookie.map(|cookie| Sticky::new(cookie, &full_name, names));
@@ -156,7 +172,11 @@ impl Services {
             return None;
         };
         Some((
-            Arc::new(Service::new(id, full_name, kind).sticking(sticky)),
+            Arc::new(
+                Service::new(id, full_name, kind)
+                    .sticking(sticky)
+                    .watching(watched),
+            ),
             extent,
         ))
     }
@@ -231,6 +251,53 @@ fn load_balancer(
         servers,
         pass_host_header: draft.pass_host_header,
     })
+}
+
+/// Hands the servers over to be checked, and says of each what administrators have said. Whether any of them may be
+/// kept from requests.
+fn watch(
+    context: &mut Context<'_>,
+    protocol: Protocol,
+    named: &Named<ServiceDraft>,
+    draft: &LoadBalancerDraft,
+    balancer: &LoadBalancer,
+) -> bool {
+    let mut watched = draft.health.is_some();
+    for server in &balancer.servers {
+        let name = (protocol, named.name.clone(), server.name.clone());
+        let said = context.standings.get(&name);
+        watched |= said.is_some();
+        let standing = said.map_or(Standing::Ready, |said| said.standing);
+        standing.apply(context.registry.readiness(), server.id);
+    }
+    let Some(check) = &draft.health else {
+        return watched;
+    };
+    let transport = context.transports.find(
+        protocol,
+        &named.origin,
+        draft.transport.as_ref(),
+        &draft.older,
+    );
+    for server in &balancer.servers {
+        let adds = check.scheme() == Some(Scheme::Https) && server.tls.is_none();
+        let written = draft.servers.iter().find(|draft| draft.name == server.name);
+        let added = written.filter(|_| adds).and_then(|written| {
+            let tls = transport.as_ref().ok()?.tls_to(written);
+            tls.map_err(|problem| context.problems.push(problem)).ok()
+        });
+        let own = server
+            .tls
+            .clone()
+            .filter(|_| check.scheme().is_none_or(|scheme| scheme == Scheme::Https));
+        context.targets.push(Target {
+            service: format!("{}@file", named.name).into(),
+            server: Arc::clone(server),
+            check: Arc::clone(check),
+            tls: added.or(own),
+        });
+    }
+    watched
 }
 
 fn server(

@@ -12,7 +12,7 @@ use crate::limits::STEERED_PREFIXES_TOTAL_MAX;
 use crate::router::steered::{SourceExpr, SteeredRule, SteeredTable};
 use crate::rule::{TcpMatcher, Tree};
 use crate::service::pool::{Pool, PoolTree};
-use crate::service::{Server, Service, ServiceId, ServiceKind};
+use crate::service::{Rank, Readiness, Server, Service, ServiceId, ServiceKind, WeightedService};
 
 /// A steered rule and where its router is.
 #[derive(Clone)]
@@ -34,6 +34,7 @@ impl Shared {
     /// The pool of a service, which has one for all routers.
     pub(super) fn pool(
         &mut self,
+        readiness: &Readiness,
         origin: &Origin,
         service: &Service,
     ) -> Result<Arc<Pool>, Problem> {
@@ -46,9 +47,10 @@ impl Shared {
         if let Some(pool) = self.pools.get(&service.id) {
             return Ok(pool.clone());
         }
-        let pool = Pool::new(service.name.clone(), &pool_tree(service)).map_err(|error| {
-            Problem::error(origin.clone(), error.to_string()).remedy("use fewer servers")
-        })?;
+        let pool =
+            Pool::new(service.name.clone(), &pool_tree(service, readiness)).map_err(|error| {
+                Problem::error(origin.clone(), error.to_string()).remedy("use fewer servers")
+            })?;
         let pool = Arc::new(pool);
         self.pools.insert(service.id, pool.clone());
         Ok(pool)
@@ -203,18 +205,24 @@ fn beyond_nic(service: &Service) -> Option<&str> {
 }
 
 /// Of a server with several addresses the lowest counts, IPv4 first: a ring must not depend on the order of an answer.
-fn pool_tree(service: &Service) -> PoolTree {
+/// Servers that are down, drained or out have no part while another one is better, as when workers pick.
+fn pool_tree(service: &Service, readiness: &Readiness) -> PoolTree {
+    let best = readiness.best(service);
+    let takes = |rank: Rank| !service.is_watched() || (rank == best && rank < Rank::Out);
     match &service.kind {
         ServiceKind::LoadBalancer(balancer) => {
+            let servers = balancer.servers.iter();
+            let servers = servers.filter(|server| takes(readiness.rank(server.id)));
             let server =
                 |server: &Arc<Server>| Some((*server.addresses.iter().min()?, server.weight));
-            PoolTree::Servers(balancer.servers.iter().filter_map(server).collect())
+            PoolTree::Servers(servers.filter_map(server).collect())
         }
-        ServiceKind::Weighted(services) => PoolTree::Weighted(
-            services
-                .iter()
-                .map(|entry| (pool_tree(&entry.service), entry.weight))
-                .collect(),
-        ),
+        ServiceKind::Weighted(services) => {
+            let services = services.iter();
+            let services = services.filter(|entry| takes(readiness.best(&entry.service)));
+            let entry =
+                |entry: &WeightedService| (pool_tree(&entry.service, readiness), entry.weight);
+            PoolTree::Weighted(services.map(entry).collect())
+        }
     }
 }

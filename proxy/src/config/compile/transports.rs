@@ -210,9 +210,11 @@ impl Transport {
 
     /// TLS to this server, where it is spoken with it.
     pub(super) fn tls(&self, draft: &ServerDraft) -> Result<Option<ServerTls>, Problem> {
-        if !draft.tls {
-            return Ok(None);
-        }
+        draft.tls.then(|| self.tls_to(draft)).transpose()
+    }
+
+    /// TLS to this server, whether it is spoken with it or not.
+    pub(super) fn tls_to(&self, draft: &ServerDraft) -> Result<ServerTls, Problem> {
         let config = self.tls.get_or_init(|| {
             let config = tls::client_config(&self.settings.tls);
             config.map(Arc::new).map_err(|error| error.to_string())
@@ -234,7 +236,7 @@ impl Transport {
             ))
             .remedy("set serverName of a serversTransport")
         })?;
-        Ok(Some(ServerTls { config, name }))
+        Ok(ServerTls { config, name })
     }
 }
 

@@ -1,8 +1,8 @@
-//! What a service says besides its servers: `sticky`, `strategy`, and keys without effect yet.
+//! What a service says besides its servers: `sticky`, `strategy`, and keys that change nothing here.
 
 use super::keys;
 use crate::config::Problem;
-use crate::config::walker::{Cost, Fields, Keys, Place, Walker};
+use crate::config::walker::{Cost, Fields, Walker};
 use crate::service::sticky::Cookie;
 
 /// `sticky.cookie` of a load balancer or a weighted service.
@@ -71,28 +71,20 @@ pub(super) fn idle(walker: &mut Walker, fields: &Fields<'_>) {
         // What a server has sent goes on at once.
         walker.duration(&place);
     }
-    for (key, keys) in [
-        ("healthCheck", &keys::HEALTH_CHECK),
-        ("passiveHealthCheck", &keys::PASSIVE_HEALTH_CHECK),
-    ] {
-        if let Some(place) = fields.get(key) {
-            not_acted_upon(walker, &place, keys);
-        }
+    if let Some(place) = fields.get("passiveHealthCheck")
+        && walker.fields(&place, &keys::PASSIVE_HEALTH_CHECK).is_some()
+    {
+        let problem = Problem::warning(place.origin().clone(), "passiveHealthCheck").remedy(
+            "its numbers are not used: a server that refuses a connection, or resets one before its answer, gets \
+             nothing for 2 s while another one can, and a request that may be repeated goes there",
+        );
+        walker.report(Cost::Element, &place, problem);
     }
 }
 
-/// `healthCheck: {}` of a weighted service.
+/// `healthCheck: {}` of a weighted service: what Traefik needs it for, weir does anyway.
 pub(super) fn weighted_health(walker: &mut Walker, fields: &Fields<'_>) {
     if let Some(place) = fields.get("healthCheck") {
-        not_acted_upon(walker, &place, &keys::NO_KEYS);
+        walker.fields(&place, &keys::NO_KEYS);
     }
-}
-
-fn not_acted_upon(walker: &mut Walker, place: &Place<'_>, keys: &Keys) {
-    if walker.fields(place, keys).is_none() {
-        return;
-    }
-    let problem = Problem::warning(place.origin().clone(), "a health check")
-        .remedy("weir does not check servers yet: one that cannot be reached gets its share of the requests");
-    walker.report(Cost::Element, place, problem);
 }

@@ -211,6 +211,23 @@ pub const HEALTH_CHECK: Keys = Keys {
         "unhealthyInterval",
         "timeout",
         "followRedirects",
+        "rise",
+        "fall",
+    ],
+    later: &[],
+};
+
+/// `tcp.services.X.loadBalancer.healthCheck`
+pub const TCP_HEALTH_CHECK: Keys = Keys {
+    known: &[
+        "port",
+        "send",
+        "expect",
+        "interval",
+        "unhealthyInterval",
+        "timeout",
+        "rise",
+        "fall",
     ],
     later: &[],
 };
@@ -246,8 +263,9 @@ pub const TCP_LOAD_BALANCER: Keys = Keys {
         "serversTransport",
         "proxyProtocol",
         "terminationDelay",
+        "healthCheck",
     ],
-    later: &["healthCheck"],
+    later: &[],
 };
 
 /// `tcp.services.X.loadBalancer.servers[]`
@@ -270,7 +288,7 @@ pub const WEIGHTED_SERVICE: Keys = Keys {
 
 /// All of the above, for the test that holds the documentation to them.
 #[cfg(test)]
-pub const ALL: [&Keys; 29] = [
+pub const ALL: [&Keys; 30] = [
     &ROOT,
     &HTTP,
     &MIDDLEWARE,
@@ -293,6 +311,7 @@ pub const ALL: [&Keys; 29] = [
     &COOKIE,
     &RESPONSE_FORWARDING,
     &HEALTH_CHECK,
+    &TCP_HEALTH_CHECK,
     &PASSIVE_HEALTH_CHECK,
     &HTTP_SERVER,
     &TCP_SERVICE,

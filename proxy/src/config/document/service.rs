@@ -1,12 +1,14 @@
 //! `http.services` and `tcp.services`.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::server::{self, ServerDraft};
-use super::{LoadBalancerDraft, OlderTcp, ServiceDraft, balancing, keys};
+use super::{LoadBalancerDraft, OlderTcp, ServiceDraft, balancing, health_check, keys};
 use crate::config::walker::{Cost, Fields, Keys, Place, Spanned, Walker};
 use crate::config::{Problem, servers_transport};
 use crate::limits::{LOAD_BALANCER_SERVERS_MAX, SERVICE_WEIGHT_MAX};
+use crate::service::HealthCheck;
 
 /// A service of `http.services`.
 pub(super) fn http(walker: &mut Walker, place: &Place<'_>) -> Option<ServiceDraft> {
@@ -14,7 +16,7 @@ pub(super) fn http(walker: &mut Walker, place: &Place<'_>) -> Option<ServiceDraf
     service(
         walker,
         &fields,
-        &keys::HTTP_LOAD_BALANCER,
+        (&keys::HTTP_LOAD_BALANCER, health_check::http),
         |walker, place| {
             let fields = walker.fields(place, &keys::HTTP_SERVER)?;
             let url = fields.required(walker, "url");
@@ -32,7 +34,7 @@ pub(super) fn tcp(walker: &mut Walker, place: &Place<'_>) -> Option<ServiceDraft
     let draft = service(
         walker,
         &fields,
-        &keys::TCP_LOAD_BALANCER,
+        (&keys::TCP_LOAD_BALANCER, health_check::tcp),
         |walker, place| {
             let fields = walker.fields(place, &keys::TCP_SERVER)?;
             let address = fields.required(walker, "address");
@@ -51,14 +53,20 @@ pub(super) fn tcp(walker: &mut Walker, place: &Place<'_>) -> Option<ServiceDraft
     draft
 }
 
+/// What a protocol's load balancers have of their own: keys, and how their `healthCheck` is read.
+type Own<'k> = (
+    &'k Keys,
+    fn(&mut Walker, &Fields<'_>) -> Option<HealthCheck>,
+);
+
 fn service(
     walker: &mut Walker,
     fields: &Fields<'_>,
-    keys: &Keys,
+    own: Own<'_>,
     server: fn(&mut Walker, &Place<'_>) -> Option<ServerDraft>,
 ) -> Option<ServiceDraft> {
     match (fields.get("loadBalancer"), fields.get("weighted")) {
-        (Some(place), None) => load_balancer(walker, &place, keys, server),
+        (Some(place), None) => load_balancer(walker, &place, own, server),
         (None, Some(place)) => weighted(walker, &place),
         (found, _) => {
             let found = if found.is_some() {
@@ -81,9 +89,10 @@ fn service(
 fn load_balancer(
     walker: &mut Walker,
     place: &Place<'_>,
-    keys: &Keys,
+    own: Own<'_>,
     server: fn(&mut Walker, &Place<'_>) -> Option<ServerDraft>,
 ) -> Option<ServiceDraft> {
+    let (keys, health_check) = own;
     let fields = walker.fields(place, keys)?;
     let list = fields.required(walker, "servers")?;
     let items = walker.items(&list);
@@ -127,6 +136,7 @@ fn load_balancer(
         older: older(walker, &fields, transport.is_some())?,
         transport,
         sticky: balancing::sticky(walker, &fields),
+        health: health_check(walker, &fields).map(Arc::new),
     }))
 }
 

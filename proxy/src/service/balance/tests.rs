@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use proptest::prelude::*;
 
+use super::super::sticky::{Cookie, Sticky};
 use super::super::{
-    HttpTransport, LoadBalancer, Protocol, Registry, Scheme, ServersTransport, TcpTransport,
-    TransportId, WeightedService,
+    Hindrance, HttpTransport, LoadBalancer, Protocol, Registry, Scheme, ServersTransport,
+    TcpTransport, TransportId, WeightedService,
 };
 use super::*;
 
@@ -88,7 +89,7 @@ fn shares(picks: impl IntoIterator<Item = String>) -> HashMap<String, usize> {
 fn picks_are_spread_out() {
     let service = Fixture::default().service("s", &[("a", 3), ("b", 1)]);
     assert_eq!(
-        picks(&mut Balancer::new(0, 1), &service, 8).concat(),
+        picks(&mut Balancer::new(0, 1, Readiness::default()), &service, 8).concat(),
         "aabaaaba"
     );
 }
@@ -97,8 +98,13 @@ fn picks_are_spread_out() {
 fn workers_together_keep_the_weights_from_the_first_request() {
     let service = Fixture::default().service("s", &[("a", 3), ("b", 1)]);
     for workers in [4, 8, 16] {
-        let first =
-            (0..workers).flat_map(|worker| picks(&mut Balancer::new(worker, workers), &service, 1));
+        let first = (0..workers).flat_map(|worker| {
+            picks(
+                &mut Balancer::new(worker, workers, Readiness::default()),
+                &service,
+                1,
+            )
+        });
         let expected = [
             ("a".to_owned(), workers * 3 / 4),
             ("b".to_owned(), workers / 4),
@@ -113,7 +119,11 @@ fn nested_services_multiply() {
     let left = fixture.service("left", &[("a", 1), ("b", 1)]);
     let right = fixture.service("right", &[("c", 1)]);
     let both = fixture.weighted("both", &[(&left, 2), (&right, 1)]);
-    let shares = shares(picks(&mut Balancer::new(0, 1), &both, 60));
+    let shares = shares(picks(
+        &mut Balancer::new(0, 1, Readiness::default()),
+        &both,
+        60,
+    ));
     assert_eq!(
         shares,
         HashMap::from([("a", 20), ("b", 20), ("c", 20)].map(|(n, c)| (n.to_owned(), c)))
@@ -123,13 +133,17 @@ fn nested_services_multiply() {
 #[test]
 fn an_empty_service_has_no_server() {
     let service = Fixture::default().service("s", &[]);
-    assert!(Balancer::new(0, 1).pick(&service).is_none());
+    assert!(
+        Balancer::new(0, 1, Readiness::default())
+            .pick(&service)
+            .is_none()
+    );
 }
 
 #[test]
 fn a_reload_without_a_change_goes_on_where_it_was() {
     let mut fixture = Fixture::default();
-    let mut balancer = Balancer::new(0, 1);
+    let mut balancer = Balancer::new(0, 1, Readiness::default());
     let before = fixture.service("s", &[("a", 3), ("b", 1)]);
     assert_eq!(picks(&mut balancer, &before, 2).concat(), "aa");
     let after = fixture.service("s", &[("a", 3), ("b", 1)]);
@@ -140,7 +154,7 @@ fn a_reload_without_a_change_goes_on_where_it_was() {
 #[test]
 fn a_slot_used_again_starts_anew() {
     let mut fixture = Fixture::default();
-    let mut balancer = Balancer::new(0, 1);
+    let mut balancer = Balancer::new(0, 1, Readiness::default());
     picks(
         &mut balancer,
         &fixture.service("old", &[("a", 3), ("b", 1)]),
@@ -150,6 +164,156 @@ fn a_slot_used_again_starts_anew() {
     let other = fixture.service("new", &[("c", 1), ("d", 1)]);
     assert_eq!(other.id.slot(), 0);
     assert_eq!(picks(&mut balancer, &other, 2).concat(), "cd");
+}
+
+/// A balancer and the table that it looks at.
+fn watching(fixture: &Fixture) -> (Balancer, Readiness) {
+    let readiness = fixture.registry.readiness().clone();
+    (Balancer::new(0, 1, readiness.clone()), readiness)
+}
+
+impl Fixture {
+    fn watched(&mut self, name: &str, weights: &[(&str, u32)]) -> Arc<Service> {
+        let service = Arc::into_inner(self.service(name, weights)).unwrap();
+        Arc::new(service.watching(true))
+    }
+}
+
+fn id(service: &Service, index: usize) -> ServerId {
+    match &service.kind {
+        ServiceKind::LoadBalancer(balancer) => balancer.servers[index].id,
+        ServiceKind::Weighted(_) => panic!("not a load balancer"),
+    }
+}
+
+#[test]
+fn a_server_that_is_down_gets_nothing_and_the_others_keep_their_weights() {
+    let mut fixture = Fixture::default();
+    let service = fixture.watched("s", &[("a", 3), ("b", 1), ("c", 4)]);
+    let (mut balancer, readiness) = watching(&fixture);
+    picks(&mut balancer, &service, 5);
+    readiness.set(id(&service, 2), Hindrance::Down, true);
+    let now = shares(picks(&mut balancer, &service, 400));
+    assert_eq!(now, HashMap::from([("a".into(), 300), ("b".into(), 100)]));
+    readiness.set(id(&service, 2), Hindrance::Down, false);
+    let again = shares(picks(&mut balancer, &service, 800));
+    assert!(again["c"].abs_diff(400) <= 8, "{again:?}");
+}
+
+#[test]
+fn what_is_best_is_tried_and_what_is_out_never() {
+    let mut fixture = Fixture::default();
+    let service = fixture.watched("s", &[("a", 1), ("b", 1)]);
+    let (mut balancer, readiness) = watching(&fixture);
+    let mut now = |hindrances: &[(usize, Hindrance)]| {
+        for index in 0..2 {
+            for each in [Hindrance::Down, Hindrance::Drained, Hindrance::Maintenance] {
+                readiness.set(
+                    id(&service, index),
+                    each,
+                    hindrances.contains(&(index, each)),
+                );
+            }
+        }
+        let picked = balancer.pick(&service);
+        picked.map(|picked| picked.server.name.to_string())
+    };
+    use Hindrance::{Down, Drained, Maintenance};
+    assert_eq!(now(&[(0, Down)]).as_deref(), Some("b"));
+    assert_eq!(now(&[(0, Down), (1, Drained)]).as_deref(), Some("b"));
+    assert_eq!(now(&[(0, Down), (1, Maintenance)]).as_deref(), Some("a"));
+    assert!(now(&[(0, Down), (1, Down)]).is_some(), "all are tried");
+    assert_eq!(now(&[(0, Maintenance), (1, Maintenance)]), None);
+}
+
+#[test]
+fn a_service_whose_servers_are_down_is_left_out() {
+    let mut fixture = Fixture::default();
+    let left = fixture.watched("left", &[("a", 1)]);
+    let right = fixture.service("right", &[("b", 1)]);
+    let both = fixture.weighted("both", &[(&left, 9), (&right, 1)]);
+    let both = Arc::into_inner(both).unwrap();
+    let watched = both.kind.is_watched();
+    let both = both.watching(watched);
+    let (mut balancer, readiness) = watching(&fixture);
+    readiness.set(id(&left, 0), Hindrance::Down, true);
+    assert_eq!(picks(&mut balancer, &both, 3).concat(), "bbb");
+    readiness.set(id(&left, 0), Hindrance::Down, false);
+    let shares = shares(picks(&mut balancer, &both, 100));
+    assert!(shares["a"].abs_diff(90) <= 2, "{shares:?}");
+}
+
+#[test]
+fn an_unwatched_service_does_not_look() {
+    let mut fixture = Fixture::default();
+    let service = fixture.service("s", &[("a", 1), ("b", 1)]);
+    let (mut balancer, readiness) = watching(&fixture);
+    readiness.set(id(&service, 0), Hindrance::Down, true);
+    assert_eq!(picks(&mut balancer, &service, 2).concat(), "ab");
+}
+
+#[test]
+fn a_suspect_is_avoided_until_it_is_forgiven() {
+    let mut fixture = Fixture::default();
+    let service = fixture.service("s", &[("a", 1), ("b", 1)]);
+    let (mut balancer, _) = watching(&fixture);
+    let now = Instant::now();
+    balancer.suspect(id(&service, 0), now);
+    assert_eq!(picks(&mut balancer, &service, 3).concat(), "bbb");
+    balancer.suspect(id(&service, 1), now);
+    assert_eq!(
+        shares(picks(&mut balancer, &service, 4)).len(),
+        2,
+        "all are tried"
+    );
+    balancer.forgive(now);
+    assert!(balancer.suspects.is_empty());
+}
+
+/// A cookie, as a client keeps it.
+#[derive(Default)]
+struct Kept(Option<String>);
+
+impl CookieJar for Kept {
+    fn sent(&self, _name: &str) -> Option<&str> {
+        self.0.as_deref()
+    }
+
+    fn set(&mut self, field: &str) {
+        let value = field.split(['=', ';']).nth(1);
+        self.0 = value.map(str::to_owned);
+    }
+}
+
+#[test]
+fn a_drained_server_keeps_its_users_and_a_dead_one_does_not() {
+    let mut fixture = Fixture::default();
+    let service = Arc::into_inner(fixture.watched("s", &[("a", 1), ("b", 1)])).unwrap();
+    let sticky = Sticky::new(&Cookie::default(), "s@file", ["a", "b"].into_iter());
+    let service = service.sticking(Some(sticky));
+    let (mut balancer, readiness) = watching(&fixture);
+    let mut jar = Kept::default();
+    let mut visit = |jar: &mut Kept| {
+        balancer
+            .pick_for(&service, jar)
+            .unwrap()
+            .server
+            .name
+            .to_string()
+    };
+    assert_eq!(visit(&mut jar), "a");
+    readiness.set(id(&service, 0), Hindrance::Drained, true);
+    assert_eq!(
+        (visit(&mut jar), visit(&mut Kept::default())),
+        ("a".into(), "b".into())
+    );
+    readiness.set(id(&service, 0), Hindrance::Down, true);
+    assert_eq!(visit(&mut jar), "b");
+    readiness.set(id(&service, 0), Hindrance::Down, false);
+    readiness.set(id(&service, 0), Hindrance::Drained, false);
+    assert_eq!(visit(&mut jar), "b", "it stays where it went");
+    readiness.set(id(&service, 1), Hindrance::Maintenance, true);
+    assert_eq!(visit(&mut jar), "a");
 }
 
 fn weights() -> impl Strategy<Value = Vec<u32>> {
@@ -169,16 +333,42 @@ proptest! {
         let weights = named(&weights);
         let service = Fixture::default().service("s", &weights);
         let total: u32 = weights.iter().map(|(_, weight)| weight).sum();
-        let shares = shares(picks(&mut Balancer::new(worker, 8), &service, total as usize));
+        let shares = shares(picks(&mut Balancer::new(worker, 8, Readiness::default()), &service, total as usize));
         for (name, weight) in weights {
             prop_assert_eq!(shares[name], weight as usize);
+        }
+    }
+
+    /// Whatever servers go and come, those that are in share by their weights.
+    #[test]
+    fn those_that_are_in_keep_their_weights(weights in weights(), outs in proptest::collection::vec(any::<u8>(), 1..6)) {
+        let mut fixture = Fixture::default();
+        let weights = named(&weights);
+        let service = fixture.watched("s", &weights);
+        let (mut balancer, readiness) = watching(&fixture);
+        for out in outs {
+            let is_out = |index: usize| out >> index & 1 == 1;
+            (0..weights.len()).for_each(|index| {
+                readiness.set(id(&service, index), Hindrance::Down, is_out(index));
+            });
+            let all = (0..weights.len()).all(is_out);
+            let total: u32 = (0..weights.len()).filter(|i| all || !is_out(*i)).map(|i| weights[i].1).sum();
+            let before: i64 = balancer.positions.iter().flatten().flat_map(|p| &p.children).map(|c| c.credit).sum();
+            prop_assert_eq!(before, 0);
+            let shares = shares(picks(&mut balancer, &service, 10 * total as usize));
+            for (index, (name, weight)) in weights.iter().enumerate() {
+                let share = shares.get(*name).copied().unwrap_or(0) as i64;
+                let due = if all || !is_out(index) { 10 * i64::from(*weight) } else { 0 };
+                // What credits left over from before are worth: less than two cycles of a child.
+                prop_assert!((share - due).abs() <= 2 * i64::from(*weight) + 2, "{name}: {share} of {due}");
+            }
         }
     }
 
     #[test]
     fn a_change_of_weights_carries_over(before in weights(), after in weights(), done in 0..50usize) {
         let mut fixture = Fixture::default();
-        let mut balancer = Balancer::new(0, 1);
+        let mut balancer = Balancer::new(0, 1, Readiness::default());
         picks(&mut balancer, &fixture.service("s", &named(&before)), done);
         let after = named(&after);
         let service = fixture.service("s", &after);

@@ -63,7 +63,9 @@ fn used(
     named: &Named<RouterDraft<TcpMatcher>>,
     service: &Service,
 ) -> Result<Option<Arc<Pool>>, Problem> {
-    let pool = parts.steered.pool(origin, service)?;
+    let pool = parts
+        .steered
+        .pool(context.registry.readiness(), origin, service)?;
     parts.steered.warn(context, origin, &named.name);
     Ok(Some(pool))
 }

@@ -1,0 +1,58 @@
+//! All servers and how they are, for `weir server list`.
+
+use super::standings::short;
+use super::worker::Workers;
+use crate::admin::{Answer, Health, ServerState};
+use crate::config::Snapshot;
+use crate::health::Monitor;
+use crate::service::{Protocol, Server, Service, ServiceKind};
+
+/// Each server of the load balancers with this name, of all without one.
+pub fn list(
+    rules: &Snapshot,
+    monitor: &Monitor,
+    workers: &Workers,
+    service: Option<&str>,
+) -> Vec<Answer> {
+    let wanted = |name: &str| service.is_none_or(|wanted| short(wanted) == short(name));
+    let mut answers = Vec::new();
+    for (protocol, service) in &rules.services {
+        let ServiceKind::LoadBalancer(balancer) = &service.kind else {
+            continue;
+        };
+        if wanted(&service.name) {
+            let state = |server| state(rules, monitor, workers, (*protocol, service, server));
+            let servers = balancer.servers.iter();
+            answers.extend(servers.map(|server| Answer::Server(state(&**server))));
+        }
+    }
+    if answers.is_empty() && service.is_some() {
+        let service = service.unwrap_or_default();
+        return vec![Answer::Refused(format!(
+            "there is no load balancer {service}: `weir server list` shows all"
+        ))];
+    }
+    answers.extend(super::standings::done(rules));
+    answers
+}
+
+fn state(
+    rules: &Snapshot,
+    monitor: &Monitor,
+    workers: &Workers,
+    (protocol, service, server): (Protocol, &Service, &Server),
+) -> ServerState {
+    let name = (protocol, short(&service.name).into(), server.name.clone());
+    ServerState {
+        protocol,
+        service: service.name.to_string(),
+        server: server.name.to_string(),
+        said: rules.standings.get(&name).cloned(),
+        health: monitor.state(server.id).map(|state| Health {
+            up: state.is_up(),
+            reason: state.reason().to_owned(),
+            since: state.since(),
+        }),
+        in_flight: workers.in_flight(server.id),
+    }
+}

@@ -1,0 +1,160 @@
+//! `weir server`: what administrators say of servers, and what they are told of them.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::{Args, Subcommand};
+
+use crate::admin::{self, Answer, Request, ServerState};
+use crate::app::status::ago;
+use crate::config::{Sources, StaticConfig};
+use crate::limits::ADMIN_WAIT_LOOK;
+use crate::service::standing::Standing;
+
+/// What is wanted of servers.
+#[derive(Subcommand)]
+pub(super) enum Server {
+    /// Shows the servers of a service, or of all.
+    List {
+        /// A load balancer, as in the rule files.
+        service: Option<String>,
+        /// As lines of JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// The server keeps the users that its cookie names and what runs, and gets nothing else.
+    Drain {
+        #[command(flatten)]
+        which: Which,
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// The server gets requests again.
+    Ready {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// The server gets nothing, not even from its users; what runs goes on.
+    Maint {
+        #[command(flatten)]
+        which: Which,
+        #[command(flatten)]
+        wait: Wait,
+    },
+}
+
+#[derive(Args)]
+pub(super) struct Which {
+    /// A load balancer, as in the rule files.
+    service: String,
+    /// The server's url or address, as in the rule files.
+    server: String,
+}
+
+#[derive(Args)]
+pub(super) struct Wait {
+    /// Returns when the server has no request or connection left that went through a worker; exits 1 if it has after
+    /// the time.
+    #[arg(long)]
+    wait: bool,
+    /// How long that may take, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, requires = "wait")]
+    timeout: u64,
+}
+
+pub(super) fn run(sources: &Sources, command: &Server) -> ExitCode {
+    super::with_config(sources, |config| match command {
+        Server::List { service, json } => list(&config, service.clone(), *json),
+        Server::Drain { which, wait } => stand(&config, which, Standing::Drain, Some(wait)),
+        Server::Ready { which } => stand(&config, which, Standing::Ready, None),
+        Server::Maint { which, wait } => stand(&config, which, Standing::Maint, Some(wait)),
+    })
+}
+
+fn list(config: &StaticConfig, service: Option<String>, json: bool) -> Result<ExitCode, String> {
+    let request = Request::Servers { service };
+    admin::ask(&config.runtime_dir, &request, |answer| match answer {
+        Answer::Server(_) if json => {
+            println!("{}", serde_json::to_string(&answer).unwrap_or_default());
+        }
+        Answer::Server(state) => println!("{}", line(&state)),
+        _ => {}
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn stand(
+    config: &StaticConfig,
+    Which { service, server }: &Which,
+    standing: Standing,
+    wait: Option<&Wait>,
+) -> Result<ExitCode, String> {
+    let request = Request::Stand {
+        service: service.clone(),
+        server: server.clone(),
+        standing,
+    };
+    admin::ask(&config.runtime_dir, &request, |_| {})?;
+    let wait = wait.filter(|wait| wait.wait);
+    let end = Instant::now() + Duration::from_secs(wait.map_or(0, |wait| wait.timeout));
+    loop {
+        let states = states(config, service, server)?;
+        let left: u32 = states.iter().map(|state| state.in_flight).sum();
+        if wait.is_some() && left > 0 && Instant::now() < end {
+            std::thread::sleep(ADMIN_WAIT_LOOK);
+            continue;
+        }
+        states.iter().for_each(|state| println!("{}", line(state)));
+        return match left {
+            1.. if wait.is_some() => Err(format!("{left} requests or connections are left")),
+            _ => Ok(ExitCode::SUCCESS),
+        };
+    }
+}
+
+/// How the server is now; two where a TCP service has the same name and server.
+fn states(config: &StaticConfig, service: &str, server: &str) -> Result<Vec<ServerState>, String> {
+    let mut states = Vec::new();
+    let request = Request::Servers {
+        service: Some(service.to_owned()),
+    };
+    admin::ask(&config.runtime_dir, &request, |answer| {
+        if let Answer::Server(state) = answer
+            && state.server.trim_end_matches('/') == server.trim_end_matches('/')
+        {
+            states.push(state);
+        }
+    })?;
+    Ok(states)
+}
+
+fn line(state: &ServerState) -> String {
+    let ServerState {
+        service,
+        server,
+        said,
+        health,
+        in_flight,
+        ..
+    } = state;
+    let standing = said.as_ref().map_or(Standing::Ready, |said| said.standing);
+    let mut line = format!(
+        "{:<6} {server} of {service}: {in_flight} in flight",
+        standing.as_str()
+    );
+    if let Some(said) = said {
+        line.push_str(&format!(", said by {} {}", said.by, ago(said.at)));
+    }
+    match health {
+        None => line.push_str(", not checked"),
+        Some(health) => {
+            let word = if health.up { "up" } else { "down" };
+            line.push_str(&format!(
+                ", {word} {}: {}",
+                ago(health.since),
+                health.reason
+            ));
+        }
+    }
+    line
+}

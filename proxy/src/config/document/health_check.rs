@@ -1,0 +1,180 @@
+//! `healthCheck` of a load balancer.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::keys;
+use crate::config::Problem;
+use crate::config::walker::{Cost, Fields, Place, Walker};
+use crate::http::Name;
+use crate::limits::{
+    HEALTH_EXPECT_BYTES_MAX, HEALTH_FALL, HEALTH_HEADERS_MAX, HEALTH_INTERVAL, HEALTH_INTERVAL_MAX,
+    HEALTH_INTERVAL_MIN, HEALTH_RISE, HEALTH_STREAK_MAX, HEALTH_TIMEOUT,
+};
+use crate::service::{HealthCheck, HttpQuestion, Pace, Question, Scheme};
+
+/// That of an HTTP service.
+pub(super) fn http(walker: &mut Walker, fields: &Fields<'_>) -> Option<HealthCheck> {
+    let place = fields.get("healthCheck")?;
+    let fields = walker.fields(&place, &keys::HEALTH_CHECK)?;
+    let path = fields.required(walker, "path")?;
+    let path = walker.scalar(&path, "a path such as /health", path_of)?;
+    let scheme = fields.get("scheme").and_then(|place| {
+        walker.scalar(&place, "http, https or h2c", |text| match text {
+            "" => Some(None),
+            text => Scheme::of_url(text).map(Some),
+        })
+    });
+    let question = HttpQuestion {
+        path,
+        scheme: scheme.flatten(),
+        hostname: text(walker, &fields, "hostname", &visible).map(Into::into),
+        method: text(walker, &fields, "method", &|text| {
+            Name::parse(text).is_some()
+        })
+        .map_or_else(|| "GET".into(), |method| method.to_ascii_uppercase().into()),
+        headers: headers(walker, &fields),
+        status: integer(walker, &fields, "status", 0..=599)
+            .filter(|status| *status > 0)
+            .and_then(|status| u16::try_from(status).ok()),
+        follow_redirects: fields
+            .get("followRedirects")
+            .and_then(|place| walker.boolean(&place))
+            .unwrap_or(true),
+    };
+    let modes = [("http", false), ("grpc", true)];
+    let mode = fields.get("mode");
+    let grpc = mode.and_then(|place| match place.text() {
+        Some("") => None,
+        _ => walker.choice(&place, &modes),
+    });
+    let question = match grpc {
+        Some(true) => Question::Grpc(question),
+        Some(false) | None => Question::Http(question),
+    };
+    check(walker, &fields, &place, question)
+}
+
+/// That of a TCP service.
+pub(super) fn tcp(walker: &mut Walker, fields: &Fields<'_>) -> Option<HealthCheck> {
+    let place = fields.get("healthCheck")?;
+    let fields = walker.fields(&place, &keys::TCP_HEALTH_CHECK)?;
+    let bytes = |walker: &mut Walker, key| -> Arc<[u8]> {
+        let short = |text: &str| text.len() <= HEALTH_EXPECT_BYTES_MAX;
+        let text = text(walker, &fields, key, &short);
+        text.unwrap_or_default().into_bytes().into()
+    };
+    let question = Question::Tcp {
+        send: bytes(walker, "send"),
+        expect: bytes(walker, "expect"),
+    };
+    check(walker, &fields, &place, question)
+}
+
+/// What both have.
+fn check(
+    walker: &mut Walker,
+    fields: &Fields<'_>,
+    place: &Place<'_>,
+    question: Question,
+) -> Option<HealthCheck> {
+    let port = integer(walker, fields, "port", 0..=65_535).filter(|port| *port > 0);
+    let interval = time(walker, fields, "interval").unwrap_or(HEALTH_INTERVAL);
+    let timeout = time(walker, fields, "timeout").unwrap_or(HEALTH_TIMEOUT);
+    let streak = |walker: &mut Walker, key, default| {
+        let streak = integer(walker, fields, key, 1..=i64::from(HEALTH_STREAK_MAX));
+        streak
+            .and_then(|streak| u32::try_from(streak).ok())
+            .unwrap_or(default)
+    };
+    let pace = Pace {
+        interval,
+        unhealthy_interval: time(walker, fields, "unhealthyInterval").unwrap_or(interval),
+        rise: streak(walker, "rise", HEALTH_RISE),
+        fall: streak(walker, "fall", HEALTH_FALL),
+    };
+    if timeout > interval && fields.has("timeout") && fields.has("interval") {
+        let problem = Problem::warning(place.origin().clone(), "a timeout longer than interval")
+            .remedy("the next probe waits for the end of the last");
+        walker.report(Cost::Element, place, problem);
+    }
+    Some(HealthCheck {
+        question,
+        port: port.and_then(|port| u16::try_from(port).ok()),
+        pace,
+        timeout,
+    })
+}
+
+fn time(walker: &mut Walker, fields: &Fields<'_>, key: &'static str) -> Option<Duration> {
+    let place = fields.get(key)?;
+    let time = walker.duration(&place)?;
+    if (HEALTH_INTERVAL_MIN..=HEALTH_INTERVAL_MAX).contains(&time) {
+        return Some(time);
+    }
+    walker.wrong(&place, "from 10ms to 24h");
+    None
+}
+
+fn integer(
+    walker: &mut Walker,
+    fields: &Fields<'_>,
+    key: &'static str,
+    range: RangeInclusive<i64>,
+) -> Option<i64> {
+    let place = fields.get(key)?;
+    walker.integer(&place, range)
+}
+
+/// A text; an empty one is none.
+fn text(
+    walker: &mut Walker,
+    fields: &Fields<'_>,
+    key: &'static str,
+    fits: &dyn Fn(&str) -> bool,
+) -> Option<String> {
+    let place = fields.get(key)?;
+    let taken = |text: &str| (text.is_empty() || fits(text)).then(|| text.to_owned());
+    let text = walker.scalar(&place, "a text that can stand there", taken)?;
+    (!text.is_empty()).then_some(text)
+}
+
+fn headers(walker: &mut Walker, fields: &Fields<'_>) -> Arc<[(Arc<str>, Arc<str>)]> {
+    let Some(place) = fields.get("headers") else {
+        return Arc::default();
+    };
+    let mut headers = Vec::new();
+    for (name, value) in walker.named(&place) {
+        let own = ["host", "connection", "content-length", "transfer-encoding"];
+        let usable =
+            Name::parse(name).is_some() && !own.iter().any(|own| name.eq_ignore_ascii_case(own));
+        let fits = |text: &str| {
+            let fits = usable && text.chars().all(|c| c == '\t' || !c.is_control());
+            fits.then(|| text.to_owned())
+        };
+        if let Some(text) = walker.scalar(&value, "a header field (hostname says the Host)", fits) {
+            headers.push((name.into(), text.into()));
+        }
+    }
+    if headers.len() > HEALTH_HEADERS_MAX {
+        walker.wrong(
+            &place,
+            &format!("at most {HEALTH_HEADERS_MAX} header fields"),
+        );
+    }
+    headers.into()
+}
+
+/// A path with its query; one without a leading `/` is seen from the root.
+fn path_of(text: &str) -> Option<Arc<str>> {
+    let fits = visible(text) && !text.contains('#') && !text.contains("://");
+    fits.then(|| match text.strip_prefix('/') {
+        Some(_) => text.into(),
+        None => format!("/{text}").into(),
+    })
+}
+
+fn visible(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic())
+}
