@@ -74,8 +74,9 @@ impl Balancer {
         self.suspects.retain(|_, until| *until > now);
     }
 
-    /// The next server of `service`; `None` where it has none, or all are in maintenance. State for a service whose servers or weights changed
-    /// carries over for those that stayed. Counts no reference: the request keeps its router alive.
+    /// The next server of `service`; `None` where it has none, or all are in maintenance. State for a service whose
+    /// servers or weights changed carries over for those that stayed. Counts no reference: the request keeps its router
+    /// alive.
     pub fn pick<'s>(&mut self, service: &'s Service) -> Option<Picked<'s>> {
         self.pick_for(service, &mut NoCookies)
     }

@@ -178,3 +178,90 @@ fn path_of(text: &str) -> Option<Arc<str>> {
 fn visible(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_graphic())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::document::{ServiceDraft, decode};
+
+    /// What a check says, and the problems of its file.
+    fn read(protocol: &str, server: &str, check: &str) -> (Option<HealthCheck>, Vec<String>) {
+        let text = format!(
+            "{protocol}: {{services: {{x: {{loadBalancer: {{servers: [{server}], healthCheck: {check}}}}}}}}}"
+        );
+        let (document, problems) = decode(Path::new("a.yml"), &text);
+        let services = document.map(|document| match protocol {
+            "http" => document.http.services,
+            _ => document.tcp.services,
+        });
+        let found = services
+            .iter()
+            .flatten()
+            .find_map(|named| match named.usable() {
+                Some(ServiceDraft::LoadBalancer(draft)) => draft.health.as_deref().cloned(),
+                _ => None,
+            });
+        (found, problems.iter().map(ToString::to_string).collect())
+    }
+
+    fn http(check: &str) -> (Option<HealthCheck>, Vec<String>) {
+        read("http", "{url: 'http://192.0.2.1'}", check)
+    }
+
+    #[test]
+    fn what_is_not_written_is_as_traefik_has_it() {
+        let (check, problems) = http("{path: health?x=1, interval: 10s}");
+        assert_eq!(problems, Vec::<String>::new());
+        let check = check.expect("a check");
+        let ten = Duration::from_secs(10);
+        let pace = Pace {
+            interval: ten,
+            unhealthy_interval: ten,
+            rise: HEALTH_RISE,
+            fall: HEALTH_FALL,
+        };
+        assert_eq!((check.pace, check.timeout), (pace, HEALTH_TIMEOUT));
+        let Question::Http(question) = check.question else {
+            panic!("{:?}", check.question);
+        };
+        assert_eq!((&*question.path, &*question.method), ("/health?x=1", "GET"));
+        assert!(question.follow_redirects && question.status.is_none());
+    }
+
+    #[test]
+    fn what_is_wrong_is_told() {
+        for (check, told) in [
+            ("{}", "path"),
+            ("{path: /, status: 700}", "status"),
+            ("{path: /, mode: tcp}", "http, grpc"),
+            ("{path: /, interval: 1ms}", "from 10ms to 24h"),
+            ("{path: /, fall: 0}", "from 1 to 1000"),
+            ("{path: '/a b'}", "a path such as /health"),
+            ("{path: /, headers: {Host: x}}", "hostname says the Host"),
+            ("{path: /, headers: {X: \"a\\nb\"}}", "a header field"),
+            ("{path: /, hostname: \"a\\r\\nb\"}", "hostname"),
+        ] {
+            let (_, problems) = http(check);
+            assert_eq!(problems.len(), 1, "{check}: {problems:?}");
+            assert!(problems[0].contains(told), "{check}: {problems:?}");
+        }
+    }
+
+    #[test]
+    fn tcp_servers_are_told_something_and_listened_to() {
+        let check = "{send: PING, expect: PONG, port: 9, rise: 1}";
+        let (check, problems) = read("tcp", "{address: '192.0.2.1:7'}", check);
+        assert_eq!(problems, Vec::<String>::new());
+        let check = check.expect("a check");
+        let question = Question::Tcp {
+            send: Arc::from(&b"PING"[..]),
+            expect: Arc::from(&b"PONG"[..]),
+        };
+        assert_eq!(
+            (check.question, check.port, check.pace.rise),
+            (question, Some(9), 1)
+        );
+    }
+}
