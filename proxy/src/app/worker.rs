@@ -165,8 +165,7 @@ async fn serve(assignment: Assignment, started: mpsc::Sender<Result<(), String>>
         }
     };
     let worker = Rc::new(Worker::new(
-        assignment.index,
-        assignment.of,
+        (assignment.index, assignment.of),
         assignment.config,
         assignment.rules,
         assignment.failures,

@@ -71,18 +71,20 @@ pub fn overview(store: &Store, queue: &Queue, needs: &Needs, now: i64) -> Overvi
             renew_at: (!plan.unused.contains(key)).then(|| renew_at(have)),
         });
     let orders = plan.orders.iter().map(|order| {
-        let trouble = |name: &Box<str>| {
-            Some((
-                name.to_string(),
-                queue.trouble(&order.resolver, name)?.error.clone(),
-            ))
+        let trouble = |name: &str| {
+            let trouble = queue.trouble(&order.resolver, name)?;
+            Some((name.to_owned(), trouble.error.clone()))
         };
         let not_before = queue.not_before(order);
         Asked {
             resolver: order.resolver.to_string(),
             names: order.names.iter().map(ToString::to_string).collect(),
             renewal: order.replaces.is_some(),
-            troubles: order.names.iter().filter_map(trouble).collect(),
+            troubles: order
+                .names
+                .iter()
+                .filter_map(|name| trouble(name))
+                .collect(),
             not_before: (not_before > now).then_some(not_before),
         }
     });

@@ -68,11 +68,11 @@ impl Queue {
             .get(&*order.resolver)
             .map(|trouble| trouble.not_before);
         let names = self.names.get(&*order.resolver);
-        let of_name = |name: &Box<str>| Some(names?.get(&**name)?.not_before);
+        let of_name = |name: &str| Some(names?.get(name)?.not_before);
         order
             .names
             .iter()
-            .filter_map(of_name)
+            .filter_map(|name| of_name(name))
             .chain(authority)
             .max()
             .unwrap_or(i64::MIN)

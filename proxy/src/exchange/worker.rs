@@ -114,8 +114,7 @@ pub struct Counted(Rc<Worker>);
 impl Worker {
     /// Worker `index` of `of`.
     pub fn new(
-        index: usize,
-        of: usize,
+        (index, of): (usize, usize),
         config: Arc<StaticConfig>,
         rules: Arc<ArcSwap<Snapshot>>,
         failures: Arc<Counts>,
