@@ -25,7 +25,7 @@ fn a_bad_static_file_is_one_line_and_starts_nothing() {
     let cases = [
         (
             "entrypoint: {}\n",
-            "weir: weir.yml:4:1: entrypoint: found unknown key \"entrypoint\"; allowed entryPoints, ",
+            "weir: weir.yml:4:1: entrypoint: found unknown key \"entrypoint\"; allowed ",
         ),
         (
             "workers: many\n",
