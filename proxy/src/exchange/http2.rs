@@ -3,7 +3,7 @@
 //! The `h2` crate speaks the protocol over the connection's transport; each of its streams is one exchange, carried out
 //! as an HTTP/1.1 request is. Owns: what belongs to one connection ([`Shared`]), and the budget of receive windows.
 //! Invariants: a stream that is not read buffers no more than its window, one whose client does not read no more than
-//! [`limits::HTTP2_STREAM_SEND_BYTES`]; what the meter objects to never reaches the crate.
+//! [`crate::limits::HTTP2_STREAM_SEND_BYTES`]; what the meter objects to never reaches the crate.
 
 mod body;
 mod client;
