@@ -65,7 +65,7 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "soak",
-        arguments: "[--minutes N] [--release]",
+        arguments: "[--minutes N] [--release] [--weir PATH]",
         about: "Mixed load with reloads and dying servers: memory must stay flat, descriptors return",
         run: soak::run,
     },

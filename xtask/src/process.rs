@@ -39,6 +39,17 @@ pub fn descriptors(pid: u32) -> io::Result<usize> {
     Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count())
 }
 
+/// What its file descriptors are: paths, `socket:[123]`, `anon_inode:[io_uring]`.
+///
+/// # Errors
+/// When it has ended, or is another user's.
+pub fn descriptor_targets(pid: u32) -> io::Result<Vec<String>> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd"))?;
+    // One that is closed meanwhile is none.
+    let targets = entries.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+    Ok(targets.map(|target| target.display().to_string()).collect())
+}
+
 /// Memory the kernel uses for its own objects and for what is in sockets, of the whole machine, in bytes.
 ///
 /// # Errors

@@ -1,22 +1,26 @@
 //! Who asks: each kind of client in a thread of its own, at a modest rate, until the end.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rustls::ClientConfig;
 use xtask::crowd::Crowd;
 
+use super::{PAUSE, echoed, http2};
+
 /// How long a client waits for bytes.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Between two rounds of a client.
-const PAUSE: Duration = Duration::from_millis(20);
+/// Of what a failure says, in the table.
+const WORDS: usize = 48;
 /// Keep-alive connections of one client.
 const CROWD: usize = 16;
+/// What a good answer begins with.
+const STATUS: &[u8; 12] = b"HTTP/1.1 200";
 /// Bytes of an upload and a download.
 const BULK: usize = 4 << 20;
 
@@ -24,14 +28,19 @@ type Round = fn(&Crew) -> io::Result<u64>;
 
 /// Each with its name; a round gives the number of requests it did.
 const KINDS: &[(&str, Round)] = &[
-    ("keep-alive", |crew| crowd(Crowd::new(crew.plain, None))),
+    ("keep-alive", |crew| {
+        crowd(Crowd::new(crew.site.plain, None))
+    }),
     ("TLS", |crew| {
         crowd(Crowd::new(
-            crew.secure,
+            crew.site.secure,
             Some((Arc::clone(&crew.tls), "localhost".to_owned())),
         ))
     }),
-    ("HTTP/2", http2),
+    ("HTTP/2", http2::clear),
+    ("HTTP/2 over TLS", http2::secure),
+    ("WebSocket", echoed::websocket),
+    ("TCP tunnel", echoed::tunnel),
     ("download", download),
     ("upload", upload),
     ("slow reader", slow_reader),
@@ -39,23 +48,41 @@ const KINDS: &[(&str, Round)] = &[
     ("leaver", leaver),
 ];
 
+/// Where weir listens.
+#[derive(Clone, Copy)]
+pub struct Addresses {
+    pub plain: SocketAddr,
+    pub secure: SocketAddr,
+    /// A TCP router takes what comes here.
+    pub tunnel: SocketAddr,
+}
+
 /// All clients.
 pub struct Crew {
-    plain: SocketAddr,
-    secure: SocketAddr,
-    tls: Arc<ClientConfig>,
+    pub site: Addresses,
+    pub tls: Arc<ClientConfig>,
     over: AtomicBool,
-    counts: Vec<[AtomicU64; 2]>,
+    turns: AtomicU64,
+    counts: Vec<Counts>,
+}
+
+/// Of one kind.
+#[derive(Default)]
+struct Counts {
+    requests: AtomicU64,
+    failures: AtomicU64,
+    /// By what they say.
+    causes: Mutex<BTreeMap<String, u64>>,
 }
 
 impl Crew {
-    pub fn new(plain: SocketAddr, secure: SocketAddr, tls: Arc<ClientConfig>) -> Self {
+    pub fn new(site: Addresses, tls: Arc<ClientConfig>) -> Self {
         Self {
-            plain,
-            secure,
+            site,
             tls,
             over: AtomicBool::new(false),
-            counts: KINDS.iter().map(|_| Default::default()).collect(),
+            turns: AtomicU64::new(0),
+            counts: KINDS.iter().map(|_| Counts::default()).collect(),
         }
     }
 
@@ -66,12 +93,7 @@ impl Crew {
                 let crew = Arc::clone(self);
                 thread::spawn(move || {
                     while !crew.over.load(Ordering::Relaxed) {
-                        let [requests, failures] = &crew.counts[at];
-                        match round(&crew) {
-                            Ok(done) => requests.fetch_add(done, Ordering::Relaxed),
-                            // A server dies now and then: what was on its way there fails.
-                            Err(_) => failures.fetch_add(1, Ordering::Relaxed),
-                        };
+                        crew.counts[at].add(round(&crew));
                         thread::sleep(PAUSE);
                     }
                 })
@@ -84,36 +106,73 @@ impl Crew {
     }
 
     pub fn requests(&self) -> u64 {
-        self.sum(0)
+        self.sum(|counts| &counts.requests)
     }
 
     pub fn failures(&self) -> u64 {
-        self.sum(1)
+        self.sum(|counts| &counts.failures)
     }
 
-    /// Requests and failures of each kind.
+    /// A number that no call has given before.
+    pub fn turn(&self) -> u64 {
+        self.turns.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The kinds of which not one round has succeeded.
+    pub fn idle(&self) -> Vec<&'static str> {
+        let kinds = KINDS.iter().zip(&self.counts);
+        let idle = kinds.filter(|(_, counts)| counts.requests.load(Ordering::Relaxed) == 0);
+        idle.map(|((name, _), _)| *name).collect()
+    }
+
+    /// Requests and failures of each kind, one line each.
     pub fn summary(&self) -> String {
         let kinds = KINDS.iter().zip(&self.counts);
         let texts = kinds.map(|((name, _), counts)| {
-            let [done, failed] = [0, 1].map(|at| counts[at].load(Ordering::Relaxed));
-            format!("{name} {done} ({failed} failed)")
+            let [done, failed] =
+                [&counts.requests, &counts.failures].map(|count| count.load(Ordering::Relaxed));
+            format!("  {name:16} {done:9} {failed:9}  {}", counts.causes())
         });
-        texts.collect::<Vec<_>>().join(", ")
+        texts.collect::<Vec<_>>().join("\n")
     }
 
-    fn sum(&self, which: usize) -> u64 {
+    fn sum(&self, which: fn(&Counts) -> &AtomicU64) -> u64 {
         let counts = self.counts.iter();
-        counts
-            .map(|counts| counts[which].load(Ordering::Relaxed))
-            .sum()
+        counts.map(|one| which(one).load(Ordering::Relaxed)).sum()
     }
 
-    fn connect(&self, request: &str) -> io::Result<TcpStream> {
-        let mut stream = TcpStream::connect(self.plain)?;
+    /// A connection that begins with this.
+    pub fn connect(&self, to: SocketAddr, request: &str) -> io::Result<TcpStream> {
+        let mut stream = TcpStream::connect(to)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.write_all(request.as_bytes())?;
         Ok(stream)
+    }
+}
+
+impl Counts {
+    fn add(&self, round: io::Result<u64>) {
+        match round {
+            Ok(done) => {
+                self.requests.fetch_add(done, Ordering::Relaxed);
+            }
+            // A server dies now and then: what was on its way there fails.
+            Err(error) => {
+                self.failures.fetch_add(1, Ordering::Relaxed);
+                let cause = error.to_string().chars().take(WORDS).collect();
+                let mut causes = self.causes.lock().unwrap_or_else(PoisonError::into_inner);
+                *causes.entry(cause).or_default() += 1;
+            }
+        }
+    }
+
+    fn causes(&self) -> String {
+        let causes = self.causes.lock().unwrap_or_else(PoisonError::into_inner);
+        let texts = causes
+            .iter()
+            .map(|(cause, count)| format!("{count} {cause:?}"));
+        texts.collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -125,24 +184,13 @@ fn crowd(mut crowd: Crowd) -> io::Result<u64> {
     Ok(CROWD as u64 * 9)
 }
 
-fn http2(crew: &Crew) -> io::Result<u64> {
-    let url = |at: usize| format!("http://{}/bytes/{}", crew.plain, 1000 * at);
-    let mut command = Command::new("curl");
-    command
-        .args(["-sSf", "--http2-prior-knowledge", "--parallel", "-m", "30"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    for at in 0..CROWD {
-        command.args(["-o", "/dev/null", &url(at)]);
-    }
-    match command.status()?.success() {
-        true => Ok(CROWD as u64),
-        false => Err(io::ErrorKind::Other.into()),
-    }
-}
-
 fn download(crew: &Crew) -> io::Result<u64> {
-    let mut stream = crew.connect(&get(BULK))?;
+    let mut stream = crew.connect(crew.site.plain, &get(BULK))?;
+    let mut status = [0; STATUS.len()];
+    stream.read_exact(&mut status)?;
+    if status != *STATUS {
+        return Err(io::Error::other(String::from_utf8_lossy(&status)));
+    }
     expect(io::copy(&mut stream, &mut io::sink())?, BULK)
 }
 
@@ -165,7 +213,7 @@ fn expect(read: u64, bytes: usize) -> io::Result<u64> {
 }
 
 fn upload(crew: &Crew) -> io::Result<u64> {
-    let mut stream = crew.connect(&post(BULK))?;
+    let mut stream = crew.connect(crew.site.plain, &post(BULK))?;
     stream.write_all(&vec![b'x'; BULK])?;
     answered(stream, BULK)
 }
@@ -175,13 +223,13 @@ fn answered(mut stream: TcpStream, bytes: usize) -> io::Result<u64> {
     stream.read_to_string(&mut text)?;
     match text.contains(&format!("\"length\":{bytes}")) {
         true => Ok(1),
-        false => Err(io::Error::other(text)),
+        false => Err(io::Error::other(text.lines().next().unwrap_or_default())),
     }
 }
 
 /// About 100 KB/s.
 fn slow_reader(crew: &Crew) -> io::Result<u64> {
-    let mut stream = crew.connect(&get(BULK / 8))?;
+    let mut stream = crew.connect(crew.site.plain, &get(BULK / 8))?;
     let (mut buffer, mut total) = (vec![0; 10_000], 0);
     loop {
         match stream.read(&mut buffer)? {
@@ -195,7 +243,7 @@ fn slow_reader(crew: &Crew) -> io::Result<u64> {
 /// About 15 KB/s.
 fn slow_writer(crew: &Crew) -> io::Result<u64> {
     let length = 30_000;
-    let mut stream = crew.connect(&post(length))?;
+    let mut stream = crew.connect(crew.site.plain, &post(length))?;
     for _ in 0..20 {
         stream.write_all(&vec![b'x'; length / 20])?;
         thread::sleep(PAUSE * 5);
@@ -205,9 +253,9 @@ fn slow_writer(crew: &Crew) -> io::Result<u64> {
 
 /// Goes away in the middle: of a head, of a request's body, of a response.
 fn leaver(crew: &Crew) -> io::Result<u64> {
-    drop(crew.connect("GET / HTTP/1.1\r\nHo")?);
-    drop(crew.connect(&post(BULK))?);
-    let mut stream = crew.connect(&get(BULK))?;
+    drop(crew.connect(crew.site.plain, "GET / HTTP/1.1\r\nHo")?);
+    drop(crew.connect(crew.site.plain, &post(BULK))?);
+    let mut stream = crew.connect(crew.site.plain, &get(BULK))?;
     stream.read_exact(&mut [0; 1000])?;
     Ok(3)
 }
