@@ -80,7 +80,8 @@ impl Service {
         Self { watched, ..self }
     }
 
-    /// Whether a server below it is checked or administered: only then is the readiness of its servers looked at.
+    /// Whether a server below it is checked, administered or a backup: only then is the readiness of its servers looked
+    /// at.
     pub fn is_watched(&self) -> bool {
         self.watched
     }
@@ -98,6 +99,8 @@ pub enum ServiceKind {
     LoadBalancer(LoadBalancer),
     /// Smooth weighted round robin over services.
     Weighted(Vec<WeightedService>),
+    /// The first that can serve, in this order; each has servers.
+    Failover(Vec<Arc<Service>>),
 }
 
 /// A server or service and its weight, as balancing sees it.
@@ -119,13 +122,15 @@ impl ServiceKind {
         match self {
             Self::LoadBalancer(_) => false,
             Self::Weighted(services) => services.iter().any(|entry| entry.service.watched),
+            Self::Failover(_) => true,
         }
     }
 
     fn children(&self) -> impl Iterator<Item = Child> {
-        let (servers, services): (&[_], &[_]) = match self {
-            ServiceKind::LoadBalancer(balancer) => (&balancer.servers, &[]),
-            ServiceKind::Weighted(services) => (&[], services),
+        let (servers, services, others): (&[_], &[_], &[_]) = match self {
+            ServiceKind::LoadBalancer(balancer) => (&balancer.servers, &[], &[]),
+            ServiceKind::Weighted(services) => (&[], services, &[]),
+            ServiceKind::Failover(services) => (&[], &[], services),
         };
         let server = |server: &Arc<Server>| Child {
             key: ChildKey::Server(server.id),
@@ -135,10 +140,15 @@ impl ServiceKind {
             key: ChildKey::Service(entry.service.id),
             weight: entry.weight,
         };
+        let other = |service: &Arc<Service>| Child {
+            key: ChildKey::Service(service.id),
+            weight: 1,
+        };
         servers
             .iter()
             .map(server)
             .chain(services.iter().map(service))
+            .chain(others.iter().map(other))
     }
 }
 
@@ -183,6 +193,8 @@ pub struct Server {
     pub unresolved: Option<Arc<str>>,
     /// At least 1.
     pub weight: u32,
+    /// It gets requests only while no other server of its load balancer can.
+    pub backup: bool,
     /// Keeps `id`.
     pub lease: Lease,
 }

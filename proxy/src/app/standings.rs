@@ -159,7 +159,7 @@ fn servers(rules: &Snapshot) -> impl Iterator<Item = (Protocol, &str, &Arc<str>)
     rules.services.iter().flat_map(|(protocol, service)| {
         let servers: &[_] = match &service.kind {
             ServiceKind::LoadBalancer(balancer) => &balancer.servers,
-            ServiceKind::Weighted(_) => &[],
+            ServiceKind::Weighted(_) | ServiceKind::Failover(_) => &[],
         };
         let each = move |server| -> (Protocol, &str, &Arc<str>) {
             let server: &Arc<crate::service::Server> = server;

@@ -110,6 +110,8 @@ pub enum ServiceDraft {
     LoadBalancer(LoadBalancerDraft),
     /// `weighted`: names and weights; those with weight 0 are not here. And its cookie, HTTP only.
     Weighted(Vec<(Spanned<String>, u32)>, Option<Cookie>),
+    /// `failover`: the names of `service` and `fallback`.
+    Failover([Spanned<String>; 2]),
 }
 
 /// `loadBalancer`

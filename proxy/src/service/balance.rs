@@ -109,6 +109,7 @@ impl Balancer {
                 })
             }
             ServiceKind::Weighted(services) => self.pick_for(&services.get(index)?.service, jar),
+            ServiceKind::Failover(services) => self.pick_for(services.get(index)?, jar),
         }
     }
 
@@ -143,13 +144,14 @@ impl Balancer {
         ranks.clear();
         match &service.kind {
             ServiceKind::LoadBalancer(balancer) => {
-                ranks.extend(balancer.servers.iter().map(|server| self.rank(server.id)));
+                ranks.extend(balancer.servers.iter().map(|server| self.rank(server)));
             }
             ServiceKind::Weighted(services) => {
-                let rank = |server| self.rank(server);
+                let rank = |server: &Server| self.rank(server);
                 let best = |entry: &WeightedService| readiness::best(&entry.service, &rank);
                 ranks.extend(services.iter().map(best));
             }
+            ServiceKind::Failover(services) => return self.first(services, jar, ranks),
         }
         let rank = ranks
             .iter()
@@ -167,9 +169,49 @@ impl Balancer {
         Some(self.choose(service, jar, Some(Among { ranks, rank })))
     }
 
-    fn rank(&self, server: ServerId) -> Rank {
+    /// Of services in the order of preference the first of the best; `None` where all are out. One before it that lets
+    /// its users leave keeps those that its cookies name.
+    fn first(
+        &self,
+        services: &[Arc<Service>],
+        jar: &dyn CookieJar,
+        ranks: &mut Vec<Rank>,
+    ) -> Option<usize> {
+        let rank = |server: &Server| self.rank(server);
+        ranks.extend(
+            services
+                .iter()
+                .map(|service| readiness::best(service, &rank)),
+        );
+        let best = ranks.iter().min().filter(|best| **best < Rank::Out)?;
+        let first = ranks.iter().position(|rank| rank == best)?;
+        let keeps =
+            |index: &usize| ranks[*index] == Rank::Drained && self.keeps(&services[*index], jar);
+        Some((0..first).find(keeps).unwrap_or(first))
+    }
+
+    /// Whether a cookie of the client's names a child of this service, or of one below it, that it may stay with.
+    fn keeps(&self, service: &Service, jar: &dyn CookieJar) -> bool {
+        let rank = |server: &Server| self.rank(server);
+        let named = service.sticky.as_ref().and_then(|sticky| sticky.named(jar));
+        let stays = |rank: Rank| rank <= Rank::Drained;
+        match &service.kind {
+            ServiceKind::LoadBalancer(balancer) => named
+                .and_then(|child| balancer.servers.get(child))
+                .is_some_and(|server| stays(rank(server))),
+            ServiceKind::Weighted(services) => match named.and_then(|child| services.get(child)) {
+                Some(entry) => stays(readiness::best(&entry.service, &rank)),
+                None => services.iter().any(|entry| self.keeps(&entry.service, jar)),
+            },
+            ServiceKind::Failover(services) => {
+                services.iter().any(|service| self.keeps(service, jar))
+            }
+        }
+    }
+
+    fn rank(&self, server: &Server) -> Rank {
         let rank = self.readiness.rank(server);
-        match self.suspects.contains_key(&server) {
+        match self.suspects.contains_key(&server.id) {
             true => rank.max(Rank::Down),
             false => rank,
         }

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use super::{ServerId, Service, ServiceKind};
+use super::{Server, ServerId, Service, ServiceKind};
 use crate::limits::SERVERS_MAX;
 
 /// What keeps a server from requests; a bit of its entry.
@@ -28,6 +28,8 @@ pub enum Hindrance {
 pub enum Rank {
     /// Ready.
     Ready,
+    /// Ready, and a backup.
+    Backup,
     /// Drained, and as far as is known alive.
     Drained,
     /// Down.
@@ -82,15 +84,19 @@ impl Readiness {
         (before & bit != 0) != on
     }
 
-    /// How much the server is to be preferred now.
-    pub fn rank(&self, server: ServerId) -> Rank {
-        let bits = self.0.get(server.slot());
-        bits.map_or(Rank::Ready, |bits| Rank::of(bits.load(Ordering::Relaxed)))
+    /// How much the server is to be preferred now, among those of its load balancer.
+    pub fn rank(&self, server: &Server) -> Rank {
+        let bits = self.0.get(server.id.slot());
+        let rank = bits.map_or(Rank::Ready, |bits| Rank::of(bits.load(Ordering::Relaxed)));
+        match server.backup {
+            true => rank.max(Rank::Backup),
+            false => rank,
+        }
     }
 
     /// That of the best server of a service; [`Rank::Out`] where it has none.
     pub fn best(&self, service: &Service) -> Rank {
-        best(service, &|server| self.rank(server))
+        best(service, &|server: &Server| self.rank(server))
     }
 
     /// Nobody has this slot any more.
@@ -101,15 +107,23 @@ impl Readiness {
     }
 }
 
-/// The best rank below a service, as `rank` ranks servers.
-pub(super) fn best(service: &Service, rank: &impl Fn(ServerId) -> Rank) -> Rank {
+/// The best rank below a service, as `rank` ranks servers. A service that its backups serve is ready.
+pub(super) fn best(service: &Service, rank: &impl Fn(&Server) -> Rank) -> Rank {
     let ranks: &mut dyn Iterator<Item = Rank> = match &service.kind {
         ServiceKind::LoadBalancer(balancer) => {
-            &mut balancer.servers.iter().map(|server| rank(server.id))
+            let of_parent = |rank| match rank {
+                Rank::Backup => Rank::Ready,
+                rank => rank,
+            };
+            &mut balancer
+                .servers
+                .iter()
+                .map(move |server| of_parent(rank(server)))
         }
         ServiceKind::Weighted(services) => {
             &mut services.iter().map(|entry| best(&entry.service, rank))
         }
+        ServiceKind::Failover(services) => &mut services.iter().map(|service| best(service, rank)),
     };
     let mut found = Rank::Out;
     for rank in ranks {

@@ -106,6 +106,12 @@ impl Sticky {
         Some(child)
     }
 
+    /// The child that the client's cookie names.
+    pub(super) fn named(&self, jar: &dyn CookieJar) -> Option<usize> {
+        let (child, _) = *self.by_value.get(jar.sent(&self.name)?)?;
+        Some(child)
+    }
+
     /// Makes the client stay with this child.
     pub(super) fn stay(&self, child: usize, jar: &mut dyn CookieJar) {
         if let Some(field) = self.fields.get(child) {

@@ -41,7 +41,7 @@ struct Extent {
 pub(super) fn names(named: &Named<ServiceDraft>) -> impl Iterator<Item = &str> {
     let servers: &[ServerDraft] = match named.usable() {
         Some(ServiceDraft::LoadBalancer(draft)) => &draft.servers,
-        Some(ServiceDraft::Weighted(..)) | None => &[],
+        Some(ServiceDraft::Weighted(..) | ServiceDraft::Failover(_)) | None => &[],
     };
     servers.iter().filter_map(|server| match &server.host {
         Host::Name(name) => Some(name.as_str()),
@@ -72,7 +72,7 @@ pub(super) fn compile(
         .values()
         .filter(|named| !services.by_name.contains_key(&named.name))
     {
-        let problem = Problem::error(named.origin.clone(), "weighted services in a circle")
+        let problem = Problem::error(named.origin.clone(), "services in a circle")
             .remedy("let no service lead back to itself");
         context.problems.push(
             problem
@@ -162,6 +162,17 @@ impl Services {
                     return None;
                 }
             },
+            ServiceDraft::Failover(children) => match self.failover(named, children) {
+                Ok((kind, extent)) => {
+                    watched = kind.is_watched();
+                    (kind, extent, None)
+                }
+                Err(problem) => {
+                    let path = format!("{}.failover", path(protocol, &named.name));
+                    context.problems.push(lost(problem.at(path)));
+                    return None;
+                }
+            },
         };
         let Some(id) = context.registry.service(protocol, &named.name) else {
             let problem = Problem::error(named.origin.clone(), "one more service")
@@ -192,8 +203,7 @@ impl Services {
         let mut entries = Vec::with_capacity(children.len());
         for (reference, weight) in children {
             let (service, below) = self.lookup(reference)?;
-            extent.depth = extent.depth.max(below.depth + 1);
-            extent.nodes += below.nodes;
+            extent = extent.over(below);
             if !service.is_empty() {
                 entries.push(WeightedService {
                     service: service.clone(),
@@ -205,9 +215,36 @@ impl Services {
         extent.check(named)?;
         Ok((ServiceKind::Weighted(entries), extent, names))
     }
+
+    /// A failover service without the children that have no server left.
+    fn failover(
+        &self,
+        named: &Named<ServiceDraft>,
+        children: &[Spanned<String>],
+    ) -> Result<(ServiceKind, Extent), Problem> {
+        let mut extent = Extent { depth: 1, nodes: 1 };
+        let mut services = Vec::with_capacity(children.len());
+        for reference in children {
+            let (service, below) = self.lookup(reference)?;
+            extent = extent.over(below);
+            if !service.is_empty() {
+                services.push(Arc::clone(service));
+            }
+        }
+        extent.check(named)?;
+        Ok((ServiceKind::Failover(services), extent))
+    }
 }
 
 impl Extent {
+    /// With a child.
+    fn over(self, below: Self) -> Self {
+        Self {
+            depth: self.depth.max(below.depth + 1),
+            nodes: self.nodes + below.nodes,
+        }
+    }
+
     fn check(self, named: &Named<ServiceDraft>) -> Result<(), Problem> {
         let refuse = |found: String, limit: usize| {
             Err(Problem::error(named.origin.clone(), found).allowed(format!("at most {limit}")))
@@ -264,6 +301,7 @@ fn watch(
 ) -> bool {
     let mut watched = draft.health.is_some();
     for server in &balancer.servers {
+        watched |= server.backup;
         let name = (protocol, named.name.clone(), server.name.clone());
         let said = context.standings.get(&name);
         watched |= said.is_some();
@@ -346,6 +384,7 @@ fn server(
         addresses: ips.into_iter().map(|ip| (ip, draft.port).into()).collect(),
         unresolved,
         weight: draft.weight,
+        backup: draft.backup,
         lease,
     }))
 }
@@ -353,12 +392,16 @@ fn server(
 /// The names of services, each after those it names; without those that lead in a circle (Kahn's algorithm).
 fn children_first(drafts: &Merged<ServiceDraft>) -> Vec<Arc<str>> {
     let children = |named: &Named<ServiceDraft>| -> BTreeSet<Arc<str>> {
-        let Some(ServiceDraft::Weighted(children, _)) = named.usable() else {
-            return BTreeSet::new();
+        let references: Vec<&Spanned<String>> = match named.usable() {
+            Some(ServiceDraft::Weighted(children, _)) => {
+                children.iter().map(|(reference, _)| reference).collect()
+            }
+            Some(ServiceDraft::Failover(children)) => children.iter().collect(),
+            Some(ServiceDraft::LoadBalancer(_)) | None => Vec::new(),
         };
-        let names = children
-            .iter()
-            .filter_map(|(reference, _)| local(reference).ok());
+        let names = references
+            .into_iter()
+            .filter_map(|reference| local(reference).ok());
         names
             .filter_map(|name| drafts.get_key_value(name))
             .map(|(name, _)| name.clone())

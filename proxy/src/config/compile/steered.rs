@@ -12,7 +12,9 @@ use crate::limits::STEERED_PREFIXES_TOTAL_MAX;
 use crate::router::steered::{SourceExpr, SteeredRule, SteeredTable};
 use crate::rule::{TcpMatcher, Tree};
 use crate::service::pool::{Pool, PoolTree};
-use crate::service::{Rank, Readiness, Server, Service, ServiceId, ServiceKind, WeightedService};
+use crate::service::{
+    LoadBalancer, Rank, Readiness, Server, Service, ServiceId, ServiceKind, WeightedService,
+};
 
 /// A steered rule and where its router is.
 #[derive(Clone)]
@@ -201,6 +203,7 @@ fn beyond_nic(service: &Service) -> Option<&str> {
         ServiceKind::Weighted(services) => {
             services.iter().find_map(|entry| beyond_nic(&entry.service))
         }
+        ServiceKind::Failover(services) => services.iter().find_map(|service| beyond_nic(service)),
     }
 }
 
@@ -209,10 +212,17 @@ fn beyond_nic(service: &Service) -> Option<&str> {
 fn pool_tree(service: &Service, readiness: &Readiness) -> PoolTree {
     let best = readiness.best(service);
     let takes = |rank: Rank| !service.is_watched() || (rank == best && rank < Rank::Out);
+    // Backups serve where nothing else does.
+    let best_server = |balancer: &LoadBalancer| {
+        let ranks = balancer.servers.iter().map(|server| readiness.rank(server));
+        ranks.min().unwrap_or(Rank::Out)
+    };
     match &service.kind {
         ServiceKind::LoadBalancer(balancer) => {
+            let best = best_server(balancer);
+            let takes = |rank: Rank| !service.is_watched() || (rank == best && rank < Rank::Out);
             let servers = balancer.servers.iter();
-            let servers = servers.filter(|server| takes(readiness.rank(server.id)));
+            let servers = servers.filter(|server| takes(readiness.rank(server)));
             let server =
                 |server: &Arc<Server>| Some((*server.addresses.iter().min()?, server.weight));
             PoolTree::Servers(servers.filter_map(server).collect())
@@ -223,6 +233,14 @@ fn pool_tree(service: &Service, readiness: &Readiness) -> PoolTree {
             let entry =
                 |entry: &WeightedService| (pool_tree(&entry.service, readiness), entry.weight);
             PoolTree::Weighted(services.map(entry).collect())
+        }
+        ServiceKind::Failover(services) => {
+            let first = services
+                .iter()
+                .find(|service| takes(readiness.best(service)));
+            first.map_or(PoolTree::Servers(Vec::new()), |service| {
+                pool_tree(service, readiness)
+            })
         }
     }
 }

@@ -82,8 +82,8 @@ pub(super) fn idle(walker: &mut Walker, fields: &Fields<'_>) {
     }
 }
 
-/// `healthCheck: {}` of a weighted service: what Traefik needs it for, weir does anyway.
-pub(super) fn weighted_health(walker: &mut Walker, fields: &Fields<'_>) {
+/// `healthCheck: {}` of a weighted or failover service: what Traefik needs it for, weir does anyway.
+pub(super) fn idle_health(walker: &mut Walker, fields: &Fields<'_>) {
     if let Some(place) = fields.get("healthCheck") {
         walker.fields(&place, &keys::NO_KEYS);
     }

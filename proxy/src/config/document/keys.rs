@@ -152,13 +152,8 @@ pub const TCP_ROUTER_TLS: Keys = Keys {
 
 /// `http.services.X`
 pub const HTTP_SERVICE: Keys = Keys {
-    known: &["loadBalancer", "weighted"],
-    later: &[
-        "failover",
-        "highestRandomWeight",
-        "middlewares",
-        "mirroring",
-    ],
+    known: &["loadBalancer", "weighted", "failover"],
+    later: &["highestRandomWeight", "middlewares", "mirroring"],
 };
 
 /// `http.services.X.loadBalancer`
@@ -246,13 +241,13 @@ pub const NO_KEYS: Keys = Keys {
 
 /// `http.services.X.loadBalancer.servers[]`
 pub const HTTP_SERVER: Keys = Keys {
-    known: &["url", "weight", "preservePath"],
+    known: &["url", "weight", "preservePath", "backup"],
     later: &[],
 };
 
 /// `tcp.services.X`
 pub const TCP_SERVICE: Keys = Keys {
-    known: &["loadBalancer", "weighted"],
+    known: &["loadBalancer", "weighted", "failover"],
     later: &[],
 };
 
@@ -270,7 +265,7 @@ pub const TCP_LOAD_BALANCER: Keys = Keys {
 
 /// `tcp.services.X.loadBalancer.servers[]`
 pub const TCP_SERVER: Keys = Keys {
-    known: &["address", "weight", "tls"],
+    known: &["address", "weight", "tls", "backup"],
     later: &[],
 };
 
@@ -286,9 +281,15 @@ pub const WEIGHTED_SERVICE: Keys = Keys {
     later: &[],
 };
 
+/// `services.X.failover`
+pub const FAILOVER: Keys = Keys {
+    known: &["service", "fallback", "healthCheck"],
+    later: &["errors"],
+};
+
 /// All of the above, for the test that holds the documentation to them.
 #[cfg(test)]
-pub const ALL: [&Keys; 30] = [
+pub const ALL: [&Keys; 31] = [
     &ROOT,
     &HTTP,
     &MIDDLEWARE,
@@ -319,4 +320,5 @@ pub const ALL: [&Keys; 30] = [
     &TCP_SERVER,
     &WEIGHTED,
     &WEIGHTED_SERVICE,
+    &FAILOVER,
 ];

@@ -26,6 +26,8 @@ pub struct ServerDraft {
     pub base_path: Arc<str>,
     /// May be 0: then it is out.
     pub weight: u32,
+    /// `backup`
+    pub backup: bool,
     /// Where it is written.
     pub origin: Origin,
 }
@@ -87,6 +89,7 @@ pub(super) fn http(
         host,
         port: port.or(scheme.default_port())?,
         weight,
+        backup: false,
         origin: place.origin().clone(),
         name: name.into(),
     })
@@ -116,6 +119,7 @@ pub(super) fn tcp(
         host,
         port,
         weight,
+        backup: false,
         origin: place.origin().clone(),
     })
 }

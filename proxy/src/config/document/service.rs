@@ -23,7 +23,8 @@ pub(super) fn http(walker: &mut Walker, place: &Place<'_>) -> Option<ServiceDraf
             let weight = weight(walker, &fields);
             let preserve = fields.get("preservePath");
             let preserve = preserve.and_then(|place| walker.boolean(&place));
-            server::http(walker, &url?, weight, preserve.unwrap_or(false))
+            let server = server::http(walker, &url?, weight, preserve.unwrap_or(false));
+            with_own(walker, &fields, server?)
         },
     )
 }
@@ -41,7 +42,8 @@ pub(super) fn tcp(walker: &mut Walker, place: &Place<'_>) -> Option<ServiceDraft
             let weight = weight(walker, &fields);
             let tls = fields.get("tls");
             let tls = tls.and_then(|place| walker.boolean(&place));
-            server::tcp(walker, &address?, weight, tls.unwrap_or(false))
+            let server = server::tcp(walker, &address?, weight, tls.unwrap_or(false));
+            with_own(walker, &fields, server?)
         },
     );
     if let Some(ServiceDraft::Weighted(_, Some(_))) = draft {
@@ -65,20 +67,26 @@ fn service(
     own: Own<'_>,
     server: fn(&mut Walker, &Place<'_>) -> Option<ServerDraft>,
 ) -> Option<ServiceDraft> {
-    match (fields.get("loadBalancer"), fields.get("weighted")) {
-        (Some(place), None) => load_balancer(walker, &place, own, server),
-        (None, Some(place)) => weighted(walker, &place),
-        (found, _) => {
-            let found = if found.is_some() {
-                "loadBalancer and weighted"
-            } else {
-                "neither loadBalancer nor weighted"
+    let kinds = ["loadBalancer", "weighted", "failover"];
+    match kinds.map(|kind| fields.get(kind)) {
+        [Some(place), None, None] => load_balancer(walker, &place, own, server),
+        [None, Some(place), None] => weighted(walker, &place),
+        [None, None, Some(place)] => failover(walker, &place),
+        found => {
+            let found: Vec<&str> = kinds
+                .into_iter()
+                .zip(found)
+                .filter_map(|(kind, found)| found.and(Some(kind)))
+                .collect();
+            let found = match found.is_empty() {
+                true => "none of loadBalancer, weighted and failover".to_owned(),
+                false => found.join(" and "),
             };
             let place = fields.place();
             // A kind that weir has not yet has been reported already.
             if !fields.refused() {
                 let problem = Problem::error(place.origin().clone(), found)
-                    .allowed("one of loadBalancer and weighted");
+                    .allowed("one of loadBalancer, weighted and failover");
                 walker.report(Cost::Source, place, problem);
             }
             None
@@ -173,18 +181,41 @@ fn weighted(walker: &mut Walker, place: &Place<'_>) -> Option<ServiceDraft> {
         .iter()
         .filter_map(|item| weighted_service(walker, item));
     let services = services.filter(|(_, weight)| *weight > 0).collect();
-    balancing::weighted_health(walker, &fields);
+    balancing::idle_health(walker, &fields);
     Some(ServiceDraft::Weighted(
         services,
         balancing::sticky(walker, &fields),
     ))
 }
 
+fn failover(walker: &mut Walker, place: &Place<'_>) -> Option<ServiceDraft> {
+    let fields = walker.fields(place, &keys::FAILOVER)?;
+    let service = named(walker, &fields, "service");
+    let fallback = named(walker, &fields, "fallback");
+    balancing::idle_health(walker, &fields);
+    Some(ServiceDraft::Failover([service?, fallback?]))
+}
+
+/// The name of a service.
+fn named(walker: &mut Walker, fields: &Fields<'_>, key: &'static str) -> Option<Spanned<String>> {
+    let place = fields.required(walker, key)?;
+    Some(place.spanned(walker.string(&place)?))
+}
+
 fn weighted_service(walker: &mut Walker, place: &Place<'_>) -> Option<(Spanned<String>, u32)> {
     let fields = walker.fields(place, &keys::WEIGHTED_SERVICE)?;
-    let name_place = fields.required(walker, "name")?;
-    let name = name_place.spanned(walker.string(&name_place)?);
+    let name = named(walker, &fields, "name")?;
     Some((name, weight(walker, &fields)))
+}
+
+/// What weir has of its own in a server.
+fn with_own(walker: &mut Walker, fields: &Fields<'_>, server: ServerDraft) -> Option<ServerDraft> {
+    let backup = fields.get("backup");
+    let backup = backup.and_then(|place| walker.boolean(&place));
+    Some(ServerDraft {
+        backup: backup.unwrap_or(false),
+        ..server
+    })
 }
 
 /// `weight`, 1 where there is none.

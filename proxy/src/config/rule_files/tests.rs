@@ -99,6 +99,10 @@ fn servers(service: &Service) -> Vec<(String, u32)> {
             .iter()
             .map(|entry| (entry.service.name.to_string(), entry.weight))
             .collect(),
+        ServiceKind::Failover(services) => services
+            .iter()
+            .map(|service| (service.name.to_string(), 1))
+            .collect(),
     }
 }
 
@@ -251,7 +255,7 @@ fn a_broken_file_costs_itself_alone() {
         ),
         (
             "http: {services: {x: {}}}",
-            "broken.yml:1:19: http.services.x: found neither loadBalancer nor weighted; allowed one of loadBalancer and weighted (the file left out)",
+            "broken.yml:1:19: http.services.x: found none of loadBalancer, weighted and failover; allowed one of loadBalancer, weighted and failover (the file left out)",
         ),
         (
             "tcp: {services: {x: {loadBalancer: {servers: [{address: h}]}}}}",
@@ -362,7 +366,7 @@ http:
   routers: {r: {rule: Host(`a`), service: upper}}
   services:
     upper: {weighted: {services: [{name: lower}]}}
-    lower: {failover: {}}
+    lower: {mirroring: {}}
 ",
     )]);
     assert_eq!(
@@ -370,7 +374,7 @@ http:
         [
             "a.yml:3:43: http.routers.r: found service \"upper\"; correct that service, at a.yml:5:5 (router r left out)",
             "a.yml:5:42: http.services.upper.weighted: found service \"lower\"; correct that service, at a.yml:6:5 (service upper left out)",
-            "a.yml:6:13: http.services.lower.failover: found the key \"failover\"; Traefik has it, weir not yet (service lower left out)",
+            "a.yml:6:13: http.services.lower.mirroring: found the key \"mirroring\"; Traefik has it, weir not yet (service lower left out)",
         ]
     );
 }
@@ -383,7 +387,7 @@ fn circles_and_depth_are_refused() {
     )]);
     assert_eq!(circle.len(), 2);
     assert!(
-        circle[0].contains("found weighted services in a circle"),
+        circle[0].contains("found services in a circle"),
         "{circle:?}"
     );
     let chain = (0..=crate::limits::SERVICE_DEPTH_MAX).map(|n| {

@@ -31,8 +31,10 @@ impl Fixture {
         Arc::new(Service::new(id, name, kind))
     }
 
+    /// A server whose name begins with `~` is a backup.
     fn server(&mut self, service: &Arc<str>, name: &str, weight: u32) -> Arc<Server> {
         let name: Arc<str> = name.into();
+        let name_is_backup = name.starts_with('~');
         let (id, lease) = self
             .registry
             .server(Protocol::Http, service, &name)
@@ -55,6 +57,7 @@ impl Fixture {
             unresolved: None,
             addresses,
             weight,
+            backup: name_is_backup,
             lease,
         })
     }
@@ -182,7 +185,7 @@ impl Fixture {
 fn id(service: &Service, index: usize) -> ServerId {
     match &service.kind {
         ServiceKind::LoadBalancer(balancer) => balancer.servers[index].id,
-        ServiceKind::Weighted(_) => panic!("not a load balancer"),
+        ServiceKind::Weighted(_) | ServiceKind::Failover(_) => panic!("not a load balancer"),
     }
 }
 
@@ -241,6 +244,94 @@ fn a_service_whose_servers_are_down_is_left_out() {
     readiness.set(id(&left, 0), Hindrance::Down, false);
     let shares = shares(picks(&mut balancer, &both, 100));
     assert!(shares["a"].abs_diff(90) <= 2, "{shares:?}");
+}
+
+#[test]
+fn backups_serve_while_no_other_can() {
+    let mut fixture = Fixture::default();
+    let service = fixture.watched("s", &[("a", 1), ("~b", 1), ("~c", 1)]);
+    let (mut balancer, readiness) = watching(&fixture);
+    assert_eq!(picks(&mut balancer, &service, 3).concat(), "aaa");
+    readiness.set(id(&service, 0), Hindrance::Drained, true);
+    let now = shares(picks(&mut balancer, &service, 4));
+    assert_eq!(now, HashMap::from([("~b".into(), 2), ("~c".into(), 2)]));
+    readiness.set(id(&service, 1), Hindrance::Down, true);
+    readiness.set(id(&service, 2), Hindrance::Maintenance, true);
+    assert_eq!(picks(&mut balancer, &service, 2).concat(), "aa", "drained");
+    // To others the service is as good as one whose first servers are there.
+    readiness.set(id(&service, 1), Hindrance::Down, false);
+    let other = fixture.service("o", &[("o", 1)]);
+    let both = fixture.weighted("both", &[(&service, 1), (&other, 1)]);
+    let now = shares(picks(
+        &mut balancer,
+        &Arc::into_inner(both).unwrap().watching(true),
+        4,
+    ));
+    assert_eq!(now, HashMap::from([("~b".into(), 2), ("o".into(), 2)]));
+}
+
+impl Fixture {
+    fn failover(&mut self, name: &str, services: [&Arc<Service>; 2]) -> Service {
+        let kind = ServiceKind::Failover(services.map(Arc::clone).into());
+        let name: Arc<str> = name.into();
+        let id = self.registry.service(Protocol::Http, &name).unwrap();
+        let watched = kind.is_watched();
+        Service::new(id, name, kind).watching(watched)
+    }
+}
+
+#[test]
+fn a_fallback_serves_while_the_service_cannot() {
+    let mut fixture = Fixture::default();
+    let main = fixture.watched("main", &[("a", 1), ("b", 1)]);
+    let other = fixture.service("other", &[("f", 1)]);
+    let service = fixture.failover("s", [&main, &other]);
+    let (mut balancer, readiness) = watching(&fixture);
+    assert_eq!(picks(&mut balancer, &service, 4).concat(), "abab");
+    readiness.set(id(&main, 0), Hindrance::Down, true);
+    assert_eq!(picks(&mut balancer, &service, 2).concat(), "bb");
+    readiness.set(id(&main, 1), Hindrance::Maintenance, true);
+    assert_eq!(picks(&mut balancer, &service, 2).concat(), "ff");
+    balancer.suspect(id(&other, 0), Instant::now());
+    assert_eq!(
+        picks(&mut balancer, &service, 2).concat(),
+        "aa",
+        "all are tried"
+    );
+    readiness.set(id(&main, 0), Hindrance::Down, false);
+    assert_eq!(picks(&mut balancer, &service, 2).concat(), "aa");
+}
+
+#[test]
+fn failover_of_weighted_services_and_in_them() {
+    let mut fixture = Fixture::default();
+    let (a, b) = (
+        fixture.watched("a", &[("a", 1)]),
+        fixture.watched("b", &[("b", 1)]),
+    );
+    let (c, d) = (
+        fixture.watched("c", &[("c", 1)]),
+        fixture.watched("d", &[("d", 1)]),
+    );
+    let weighted = Arc::into_inner(fixture.weighted("w", &[(&a, 1), (&b, 1)])).unwrap();
+    let inner = Arc::new(fixture.failover("f", [&Arc::new(weighted.watching(true)), &c]));
+    let outer = Arc::into_inner(fixture.weighted("o", &[(&inner, 2), (&d, 2)])).unwrap();
+    let outer = outer.watching(true);
+    let (mut balancer, readiness) = watching(&fixture);
+    let mut share = || shares(picks(&mut balancer, &outer, 8));
+    let of = |shares: &[(&str, usize)]| -> HashMap<String, usize> {
+        shares
+            .iter()
+            .map(|(name, share)| ((*name).to_owned(), *share))
+            .collect()
+    };
+    assert_eq!(share(), of(&[("a", 2), ("b", 2), ("d", 4)]));
+    readiness.set(id(&a, 0), Hindrance::Down, true);
+    assert_eq!(share(), of(&[("b", 4), ("d", 4)]));
+    readiness.set(id(&b, 0), Hindrance::Down, true);
+    assert_eq!(share(), of(&[("c", 4), ("d", 4)]));
+    readiness.set(id(&c, 0), Hindrance::Down, true);
+    assert_eq!(share(), of(&[("d", 8)]));
 }
 
 #[test]
@@ -314,6 +405,30 @@ fn a_drained_server_keeps_its_users_and_a_dead_one_does_not() {
     assert_eq!(visit(&mut jar), "b", "it stays where it went");
     readiness.set(id(&service, 1), Hindrance::Maintenance, true);
     assert_eq!(visit(&mut jar), "a");
+}
+
+#[test]
+fn a_drained_service_keeps_its_users_beside_its_fallback() {
+    let mut fixture = Fixture::default();
+    let main = Arc::into_inner(fixture.watched("main", &[("a", 1)])).unwrap();
+    let sticky = Sticky::new(&Cookie::default(), "main@file", ["a"].into_iter());
+    let main = Arc::new(main.sticking(Some(sticky)));
+    let other = fixture.service("other", &[("f", 1)]);
+    let service = fixture.failover("s", [&main, &other]);
+    let (mut balancer, readiness) = watching(&fixture);
+    let mut visit = |jar: &mut Kept| {
+        let picked = balancer.pick_for(&service, jar).unwrap();
+        picked.server.name.to_string()
+    };
+    let mut jar = Kept::default();
+    assert_eq!(visit(&mut jar), "a");
+    readiness.set(id(&main, 0), Hindrance::Drained, true);
+    assert_eq!(
+        (visit(&mut jar), visit(&mut Kept::default())),
+        ("a".into(), "f".into())
+    );
+    readiness.set(id(&main, 0), Hindrance::Down, true);
+    assert_eq!(visit(&mut jar), "f");
 }
 
 fn weights() -> impl Strategy<Value = Vec<u32>> {
