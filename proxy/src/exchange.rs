@@ -20,6 +20,7 @@ mod hello;
 mod http2;
 mod passage;
 mod proxied;
+mod queue;
 mod request;
 mod request_id;
 mod response;
@@ -55,6 +56,7 @@ pub use clients::Clients;
 pub use worker::{Servers, Worker};
 
 use decision::Visitor;
+use queue::Place;
 use tunnel::Patience;
 
 /// What a ClientHello of SSL 2 begins with: rustls refuses it in the way of TLS.
@@ -208,28 +210,54 @@ fn tunnel_plan(router: &Arc<TcpRouter>, tls: Option<&Arc<rustls::ServerConfig>>)
     Plan::Tunnel(Arc::clone(router), tls.cloned())
 }
 
-/// A connection to a server of the service, to another one where one cannot be had; and that server.
+/// A connection to a server, and the place that it has there.
+struct Connected<'s> {
+    server: &'s Server,
+    transport: Transport,
+    #[expect(dead_code, reason = "held until the connection has ended")]
+    place: Option<Place>,
+}
+
+/// A connection to a server of the service, to another one where one cannot be had. `None` where there is no server, or
+/// no room at it.
 async fn connect<'s>(
     worker: &Worker,
     service: &'s Service,
     client: Addresses,
-) -> io::Result<Option<(&'s Server, Transport)>> {
+) -> io::Result<Option<Connected<'s>>> {
     let Some(mut picked) = worker.pick(service) else {
         return Ok(None);
     };
-    for _ in 1..limits::SERVER_TRIES_MAX {
-        match worker.pool.connect_for(picked.server, client).await {
-            Ok(transport) => return Ok(Some((picked.server, transport))),
-            Err(_) => worker.suspect(picked.server),
-        }
-        let failed = picked.server.id;
-        match worker.pick(service).filter(|next| next.server.id != failed) {
-            Some(next) => picked = next,
-            None => break,
+    for turn in 1..=limits::SERVER_TRIES_MAX {
+        let server = picked.server;
+        let place = match worker.queues.enter(server).await {
+            Ok(place) => place,
+            Err(failure) => {
+                worker.failures.add(failure);
+                return Ok(None);
+            }
+        };
+        match worker.pool.connect_for(server, client).await {
+            Ok(transport) => {
+                return Ok(Some(Connected {
+                    server,
+                    transport,
+                    place,
+                }));
+            }
+            Err(error) => {
+                worker.suspect(server);
+                let next = worker
+                    .pick(service)
+                    .filter(|next| next.server.id != server.id && turn < limits::SERVER_TRIES_MAX);
+                match next {
+                    Some(next) => picked = next,
+                    None => return Err(error),
+                }
+            }
         }
     }
-    let transport = worker.pool.connect_for(picked.server, client).await?;
-    Ok(Some((picked.server, transport)))
+    Ok(None)
 }
 
 /// What is boxed here is not for the task of an idle HTTP/1.1 connection to hold room for.
@@ -273,15 +301,16 @@ async fn carry_out(
                 return Ok(());
             };
             let connected = Box::pin(connect(worker, service, client)).await?;
-            let Some((server, connection)) = connected else {
+            let Some(connected) = connected else {
                 return Ok(());
             };
+            let server = connected.server;
             let patience = Patience {
                 after_end: server.transport.tcp.termination_delay,
                 ..patience
             };
             let _running = worker.runs_on(server);
-            Box::pin(tunnel(&transport, &connection, patience)).await
+            Box::pin(tunnel(&transport, &connected.transport, patience)).await
         }
         Plan::Http | Plan::Https(_) => {
             let is_http2 = match transport.alpn() {

@@ -98,6 +98,8 @@ failures! {
     NoRouter "no_router" Operator Some(Status::NOT_FOUND), "no router takes the request"
     RouterError "router_error" Operator Some(Status::NOT_FOUND), "the router that takes the request was left out for an error"
     NoServer "no_server" Operator Some(Status::SERVICE_UNAVAILABLE), "the service has no server in rotation"
+    QueueFull "queue_full" Upstream Some(Status::SERVICE_UNAVAILABLE), "the server has as many requests as it may, and as many wait"
+    QueueTimeout "queue_timeout" Upstream Some(Status::SERVICE_UNAVAILABLE), "the request waited too long for its turn at the server"
     ConnectTimeout "connect_timeout" Upstream Some(Status::GATEWAY_TIMEOUT), "the server did not take the connection in time"
     ConnectRefused "connect_refused" Upstream Some(Status::BAD_GATEWAY), "the server refuses connections"
     ConnectFailed "connect_failed" Upstream Some(Status::BAD_GATEWAY), "the server cannot be reached"

@@ -49,6 +49,14 @@ pub const SUSPECTS_MAX: usize = 1_024;
 /// How long a server that refused a connection, or reset one before its answer, gets nothing of that worker's while
 /// another server can; health checks say the rest.
 pub const SUSPECT_TIME: Duration = Duration::from_secs(2);
+/// The most that `maxConnections` and `queue.length` take.
+pub const SERVER_CONNECTIONS_MAX: u32 = 1_000_000;
+/// Requests that wait for a server that has as many as it may (`queue.length`).
+pub const QUEUE_LENGTH: u32 = 1_024;
+/// How long each of them may wait (`queue.timeout`).
+pub const QUEUE_TIME: Duration = Duration::from_secs(10);
+/// Between a worker's looks at whether other workers have made room at a server that its requests wait for.
+pub const QUEUE_LOOK: Duration = Duration::from_millis(1);
 /// Servers that one request is sent to at most, one after the other.
 pub const SERVER_TRIES_MAX: usize = 3;
 

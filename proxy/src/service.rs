@@ -10,6 +10,7 @@
 //! was refused), which answers 503.
 
 pub mod balance;
+mod gate;
 mod health_check;
 mod in_flight;
 pub mod pool;
@@ -24,6 +25,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 pub use self::balance::{Balancer, Picked};
+pub use self::gate::{Cap, Entry, Gates, Ticket};
 pub use self::health_check::{HealthCheck, HttpQuestion, Pace, Question, Target};
 pub use self::in_flight::{InFlight, Running};
 pub use self::readiness::{Hindrance, Rank, Readiness};
@@ -80,8 +82,8 @@ impl Service {
         Self { watched, ..self }
     }
 
-    /// Whether a server below it is checked, administered or a backup: only then is the readiness of its servers looked
-    /// at.
+    /// Whether a server below it is checked, administered, capped or a backup: only then is the readiness of its servers
+    /// looked at.
     pub fn is_watched(&self) -> bool {
         self.watched
     }
@@ -195,6 +197,8 @@ pub struct Server {
     pub weight: u32,
     /// It gets requests only while no other server of its load balancer can.
     pub backup: bool,
+    /// How many requests and connections it may have at one time; `None`: any number.
+    pub cap: Option<Cap>,
     /// Keeps `id`.
     pub lease: Lease,
 }

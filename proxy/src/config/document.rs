@@ -121,6 +121,8 @@ pub struct LoadBalancerDraft {
     pub servers: Vec<ServerDraft>,
     /// HTTP only.
     pub pass_host_header: bool,
+    /// `queue`: how many may wait for each server with a cap, and for how long.
+    pub queue: (u32, Duration),
     /// `serversTransport`; `None` is the default one.
     pub transport: Option<Spanned<String>>,
     /// `sticky.cookie`. HTTP only.

@@ -15,6 +15,7 @@ use super::answer::Answer;
 use super::body::{self, BodyError, Http1Sink, Sink, Source};
 use super::decision::Visitor;
 use super::head::NoHead;
+use super::queue::Place;
 use super::response::{self, Delivered, Failed};
 use super::scratch::Scratch;
 use super::server::Http1Server;
@@ -127,9 +128,12 @@ pub async fn serve<D: Downstream, B: Source>(
         .map_err(|failure| refused(failure, head))?;
     let mut tries = 1;
     loop {
+        let place = exchange.enter(&picked).await;
+        let place = place.map_err(|failure| refused(failure, &scratch.request))?;
         let Err(failed) = exchange.on(&picked, scratch).await else {
             return Ok(());
         };
+        drop(place);
         if exchange.may_go_elsewhere(&failed) {
             visitor.worker.suspect(picked.server);
             if tries < limits::SERVER_TRIES_MAX {
@@ -163,6 +167,24 @@ fn id_of(head: &RequestHead) -> &[u8] {
 }
 
 impl<D: Downstream, B: Source> Exchange<'_, D, B> {
+    /// A place at the server, after waiting for it where it is full.
+    async fn enter(&mut self, picked: &Picked<'_>) -> Result<Option<Place>, Failure> {
+        if picked.server.cap.is_none() {
+            return Ok(None);
+        }
+        self.body.copy_out();
+        let enter = self.visitor.worker.queues.enter(picked.server);
+        if !self.asked.body.is_empty() {
+            // Who looks whether the client is there would read its body.
+            return enter.await;
+        }
+        tokio::select! {
+            biased;
+            entered = enter => entered,
+            () = self.client.gone() => Err(Failure::ClientGone),
+        }
+    }
+
     /// Sends the request to this server, and leaves the request as it was.
     async fn on(&mut self, picked: &Picked<'_>, scratch: &mut Scratch) -> Result<(), Failed> {
         let _running = self.visitor.worker.runs_on(picked.server);

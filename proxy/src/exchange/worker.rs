@@ -14,6 +14,7 @@ use tracing::warn;
 
 use super::clients::Clients;
 use super::http2::Windows;
+use super::queue::Queues;
 use super::request_id::RequestIds;
 use super::scratch::Scratch;
 use crate::config::{EntryPointTable, Snapshot, StaticConfig};
@@ -50,6 +51,8 @@ pub struct Worker {
     rules: Arc<ArcSwap<Snapshot>>,
     balancer: RefCell<Balancer>,
     in_flight: Arc<InFlight>,
+    /// Requests that wait for servers with a cap.
+    pub queues: Rc<Queues>,
     routers: RefCell<OwnRouters>,
     scratch: RefCell<Vec<Scratch>>,
     date: Cell<(Option<Instant>, [u8; date::LENGTH])>,
@@ -121,6 +124,7 @@ impl Worker {
         clients: Arc<[Option<Arc<Clients>>]>,
         servers: Servers,
     ) -> Self {
+        let queues = Queues::new(servers.readiness.gates().clone());
         let balancer = Balancer::new(index, of, servers.readiness);
         Self {
             config,
@@ -135,6 +139,7 @@ impl Worker {
             rules,
             balancer: RefCell::new(balancer),
             in_flight: servers.in_flight,
+            queues,
             routers: RefCell::default(),
             scratch: RefCell::default(),
             date: Cell::new((None, [0; date::LENGTH])),

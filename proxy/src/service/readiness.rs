@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use super::{Server, ServerId, Service, ServiceKind};
+use super::{Gates, Server, ServerId, Service, ServiceKind};
 use crate::limits::SERVERS_MAX;
 
 /// What keeps a server from requests; a bit of its entry.
@@ -28,6 +28,8 @@ pub enum Hindrance {
 pub enum Rank {
     /// Ready.
     Ready,
+    /// It has as many requests as it may: one more waits.
+    Full,
     /// Ready, and a backup.
     Backup,
     /// Drained, and as far as is known alive.
@@ -53,13 +55,19 @@ impl Rank {
     }
 }
 
-/// The table. Clones are one and the same.
+/// The table, and that of the gates. Clones are one and the same.
 #[derive(Clone)]
-pub struct Readiness(Arc<[AtomicU8]>);
+pub struct Readiness {
+    bits: Arc<[AtomicU8]>,
+    gates: Gates,
+}
 
 impl Default for Readiness {
     fn default() -> Self {
-        Self((0..SERVERS_MAX).map(|_| AtomicU8::new(0)).collect())
+        Self {
+            bits: (0..SERVERS_MAX).map(|_| AtomicU8::new(0)).collect(),
+            gates: Gates::default(),
+        }
     }
 }
 
@@ -72,7 +80,7 @@ impl fmt::Debug for Readiness {
 impl Readiness {
     /// Sets or clears a hindrance; whether that changed anything. The caller holds the server's lease.
     pub fn set(&self, server: ServerId, hindrance: Hindrance, on: bool) -> bool {
-        let Some(bits) = self.0.get(server.slot()) else {
+        let Some(bits) = self.bits.get(server.slot()) else {
             return false;
         };
         let bit = hindrance as u8;
@@ -86,12 +94,21 @@ impl Readiness {
 
     /// How much the server is to be preferred now, among those of its load balancer.
     pub fn rank(&self, server: &Server) -> Rank {
-        let bits = self.0.get(server.id.slot());
+        let bits = self.bits.get(server.id.slot());
         let rank = bits.map_or(Rank::Ready, |bits| Rank::of(bits.load(Ordering::Relaxed)));
-        match server.backup {
-            true => rank.max(Rank::Backup),
-            false => rank,
+        let full = |cap| self.gates.is_full(server.id, cap);
+        if server.backup {
+            rank.max(Rank::Backup)
+        } else if server.cap.as_ref().is_some_and(full) {
+            rank.max(Rank::Full)
+        } else {
+            rank
         }
+    }
+
+    /// Who may come to servers with a cap.
+    pub fn gates(&self) -> &Gates {
+        &self.gates
     }
 
     /// That of the best server of a service; [`Rank::Out`] where it has none.
@@ -101,18 +118,20 @@ impl Readiness {
 
     /// Nobody has this slot any more.
     pub(super) fn clear(&self, slot: usize) {
-        if let Some(bits) = self.0.get(slot) {
+        if let Some(bits) = self.bits.get(slot) {
             bits.store(0, Ordering::Relaxed);
         }
+        self.gates.clear(slot);
     }
 }
 
-/// The best rank below a service, as `rank` ranks servers. A service that its backups serve is ready.
+/// The best rank below a service, as `rank` ranks servers. A service that its backups serve is ready, and so is one
+/// in whose lines a request would wait: parents share by weights.
 pub(super) fn best(service: &Service, rank: &impl Fn(&Server) -> Rank) -> Rank {
     let ranks: &mut dyn Iterator<Item = Rank> = match &service.kind {
         ServiceKind::LoadBalancer(balancer) => {
             let of_parent = |rank| match rank {
-                Rank::Backup => Rank::Ready,
+                Rank::Full | Rank::Backup => Rank::Ready,
                 rank => rank,
             };
             &mut balancer

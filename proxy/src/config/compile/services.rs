@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::transports::Transport;
 use super::{Context, Merged, local};
@@ -12,7 +13,7 @@ use crate::limits::{SERVERS_MAX, SERVICE_DEPTH_MAX, SERVICE_TREE_MAX, SERVICES_M
 use crate::service::standing::Standing;
 use crate::service::sticky::Sticky;
 use crate::service::{
-    LoadBalancer, Protocol, Scheme, Server, Service, ServiceKind, Target, WeightedService,
+    Cap, LoadBalancer, Protocol, Scheme, Server, Service, ServiceKind, Target, WeightedService,
 };
 
 /// The compiled services of one protocol, and which were refused.
@@ -279,7 +280,9 @@ fn load_balancer(
     )?;
     let servers = draft.servers.iter();
     let mut servers: Vec<Arc<Server>> = servers
-        .filter_map(|draft| server(context, protocol, named, draft, &transport))
+        .filter_map(|server| {
+            self::server(context, protocol, named, (server, draft.queue), &transport)
+        })
         .collect();
     if servers.iter().any(|server| server.unresolved.is_none()) {
         servers.retain(|server| server.unresolved.is_none());
@@ -301,7 +304,7 @@ fn watch(
 ) -> bool {
     let mut watched = draft.health.is_some();
     for server in &balancer.servers {
-        watched |= server.backup;
+        watched |= server.backup || server.cap.is_some();
         let name = (protocol, named.name.clone(), server.name.clone());
         let said = context.standings.get(&name);
         watched |= said.is_some();
@@ -342,9 +345,14 @@ fn server(
     context: &mut Context<'_>,
     protocol: Protocol,
     service: &Named<ServiceDraft>,
-    draft: &ServerDraft,
+    (draft, (queue, patience)): (&ServerDraft, (u32, Duration)),
     transport: &Transport,
 ) -> Option<Arc<Server>> {
+    let cap = draft.max_connections.map(|most| Cap {
+        most,
+        queue,
+        patience,
+    });
     let at =
         |problem: Problem| problem.at(format!("{}.loadBalancer", path(protocol, &service.name)));
     let refuse = |problem: Problem| at(problem).lost(format!("server {}", draft.name));
@@ -385,6 +393,7 @@ fn server(
         unresolved,
         weight: draft.weight,
         backup: draft.backup,
+        cap,
         lease,
     }))
 }

@@ -41,8 +41,9 @@ impl Shared {
         service: &Service,
     ) -> Result<Arc<Pool>, Problem> {
         if let Some(server) = beyond_nic(service) {
-            let found =
-                format!("steer with the server {server}, which has TLS or the PROXY protocol");
+            let found = format!(
+                "steer with the server {server}, which has TLS, the PROXY protocol or maxConnections"
+            );
             return Err(Problem::error(origin.clone(), found)
                 .remedy("name a service whose servers take bare connections"));
         }
@@ -192,7 +193,9 @@ fn beyond_nic(service: &Service) -> Option<&str> {
     match &service.kind {
         ServiceKind::LoadBalancer(balancer) => {
             let beyond = |server: &&Arc<Server>| {
-                server.tls.is_some() || server.transport.tcp.proxy_protocol.is_some()
+                server.tls.is_some()
+                    || server.cap.is_some()
+                    || server.transport.tcp.proxy_protocol.is_some()
             };
             balancer
                 .servers

@@ -1,8 +1,11 @@
 //! What a service says besides its servers: `sticky`, `strategy`, and keys that change nothing here.
 
+use std::time::Duration;
+
 use super::keys;
 use crate::config::Problem;
 use crate::config::walker::{Cost, Fields, Walker};
+use crate::limits::{QUEUE_LENGTH, QUEUE_TIME, SERVER_CONNECTIONS_MAX};
 use crate::service::sticky::Cookie;
 
 /// `sticky.cookie` of a load balancer or a weighted service.
@@ -39,6 +42,29 @@ pub(super) fn sticky(walker: &mut Walker, fields: &Fields<'_>) -> Option<Cookie>
         domain: text(walker, &fields, "domain").filter(|domain| !domain.is_empty()),
     };
     Some(cookie)
+}
+
+/// `queue`: how many wait for a server with `maxConnections`, and for how long.
+pub(super) fn queue(walker: &mut Walker, fields: &Fields<'_>) -> (u32, Duration) {
+    let usual = (QUEUE_LENGTH, QUEUE_TIME);
+    let Some(place) = fields.get("queue") else {
+        return usual;
+    };
+    let Some(fields) = walker.fields(&place, &keys::QUEUE) else {
+        return usual;
+    };
+    let length = fields
+        .get("length")
+        .and_then(|place| walker.integer(&place, 0..=i64::from(SERVER_CONNECTIONS_MAX)));
+    let time = fields
+        .get("timeout")
+        .and_then(|place| walker.duration(&place));
+    (
+        length
+            .and_then(|length| u32::try_from(length).ok())
+            .unwrap_or(usual.0),
+        time.unwrap_or(usual.1),
+    )
 }
 
 /// A text that can stand in an attribute of a cookie.

@@ -167,6 +167,7 @@ pub const HTTP_LOAD_BALANCER: Keys = Keys {
         "healthCheck",
         "passiveHealthCheck",
         "serversTransport",
+        "queue",
     ],
     later: &[],
 };
@@ -241,7 +242,7 @@ pub const NO_KEYS: Keys = Keys {
 
 /// `http.services.X.loadBalancer.servers[]`
 pub const HTTP_SERVER: Keys = Keys {
-    known: &["url", "weight", "preservePath", "backup"],
+    known: &["url", "weight", "preservePath", "backup", "maxConnections"],
     later: &[],
 };
 
@@ -259,13 +260,14 @@ pub const TCP_LOAD_BALANCER: Keys = Keys {
         "proxyProtocol",
         "terminationDelay",
         "healthCheck",
+        "queue",
     ],
     later: &[],
 };
 
 /// `tcp.services.X.loadBalancer.servers[]`
 pub const TCP_SERVER: Keys = Keys {
-    known: &["address", "weight", "tls", "backup"],
+    known: &["address", "weight", "tls", "backup", "maxConnections"],
     later: &[],
 };
 
@@ -287,9 +289,15 @@ pub const FAILOVER: Keys = Keys {
     later: &["errors"],
 };
 
+/// `loadBalancer.queue`
+pub const QUEUE: Keys = Keys {
+    known: &["length", "timeout"],
+    later: &[],
+};
+
 /// All of the above, for the test that holds the documentation to them.
 #[cfg(test)]
-pub const ALL: [&Keys; 31] = [
+pub const ALL: [&Keys; 32] = [
     &ROOT,
     &HTTP,
     &MIDDLEWARE,
@@ -321,4 +329,5 @@ pub const ALL: [&Keys; 31] = [
     &WEIGHTED,
     &WEIGHTED_SERVICE,
     &FAILOVER,
+    &QUEUE,
 ];

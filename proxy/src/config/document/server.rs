@@ -28,6 +28,8 @@ pub struct ServerDraft {
     pub weight: u32,
     /// `backup`
     pub backup: bool,
+    /// `maxConnections`
+    pub max_connections: Option<u32>,
     /// Where it is written.
     pub origin: Origin,
 }
@@ -90,6 +92,7 @@ pub(super) fn http(
         port: port.or(scheme.default_port())?,
         weight,
         backup: false,
+        max_connections: None,
         origin: place.origin().clone(),
         name: name.into(),
     })
@@ -120,6 +123,7 @@ pub(super) fn tcp(
         port,
         weight,
         backup: false,
+        max_connections: None,
         origin: place.origin().clone(),
     })
 }

@@ -7,7 +7,7 @@ use super::server::{self, ServerDraft};
 use super::{LoadBalancerDraft, OlderTcp, ServiceDraft, balancing, health_check, keys};
 use crate::config::walker::{Cost, Fields, Keys, Place, Spanned, Walker};
 use crate::config::{Problem, servers_transport};
-use crate::limits::{LOAD_BALANCER_SERVERS_MAX, SERVICE_WEIGHT_MAX};
+use crate::limits::{LOAD_BALANCER_SERVERS_MAX, SERVER_CONNECTIONS_MAX, SERVICE_WEIGHT_MAX};
 use crate::service::HealthCheck;
 
 /// A service of `http.services`.
@@ -145,6 +145,7 @@ fn load_balancer(
         transport,
         sticky: balancing::sticky(walker, &fields),
         health: health_check(walker, &fields).map(Arc::new),
+        queue: balancing::queue(walker, &fields),
     }))
 }
 
@@ -212,8 +213,13 @@ fn weighted_service(walker: &mut Walker, place: &Place<'_>) -> Option<(Spanned<S
 fn with_own(walker: &mut Walker, fields: &Fields<'_>, server: ServerDraft) -> Option<ServerDraft> {
     let backup = fields.get("backup");
     let backup = backup.and_then(|place| walker.boolean(&place));
+    let most = 1..=i64::from(SERVER_CONNECTIONS_MAX);
+    let most = fields
+        .get("maxConnections")
+        .and_then(|place| walker.integer(&place, most));
     Some(ServerDraft {
         backup: backup.unwrap_or(false),
+        max_connections: most.and_then(|most| u32::try_from(most).ok()),
         ..server
     })
 }

@@ -58,6 +58,7 @@ impl Fixture {
             addresses,
             weight,
             backup: name_is_backup,
+            cap: None,
             lease,
         })
     }
