@@ -82,8 +82,8 @@ impl Service {
         Self { watched, ..self }
     }
 
-    /// Whether a server below it is checked, administered, capped or a backup: only then is the readiness of its servers
-    /// looked at.
+    /// Whether a server below it is checked, administered, capped or a backup: only then is the readiness of its
+    /// servers looked at.
     pub fn is_watched(&self) -> bool {
         self.watched
     }

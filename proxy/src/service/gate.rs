@@ -2,9 +2,9 @@
 //! are more: a fixed table of atomics, indexed by the slot of [`ServerId`].
 //!
 //! Who comes takes the next ticket; each one that leaves lets one more in. A ticket's turn has come when fewer than
-//! `most` before it have not left: strictly in the order of arrival, whichever worker took it. Only servers with a cap
-//! are looked at. Invariants: who has a ticket leaves exactly once, also when it gives up before its turn; a slot nobody
-//! holds is clear.
+//! `most` before it have not left: strictly in the order of arrival, whichever worker took it. Only servers with a
+//! cap are looked at. Invariants: who has a ticket leaves exactly once, also when it gives up before its turn; a slot
+//! nobody holds is clear.
 
 use std::fmt;
 use std::sync::Arc;
