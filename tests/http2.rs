@@ -9,6 +9,7 @@ mod grpc;
 mod peer;
 mod secure;
 mod servers;
+mod unprocessed;
 
 use std::net::SocketAddr;
 

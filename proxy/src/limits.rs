@@ -313,6 +313,9 @@ pub const UPSTREAM_HTTP2_STREAMS: usize = 256;
 /// Receive window of an HTTP/2 connection to a server: that of all its streams, so that those whose clients do not read
 /// hold up no other.
 pub const UPSTREAM_HTTP2_WINDOW: u32 = HTTP2_STREAM_WINDOW * UPSTREAM_HTTP2_STREAMS as u32;
+/// Bytes of a request's body that are kept until the response of an HTTP/2 server begins, to be sent once more if the
+/// server refuses the stream unprocessed. A request that has sent more fails then.
+pub const UPSTREAM_REPEAT_BYTES: usize = 16 << 10;
 /// For how long a server that chose HTTP/1.1 is expected to do so again.
 pub const UPSTREAM_HTTP1_KNOWN: Duration = Duration::from_secs(90);
 /// Idle connections kept on one worker.

@@ -12,8 +12,10 @@ use crate::transport::Transport;
 use crate::uring::ChunkQueue;
 
 mod http1;
+mod kept;
 
 pub use http1::{Http1Sink, Http1Source};
+pub use kept::{Keeping, Kept};
 
 /// Why a body was not relayed to its end.
 #[derive(Debug)]

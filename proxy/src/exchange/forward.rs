@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tracing::debug;
 
 use super::answer::Answer;
-use super::body::{self, BodyError, Http1Sink, Sink, Source};
+use super::body::{self, BodyError, Http1Sink, Keeping, Kept, Sink, Source};
 use super::decision::Visitor;
 use super::head::NoHead;
 use super::queue::Place;
@@ -44,6 +44,8 @@ pub struct Asked {
     pub started: Cell<bool>,
     /// When its first byte came.
     pub begun: Cell<Instant>,
+    /// What has been read of its body, for as long as it may be sent once more.
+    pub kept: Kept,
 }
 
 impl Asked {
@@ -55,7 +57,14 @@ impl Asked {
             sent: Cell::new(false),
             started: Cell::new(false),
             begun: Cell::new(uring::now()),
+            kept: Kept::default(),
         }
+    }
+
+    /// Its response begins: from now on it is sent to nobody else.
+    pub fn start(&self) {
+        self.started.set(true);
+        self.kept.give_up();
     }
 
     /// Whether a server that answers can have got all of it: one without a body it has read, whatever the completion
@@ -273,7 +282,7 @@ impl<D: Downstream, B: Source> Exchange<'_, D, B> {
     /// Whether another connection may not fail as this one did. A server that is slow does again.
     fn is_to_be_repeated(&self, failed: &Failed) -> bool {
         let nothing_happened = match failed {
-            Failed::Server(NoHead::Unprocessed) => self.asked.body.is_empty(),
+            Failed::Server(NoHead::Unprocessed) => self.asked.kept.is_whole(),
             Failed::Server(NoHead::Ended) => self.asked.is_repeatable(),
             Failed::Server(NoHead::Failed(error)) => {
                 error.kind() != io::ErrorKind::TimedOut && self.asked.is_repeatable()
@@ -330,7 +339,7 @@ impl<D: Downstream, B: Source> Exchange<'_, D, B> {
         for side in [self.body.transport(), Some(server)].into_iter().flatten() {
             side.set_idle(idle);
         }
-        self.asked.started.set(true);
+        self.asked.start();
         let protocols = head.upgrade.as_deref().unwrap_or_default();
         let relay = Switched {
             server,
@@ -354,10 +363,10 @@ impl<D: Downstream, B: Source> Exchange<'_, D, B> {
 
     /// One try: the request out, the response back, both at the same time. `within` is how long the head of the
     /// response may take once the request has gone out.
-    pub async fn attempt(
+    pub async fn attempt<U: Upstream>(
         &mut self,
         mut sink: impl Sink,
-        server: &mut impl Upstream,
+        server: &mut U,
         scratch: &mut Scratch,
         within: Option<Duration>,
     ) -> Result<Delivered, Failed> {
@@ -365,8 +374,10 @@ impl<D: Downstream, B: Source> Exchange<'_, D, B> {
         let EntryPoint {
             limits, timeouts, ..
         } = self.visitor.settings();
+        asked.sent.set(false);
+        let mut body = Keeping::new(self.body, &asked.kept, U::MAY_REFUSE);
         let nothing = ChunkQueue::new();
-        let mut send = pin!(body::relay(self.body, &mut sink, limits.body, nothing));
+        let mut send = pin!(body::relay(&mut body, &mut sink, limits.body, nothing));
         let mut deliver = pin!(response::deliver(visitor, client, server, scratch, asked));
         let mut gone = pin!(client.gone());
         let mut slow = pin!(late(uring::now(), timeouts.write));

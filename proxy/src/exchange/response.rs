@@ -135,7 +135,7 @@ pub async fn deliver(
         let encoding = passage::leave(visitor, scratch, &mut content);
         let begin = || {
             let sink = client.begin(&scratch.response, content, asked.is_sent());
-            asked.started.set(true);
+            asked.start();
             sink.map_err(broke_off)
         };
         return match encoding {

@@ -41,6 +41,8 @@ impl<'a> Http1Server<'a> {
 }
 
 impl Upstream for Http1Server<'_> {
+    const MAY_REFUSE: bool = false;
+
     type Source<'a>
         = Http1Source<'a>
     where

@@ -54,6 +54,9 @@ pub trait Downstream {
 
 /// The server's side of one request that is on its way.
 pub trait Upstream {
+    /// Whether it may say, of a request that it is getting, that it has done nothing with it ([`NoHead::Unprocessed`]).
+    const MAY_REFUSE: bool;
+
     /// Reads the final response's body.
     type Source<'a>: Source
     where

@@ -96,6 +96,8 @@ impl Http2Server<'_> {
 }
 
 impl Upstream for Http2Server<'_> {
+    const MAY_REFUSE: bool = true;
+
     type Source<'a>
         = Http2Source
     where
