@@ -11,14 +11,14 @@ use crate::support::{eventually, free_port};
 use origin::{Origin, Recorded, Reply};
 
 /// weir with one plain entry point, all of it routed to `origin`.
-fn before(origin: &Origin) -> (Weir, SocketAddr) {
+pub fn before(origin: &Origin) -> (Weir, SocketAddr) {
     let address: SocketAddr = ([127, 0, 0, 1], free_port()).into();
     let setup = Setup::new(&format!(
         "entryPoints:\n  web:\n    address: \"{address}\"\nproviders:\n  file:\n    directory: \"{{dir}}/rules\"\n\
          runtimeDir: \"{{dir}}/run\"\nworkers: 1\nlog:\n  level: DEBUG\n"
     ));
     let rules = format!(
-        "http:\n  routers:\n    all:\n      rule: \"PathPrefix(`/`) || Host(`a.example`)\"\n      service: origin\n  \
+        "http:\n  routers:\n    all:\n      rule: \"PathPrefix(`/`) || HostRegexp(`.`)\"\n      service: origin\n  \
          services:\n    origin:\n      loadBalancer:\n        servers:\n          - url: \"http://{}\"\n",
         origin.address()
     );

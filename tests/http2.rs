@@ -1,12 +1,12 @@
 //! HTTP/2 through the real binary: with clients of the `h2` crate for what is usual, with raw frames for what is not.
 
 mod abuse;
-mod client;
+pub mod client;
 mod conformance;
 mod exchange;
-mod frames;
+pub mod frames;
 mod grpc;
-mod peer;
+pub mod peer;
 mod secure;
 mod servers;
 mod unprocessed;
@@ -20,7 +20,7 @@ use crate::support::weir::{Setup, Weir};
 
 /// weir with one entry point in the clear, all of it routed to the server with this URL. `more` goes into the entry
 /// point.
-fn before(url: &str, more: &str) -> (Weir, SocketAddr) {
+pub fn before(url: &str, more: &str) -> (Weir, SocketAddr) {
     let address: SocketAddr = ([127, 0, 0, 1], free_port()).into();
     let setup = Setup::new(&format!(
         "entryPoints:\n  web:\n    address: \"{address}\"\n{more}providers:\n  file:\n    directory: \

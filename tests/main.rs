@@ -18,6 +18,7 @@ mod harness;
 mod health;
 mod http1;
 mod http2;
+mod http_suites;
 mod idle;
 mod limits;
 mod middlewares;

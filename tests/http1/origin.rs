@@ -152,12 +152,13 @@ fn lock(seen: &Mutex<Seen>) -> std::sync::MutexGuard<'_, Seen> {
 fn converse(stream: TcpStream, seen: &Mutex<Seen>, script: &Script) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     loop {
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            if stream.read_line(&mut head)? == 0 {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            if stream.read_until(b'\n', &mut head)? == 0 {
                 return Ok(());
             }
         }
+        let head = String::from_utf8_lossy(&head).into_owned();
         let reply = script(&head);
         let mut recorded = Recorded {
             head,

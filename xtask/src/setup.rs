@@ -2,10 +2,11 @@
 //! is there. As root on Debian or Ubuntu it installs by itself, otherwise it names the exact commands and stops.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use crate::ebpf;
-use crate::shell::{Outcome, find, is_root, output, program, repository, run, target};
+use crate::shell::{Outcome, cargo, find, is_root, output, program, repository, run, target};
 
 /// Something a command needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub enum Need {
     Servers,
     /// The public WebSocket suite, in a Python environment of its own; where that cannot be, its test is skipped.
     WebSocketSuite,
+    /// The public HTTP suites, as files; where they cannot be had, their tests are skipped.
+    HttpSuites,
     /// iproute2 and ethtool, for namespaces and veth pairs; no use without root.
     Namespaces,
     /// A mounted BPF file system, in which maps and links are pinned; no use without root.
@@ -90,6 +93,7 @@ pub fn everything() -> Outcome {
         Need::RustComponents,
         Need::Clients,
         Need::WebSocketSuite,
+        Need::HttpSuites,
     ])?;
     if is_root() {
         ensure(&[Need::Namespaces, Need::Servers, Need::BpfFileSystem])?;
@@ -114,6 +118,7 @@ pub fn ensure(needs: &[Need]) -> Outcome {
             Need::Peers => packages.extend(missing(PEERS).map(|tool| tool.package)),
             Need::RustComponents => rust_components()?,
             Need::WebSocketSuite => websocket_suite(),
+            Need::HttpSuites => http_suites(),
             Need::BpfFileSystem => mount_bpf()?,
         }
     }
@@ -174,6 +179,65 @@ fn websocket_suite() {
     if let Err(error) = installed {
         println!("setup: no WebSocket suite, its test will be skipped: {error}");
     }
+}
+
+/// The crate that ships http2jp/hpack-test-case; cargo checks what it downloads.
+const HPACK_STORIES: &str = "[package]\nname = \"suites\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n\
+                             [lib]\npath = \"/dev/null\"\n\n[dependencies]\nhttlib-hpack = \"=0.1.3\"\n\n\
+                             [workspace]\n";
+
+/// What is to be unpacked is in the requirements and in [`HPACK_STORIES`]; complete once the copy of both is there.
+fn http_suites() {
+    let directory = target().join("http-suites");
+    let requirements = repository().join("tests/http_suites/requirements.txt");
+    let wanted = fs::read_to_string(&requirements).map(|text| text + HPACK_STORIES);
+    let Ok(wanted) = wanted else { return };
+    let complete = directory.join("complete");
+    if fs::read_to_string(&complete).is_ok_and(|have| have == wanted) {
+        return;
+    }
+    println!("setup: the HTTP suites, in {}", directory.display());
+    let got = messages(&directory, &requirements)
+        .and_then(|()| stories(&directory))
+        .and_then(|()| Ok(fs::write(complete, wanted)?));
+    if let Err(error) = got {
+        println!("setup: no HTTP suites, their tests will be skipped: {error}");
+    }
+}
+
+/// Source distributions, which have the tests that wheels leave out.
+fn messages(directory: &Path, requirements: &Path) -> Outcome {
+    let (path, requirements) = (
+        directory.display().to_string(),
+        requirements.display().to_string(),
+    );
+    let python = format!("{path}/python");
+    output(&mut program("python3", &["-m", "venv", &python]))?;
+    let download = [
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--no-binary=gunicorn,aiohttp",
+        "--require-hashes",
+        "-d",
+        &path,
+        "-r",
+        &requirements,
+    ];
+    output(&mut program(&format!("{python}/bin/pip"), &download))?;
+    for entry in fs::read_dir(directory)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if name.ends_with(".tar.gz") {
+            output(&mut program("tar", &["-xzf", &name, "-C", "."]).current_dir(directory))?;
+        }
+    }
+    Ok(())
+}
+
+fn stories(directory: &Path) -> Outcome {
+    fs::write(directory.join("Cargo.toml"), HPACK_STORIES)?;
+    let mut vendor = cargo(&["vendor", "--quiet", "vendor"]);
+    output(vendor.current_dir(directory)).map(drop)
 }
 
 fn rust_components() -> Outcome {

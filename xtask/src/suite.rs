@@ -11,7 +11,12 @@ use crate::shell::{Outcome, cargo, is_root};
 
 /// Sets up what the tests need, builds the XDP object and runs them all; an argument selects tests by name.
 pub fn run(arguments: &[String]) -> Outcome {
-    ensure(&[Need::Compiler, Need::Clients, Need::WebSocketSuite])?;
+    ensure(&[
+        Need::Compiler,
+        Need::Clients,
+        Need::WebSocketSuite,
+        Need::HttpSuites,
+    ])?;
     if is_root() {
         ensure(&[Need::Namespaces, Need::BpfFileSystem])?;
     }
