@@ -1,6 +1,7 @@
 //! What a connection costs that does nothing, and what a process says that may hold only so many.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit};
 use xtask::backend::Backend;
@@ -11,8 +12,16 @@ use xtask::process;
 use crate::support::free_port;
 use crate::support::weir::{Setup, Weir};
 
-/// Connections that are idle; `cargo xtask bench idle` holds 8,000 for a minute.
-const CROWD: usize = 2000;
+/// Connections that are idle, and for how many seconds; `cargo xtask bench idle` holds 8,000 for a minute, and so does
+/// this if `WEIR_IDLE_CONNECTIONS` and `WEIR_IDLE_SECONDS` say so.
+fn crowd() -> (usize, u64) {
+    let number = |variable, default| {
+        std::env::var(variable).map_or(default, |text| text.parse().expect("a number"))
+    };
+    let connections = number("WEIR_IDLE_CONNECTIONS", 2000) as usize;
+    (connections, number("WEIR_IDLE_SECONDS", 0))
+}
+
 /// With how many the memory is compared.
 const FEW: usize = 16;
 /// A kibibyte; four times that in debug builds, which give each variable of a task room of its own.
@@ -47,14 +56,17 @@ fn backend() -> Backend {
     Backend::plain("a", SocketAddr::from(([127, 0, 0, 1], 0))).expect("a server")
 }
 
-/// Bytes for each of [`CROWD`] connections that have done a request and are idle.
+/// Bytes for each of the connections that have done a request and are idle.
 fn cost(weir: &Weir, mut crowd: Crowd) -> u64 {
+    let (connections, seconds) = self::crowd();
     crowd.grow_to(FEW).expect("a few connections");
     let few = process::resident(weir.pid()).expect("it runs");
-    crowd.grow_to(CROWD).expect("many connections");
+    crowd.grow_to(connections).expect("many connections");
     let many = process::resident(weir.pid()).expect("it runs");
+    std::thread::sleep(Duration::from_secs(seconds));
     crowd.ask_all().expect("all of them are still there");
-    many.saturating_sub(few) / CROWD as u64
+    println!("cost: {connections} idle connections were all served again after {seconds} s");
+    many.saturating_sub(few) / connections as u64
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod differential;
 mod ending;
 mod entry_point;
 mod failures;
+mod flows;
 mod galaxy;
 mod harness;
 mod health;
