@@ -4,6 +4,7 @@
 //! per request from the proxy's own accounting: it holds on a machine that is busy with other things, which requests
 //! per second do not.
 
+mod abuse;
 mod idle;
 mod load;
 mod proxies;
@@ -44,8 +45,14 @@ struct Options {
     wanted: Vec<String>,
 }
 
-/// Measures all scenarios, or those named; `idle` and `readers` are two more.
+/// Measures all scenarios, or those named; `idle` and `readers` are two more, and `abuse` is one by itself.
 pub fn run(arguments: &[String]) -> Outcome {
+    if let Some((_, more)) = arguments
+        .split_first()
+        .filter(|(first, _)| *first == "abuse")
+    {
+        return abuse::run(more);
+    }
     let options = parse(arguments)?;
     let wants = |name: &str| {
         options.wanted.is_empty() || options.wanted.iter().any(|wanted| wanted == name)

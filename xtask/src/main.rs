@@ -53,7 +53,7 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "bench",
-        arguments: "[--rounds N] [--seconds N] [--wrk] [SCENARIO]",
+        arguments: "[--rounds N] [--seconds N] [--wrk] [SCENARIO] | abuse [--debug]",
         about: "Measure weir beside nginx and HAProxy: processor time per request, memory of idle connections",
         run: bench::run,
     },
