@@ -1,5 +1,7 @@
 //! Limits of one entry point, each at the limit and one over it; times that end what has stalled, and nothing else.
 
+mod fixed;
+
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};

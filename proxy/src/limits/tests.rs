@@ -95,3 +95,48 @@ fn every_limit_is_on_the_page_with_its_value() {
         "docs/LIMITS.md tells of what is no limit: {gone:?}"
     );
 }
+
+/// Whoever adds a limit says where it is tested, that it is none that can be exceeded, or that there is no test.
+#[test]
+fn every_limit_has_its_tests_or_is_named_without() {
+    let section = DOCUMENT.split("\n## Tests\n").nth(1).expect("a section");
+    let marked = |text: &'static str| text.split('`').skip(1).step_by(2);
+    let (rows, others): (Vec<_>, Vec<_>) = section.lines().partition(|line| line.starts_with('|'));
+    let mut said: Vec<&str> = others.iter().flat_map(|line| marked(line)).collect();
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for row in rows.iter().skip(2) {
+        let mut cells = row.split('|').skip(1);
+        said.extend(cells.next().into_iter().flat_map(marked));
+        let mut words = cells.flat_map(marked);
+        let (file, test) = (words.next().expect(row), words.next().expect(row));
+        let source = std::fs::read_to_string(root.join(file)).expect(file);
+        assert!(
+            source.contains(&format!("fn {test}(")),
+            "no such test: {row}"
+        );
+    }
+    let limits = limits();
+    let lacking: Vec<&str> = limits
+        .iter()
+        .map(|limit| limit.name)
+        .filter(|name| !said.contains(name))
+        .collect();
+    assert!(
+        lacking.is_empty(),
+        "docs/LIMITS.md, Tests, says nothing of {lacking:?}"
+    );
+    let settings = DOCUMENT
+        .split("\n## ")
+        .nth(1)
+        .expect("what the configuration sets");
+    let keys = settings
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .skip(1);
+    for key in keys.filter_map(|row| marked(row).next()) {
+        assert!(
+            said.contains(&key),
+            "docs/LIMITS.md, Tests, says nothing of {key}"
+        );
+    }
+}

@@ -135,3 +135,18 @@ fn an_upper_tree_wins_key_by_key() {
         assert_eq!(shown(&over(tree(lower), tree(upper))), expected);
     }
 }
+
+#[test]
+fn limits_hold_exactly() {
+    let many = |count: usize| {
+        let arguments: Vec<String> = (0..count).map(|at| format!("--a.k{at}=1")).collect();
+        flags(&arguments)
+            .map(drop)
+            .map_err(|problems| problems.len())
+    };
+    assert_eq!(many(ASSIGNMENTS_MAX), Ok(()));
+    assert_eq!(many(ASSIGNMENTS_MAX + 1), Err(1));
+    let last = ASSIGNMENT_INDEX_MAX - 1;
+    assert!(of_flags(&[&format!("--a[{last}]=1")]).is_ok());
+    assert!(of_flags(&[&format!("--a[{}]=1", last + 1)]).is_err());
+}

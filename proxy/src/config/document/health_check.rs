@@ -250,6 +250,51 @@ mod tests {
     }
 
     #[test]
+    fn limits_hold_exactly() {
+        let headers = |count: usize| {
+            let fields = (0..count).map(|at| format!("X-{at}: a"));
+            format!(
+                "{{path: /, headers: {{{}}}}}",
+                fields.collect::<Vec<_>>().join(", ")
+            )
+        };
+        let streak = HEALTH_STREAK_MAX;
+        for (good, wrong) in [
+            (
+                "{path: /, interval: 10ms}".into(),
+                "{path: /, interval: 9ms}".into(),
+            ),
+            (
+                "{path: /, interval: 24h}".into(),
+                "{path: /, interval: 86401s}".into(),
+            ),
+            (
+                format!("{{path: /, fall: {streak}}}"),
+                format!("{{path: /, fall: {}}}", streak + 1),
+            ),
+            (
+                format!("{{path: /, rise: {streak}}}"),
+                format!("{{path: /, rise: {}}}", streak + 1),
+            ),
+            (headers(HEALTH_HEADERS_MAX), headers(HEALTH_HEADERS_MAX + 1)),
+        ] {
+            assert_eq!(http(&good).1, Vec::<String>::new(), "{good}");
+            assert_eq!(http(&wrong).1.len(), 1, "{wrong}");
+        }
+        let said = |bytes: usize| {
+            let check = format!("{{send: {}, expect: {0}}}", "x".repeat(bytes));
+            read("tcp", "{address: '192.0.2.1:7'}", &check).1.len()
+        };
+        assert_eq!(
+            (
+                said(HEALTH_EXPECT_BYTES_MAX),
+                said(HEALTH_EXPECT_BYTES_MAX + 1)
+            ),
+            (0, 2)
+        );
+    }
+
+    #[test]
     fn tcp_servers_are_told_something_and_listened_to() {
         let check = "{send: PING, expect: PONG, port: 9, rise: 1}";
         let (check, problems) = read("tcp", "{address: '192.0.2.1:7'}", check);

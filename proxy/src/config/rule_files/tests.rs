@@ -7,6 +7,7 @@ use crate::config::{EntryPointTable, Severity};
 use crate::rule::RequestView;
 use crate::service::{Service, ServiceKind};
 
+mod limits;
 mod shipped;
 mod tcp;
 mod templates;

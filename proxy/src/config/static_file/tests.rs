@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::*;
 
 mod entry_points;
+mod limits;
 mod sources;
 
 fn parse(text: &str) -> Result<StaticConfig, Vec<String>> {

@@ -167,6 +167,7 @@ fn what_is_not_http_is_refused_at_its_first_bytes() {
     refuse(b"\x16\x03\x01\x02\x00\x01", 400, Reason::MethodChars);
     refuse(b"\r\n\r\n", 400, Reason::RequestLine);
     refuse("A".repeat(33), 501, Reason::MethodTooLong);
+    accept(&format!("{} / HTTP/1.1\r\nHost: a\r\n\r\n", "A".repeat(32)));
     assert!(matches!(parse(b"\r\nGET"), Ok(None)));
     assert!(matches!(parse(b""), Ok(None)));
     assert!(matches!(parse(b"\r"), Ok(None)));

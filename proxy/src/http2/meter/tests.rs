@@ -142,6 +142,47 @@ fn resets_that_weir_is_made_to_send_are_counted() {
 }
 
 #[test]
+fn streams_that_are_begun_and_never_ended_are_counted() {
+    let now = Instant::now();
+    let begin = |meter: &mut Meter, count: usize| {
+        meter.received(&frame(1, 4, 2 * count as u32 + 1, b"x"), now)
+    };
+    let mut meter = begun(now);
+    for count in 0..limits::HTTP2_UNENDED_STREAMS_MAX {
+        assert_eq!(begin(&mut meter, count), Ok(()), "{count}");
+    }
+    let mut other = meter.clone();
+    let over = begin(&mut meter, limits::HTTP2_UNENDED_STREAMS_MAX);
+    assert_eq!(over, Err(Verdict::Abuse(Abuse::MadeYouReset)));
+    assert_eq!(
+        other.received(&frame(0, 1, 1, b""), now),
+        Ok(()),
+        "one ends"
+    );
+    assert_eq!(begin(&mut other, limits::HTTP2_UNENDED_STREAMS_MAX), Ok(()));
+}
+
+#[test]
+fn each_second_allows_more() {
+    let now = Instant::now();
+    for (shape, (most, more)) in [
+        (Abuse::ZeroWindow, limits::HTTP2_ZERO_WINDOWS),
+        (Abuse::RapidReset, limits::HTTP2_RESETS),
+        (Abuse::Settings, limits::HTTP2_SETTINGS),
+    ] {
+        let mut meter = begun(now);
+        let mut take = |count: u32, now: Instant| {
+            (0..count).for_each(|_| assert_eq!(meter.count(shape, now), Ok(())));
+            assert_eq!(meter.count(shape, now), Err(Verdict::Abuse(shape)));
+        };
+        take(most, now);
+        take(more, now + Duration::from_secs(1));
+        // Never more at once than at the start.
+        take(most, now + Duration::from_secs(1_000_000));
+    }
+}
+
+#[test]
 fn who_gets_much_may_ask_much() {
     let now = Instant::now();
     let mut meter = begun(now);

@@ -498,3 +498,29 @@ proptest! {
         prop_assert_eq!(credits, 0);
     }
 }
+
+/// What is one too many is picked as if nothing were known of it.
+#[test]
+fn so_many_servers_are_suspected_and_no_more() {
+    let names: Vec<String> = (0..=SUSPECTS_MAX).map(|at| format!("s{at}")).collect();
+    let weights: Vec<(&str, u32)> = names.iter().map(|name| (&**name, 1)).collect();
+    let mut fixture = Fixture::default();
+    let service = fixture.service("s", &weights);
+    let ServiceKind::LoadBalancer(balancer) = &service.kind else {
+        panic!("a load balancer");
+    };
+    let (mut worker, until) = (
+        Balancer::new(0, 1, Readiness::default()),
+        Instant::now() + std::time::Duration::from_secs(60),
+    );
+    for server in &balancer.servers {
+        worker.suspect(server.id, until);
+    }
+    let last = &names[SUSPECTS_MAX];
+    assert_eq!(picks(&mut worker, &service, 3), [&**last; 3]);
+    worker.forgive(until);
+    assert_eq!(
+        shares(picks(&mut worker, &service, names.len())).len(),
+        names.len()
+    );
+}

@@ -1,0 +1,62 @@
+//! Numbers of the static file: the least and the most that a limit allows are taken, one beyond is not.
+
+use super::*;
+use crate::limits;
+
+#[test]
+fn numbers_at_their_limits_are_taken_and_those_beyond_are_not() {
+    let head = limits::HEAD_BYTES_RANGE;
+    let fields = limits::HEAD_FIELDS_RANGE;
+    let table = i64::from(limits::HTTP2_HEADER_TABLE_MAX);
+    for (setting, least, most) in [
+        (
+            "limits: {requestLineBytes: 1024, headerBytes: N}",
+            1025,
+            *head.end(),
+        ),
+        (
+            "limits: {headerBytes: 16777216, requestLineBytes: N}",
+            *head.start(),
+            *head.end() - 1,
+        ),
+        ("limits: {headerFields: N}", *fields.start(), *fields.end()),
+        ("http2: {maxConcurrentStreams: N}", 1, 100_000),
+        ("http2: {maxDecoderHeaderTableSize: N}", 0, table),
+        (
+            "http2: {maxEncoderHeaderTableSize: N}",
+            i64::from(limits::HTTP2_HEADER_TABLE),
+            table,
+        ),
+    ] {
+        let outcome = |number: i64| {
+            let setting = setting.replace('N', &number.to_string());
+            parse(&format!(
+                "entryPoints: {{web: {{address: ':80', {setting}}}}}\n"
+            ))
+        };
+        for number in [least, most] {
+            assert!(outcome(number).is_ok(), "{setting}: {number}");
+        }
+        for number in [least - 1, most + 1] {
+            assert!(outcome(number).is_err(), "{setting}: {number}");
+        }
+    }
+}
+
+#[test]
+fn workers_and_entry_points_are_bounded() {
+    let workers = |count: usize| {
+        parse(&format!(
+            "entryPoints: {{web: {{address: ':80'}}}}\nworkers: {count}\n"
+        ))
+    };
+    assert!(workers(limits::WORKERS_MAX).is_ok());
+    assert!(workers(limits::WORKERS_MAX + 1).is_err());
+    let entry_points = |count: usize| {
+        let points = (1..=count).map(|port| format!("e{port}: {{address: ':{port}'}}"));
+        let points = points.collect::<Vec<_>>().join(", ");
+        parse(&format!("entryPoints: {{{points}}}\n"))
+    };
+    assert!(entry_points(limits::ENTRY_POINTS_MAX).is_ok());
+    assert!(entry_points(limits::ENTRY_POINTS_MAX + 1).is_err());
+}
