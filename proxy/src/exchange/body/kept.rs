@@ -1,8 +1,8 @@
 //! The beginning of a request's body, kept while its server may still say that it has done nothing with the request
 //! (RFC 9113 section 8.7): then it can be sent once more, whatever its method.
 //!
-//! Owns at most [`limits::UPSTREAM_REPEAT_BYTES`] for each request, until its response begins. Never: a part of what was
-//! read. What is longer is given up, and the request with it if the server refuses it after all.
+//! Owns at most [`limits::UPSTREAM_REPEAT_BYTES`] for each request, until its response begins. Never: a part of what
+//! was read. What is longer is given up, and the request with it if the server refuses it after all.
 
 use std::cell::RefCell;
 
