@@ -228,7 +228,7 @@ fn messages(directory: &Path, requirements: &Path) -> Outcome {
     for entry in fs::read_dir(directory)? {
         let name = entry?.file_name().to_string_lossy().into_owned();
         if name.ends_with(".tar.gz") {
-            output(&mut program("tar", &["-xzf", &name, "-C", "."]).current_dir(directory))?;
+            output(program("tar", &["-xzf", &name, "-C", "."]).current_dir(directory))?;
         }
     }
     Ok(())
