@@ -1,5 +1,7 @@
 //! `cargo xtask bench`: weir beside nginx and HAProxy, each with one worker on CPU 0; clients and backend on CPU 1.
 //!
+//! `relay` measures the smallest relay there can be in the same way, on weir's driver, on tokio-uring and on tokio.
+//!
 //! Rounds are interleaved (every proxy once in each round), figures are medians, and what is compared is processor time
 //! per request from the proxy's own accounting: it holds on a machine that is busy with other things, which requests
 //! per second do not.
@@ -11,7 +13,7 @@ mod proxies;
 mod readers;
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use xtask::process;
 
@@ -34,6 +36,15 @@ const SCENARIOS: &[Scenario] = &[
     scenario("tls-handshakes", Load::new(32, 1 << 10).tls().handshakes()),
 ];
 
+/// Of the relays, which know no TLS.
+const RELAYS: &[Scenario] = &[
+    scenario("relay-64", Load::new(64, 1 << 10)),
+    scenario("relay-512", Load::new(512, 1 << 10)),
+    scenario("relay-bodies", Load::new(32, 1 << 20)),
+];
+/// More than the proxies: what other scenarios are called.
+const OTHERS: &[&str] = &["relay", "readers", "idle"];
+
 const fn scenario(name: &'static str, load: Load) -> Scenario {
     Scenario { name, load }
 }
@@ -42,10 +53,12 @@ struct Options {
     rounds: usize,
     seconds: u32,
     driver: Driver,
+    /// Whether to build weir and the load side first.
+    build: bool,
     wanted: Vec<String>,
 }
 
-/// Measures all scenarios, or those named; `idle` and `readers` are two more, and `abuse` is one by itself.
+/// Measures all scenarios, or those named; `abuse` is one by itself.
 pub fn run(arguments: &[String]) -> Outcome {
     if let Some((_, more)) = arguments
         .split_first()
@@ -64,10 +77,21 @@ pub fn run(arguments: &[String]) -> Outcome {
     if options.driver == Driver::Wrk && find("wrk").is_none() {
         return Err("wrk is not installed".into());
     }
-    build()?;
+    if options.build {
+        build()?;
+    }
     println!("cargo xtask bench {}", arguments.join(" "));
+    let proxies: Vec<Kind> = Kind::installed().collect();
     for scenario in SCENARIOS.iter().filter(|scenario| wants(scenario.name)) {
-        measure(scenario, &options)?;
+        measure(scenario, &proxies, &options)?;
+    }
+    if wants("relay") {
+        if options.build {
+            proxies::build_relays()?;
+        }
+        for scenario in RELAYS {
+            measure(scenario, &Kind::RELAYS, &options)?;
+        }
     }
     if wants("readers") {
         readers::run()?;
@@ -83,10 +107,11 @@ fn parse(arguments: &[String]) -> Outcome<Options> {
         rounds: 5,
         seconds: 2,
         driver: Driver::Own,
+        build: true,
         wanted: Vec::new(),
     };
     let names = SCENARIOS.iter().map(|one| one.name);
-    let names: Vec<&str> = names.chain(["readers", "idle"]).collect();
+    let names: Vec<&str> = names.chain(OTHERS.iter().copied()).collect();
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
         let mut number = || {
@@ -99,9 +124,11 @@ fn parse(arguments: &[String]) -> Outcome<Options> {
             "--rounds" => options.rounds = number()? as usize,
             "--seconds" => options.seconds = number()?,
             "--wrk" => options.driver = Driver::Wrk,
+            "--no-build" => options.build = false,
             name if names.contains(&name) => options.wanted.push(name.to_owned()),
             _ => {
-                return Err(format!("{word:?} is none of {}", names.join(", ")).into());
+                let options = "--rounds, --seconds, --wrk, --no-build";
+                return Err(format!("{word:?} is none of {options}, {}", names.join(", ")).into());
             }
         }
     }
@@ -123,11 +150,11 @@ fn build() -> Outcome {
     run_command(&mut cargo(&arguments))
 }
 
-fn measure(scenario: &Scenario, options: &Options) -> Outcome {
+fn measure(scenario: &Scenario, kinds: &[Kind], options: &Options) -> Outcome {
     let backend = load::free_address()?;
     let mut proxies = Vec::new();
-    for kind in Kind::installed() {
-        proxies.push(Proxy::start(kind, backend, 1)?);
+    for kind in kinds {
+        proxies.push(Proxy::start(*kind, backend, 1)?);
     }
     let standing = options.driver.backend(backend)?;
     let mut rounds: Vec<Vec<Measured>> = proxies.iter().map(|_| Vec::new()).collect();
@@ -139,7 +166,7 @@ fn measure(scenario: &Scenario, options: &Options) -> Outcome {
     drop(standing);
     println!(
         "\n{} ({} connections, {} bytes; medians of {} rounds of {} s)\n\
-         {:10} {:>10} {:>14} {:>17} {:>9} {:>9} {:>7}",
+         {:11} {:>10} {:>14} {:>17} {:>9} {:>9} {:>7} {:>7} {:>6}",
         scenario.name,
         scenario.load.connections,
         scenario.load.bytes,
@@ -151,7 +178,9 @@ fn measure(scenario: &Scenario, options: &Options) -> Outcome {
         "(least - most)",
         "p50 us",
         "p99 us",
-        "errors"
+        "errors",
+        "proxy %",
+        "CPU 0 %"
     );
     for (proxy, measured) in proxies.iter().zip(&rounds) {
         row(proxy.name(), measured);
@@ -171,11 +200,14 @@ fn once(
         proxy.plain
     };
     let before = process::processor_time(proxy.pid())?;
+    let (cpu, begun) = (process::cpu(0)?, Instant::now());
     let mut measured =
         options
             .driver
             .drive(&scenario.load, to, backend, &proxy.chain(), options.seconds)?;
     measured.processor = process::processor_time(proxy.pid())?.saturating_sub(before);
+    measured.proxy_busy = measured.processor.as_secs_f64() / begun.elapsed().as_secs_f64();
+    measured.cpu_busy = process::cpu(0)?.busy_since(&cpu);
     Ok(measured)
 }
 
@@ -184,13 +216,15 @@ fn row(name: &str, rounds: &[Measured]) {
     let costs = sorted(rounds.iter().map(cost));
     let of = |value: fn(&Measured) -> f64| median(&sorted(rounds.iter().map(value)));
     println!(
-        "{name:10} {:10.0} {:14.2} {:>17} {:9.0} {:9.0} {:7.0}",
+        "{name:11} {:10.0} {:14.2} {:>17} {:9.0} {:9.0} {:7.0} {:7.0} {:7.0}",
         of(|one| one.requests as f64 / one.seconds),
         median(&costs),
         format!("({:.2} - {:.2})", costs[0], costs[costs.len() - 1]),
         of(|one| one.p50),
         of(|one| one.p99),
         of(|one| one.errors as f64),
+        of(|one| one.proxy_busy * 100.0),
+        of(|one| one.cpu_busy * 100.0),
     );
 }
 

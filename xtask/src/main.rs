@@ -53,8 +53,8 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "bench",
-        arguments: "[--rounds N] [--seconds N] [--wrk] [SCENARIO] | abuse [--debug]",
-        about: "Measure weir beside nginx and HAProxy: processor time per request, memory of idle connections",
+        arguments: "[--rounds N] [--seconds N] [--wrk] [--no-build] [SCENARIO] | abuse [--debug]",
+        about: "Measure weir beside nginx and HAProxy, and the least relay: processor time per request, memory",
         run: bench::run,
     },
     Command {

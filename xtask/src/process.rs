@@ -31,6 +31,40 @@ pub fn processor_time(pid: u32) -> io::Result<Duration> {
     Ok(Duration::from_millis(ticks * 10))
 }
 
+/// How long a processor has been busy and idle, in ticks.
+#[derive(Debug)]
+pub struct Cpu {
+    busy: u64,
+    idle: u64,
+}
+
+impl Cpu {
+    /// Which part of the time since then it was busy; 0 if there was none.
+    #[must_use]
+    pub fn busy_since(&self, before: &Self) -> f64 {
+        let busy = self.busy.saturating_sub(before.busy) as f64;
+        let idle = self.idle.saturating_sub(before.idle) as f64;
+        busy / (busy + idle).max(1.0)
+    }
+}
+
+/// What processor `number` has done so far (proc_stat(5)).
+///
+/// # Errors
+/// When there is none of this number.
+pub fn cpu(number: usize) -> io::Result<Cpu> {
+    let stat = fs::read_to_string("/proc/stat")?;
+    let name = format!("cpu{number} ");
+    let line = stat.lines().find_map(|line| line.strip_prefix(&name));
+    // user nice system idle iowait irq softirq steal; what follows is part of the first two.
+    let fields = line.ok_or(io::ErrorKind::NotFound)?.split(' ').take(8);
+    let ticks = fields.map(str::parse).collect::<Result<Vec<u64>, _>>();
+    let ticks = ticks.map_err(io::Error::other)?;
+    let idle = ticks.iter().skip(3).take(2).sum();
+    let busy = ticks.iter().sum::<u64>() - idle;
+    Ok(Cpu { busy, idle })
+}
+
 /// How many file descriptors a process has open.
 ///
 /// # Errors
@@ -83,6 +117,8 @@ mod tests {
         while processor_time(pid).expect("time") < before + Duration::from_millis(20) {
             value = std::hint::black_box(value.wrapping_add(1));
         }
+        let since = Cpu { busy: 0, idle: 0 };
+        assert!((0.0..=1.0).contains(&cpu(0).expect("the first").busy_since(&since)));
         assert!(kernel_memory().expect("memory") > 1 << 20);
     }
 }

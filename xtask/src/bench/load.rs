@@ -42,6 +42,10 @@ pub struct Measured {
     pub max: f64,
     /// What the proxy used meanwhile.
     pub processor: Duration,
+    /// Which part of the time that was: well below 1, something else was the limit.
+    pub proxy_busy: f64,
+    /// Which part of the time the proxy's processor was busy, with whatever.
+    pub cpu_busy: f64,
 }
 
 impl Load {

@@ -11,16 +11,25 @@ use xtask::daemon::Daemon;
 
 use super::load::free_address;
 use super::{pinned, weir};
-use crate::shell::{Outcome, find};
+use crate::shell::{Outcome, cargo, find, repository, run as run_command, target};
 
 /// How long one may take to start.
 const START: Duration = Duration::from_secs(20);
+
+/// The hard limit under which many idle connections are held.
+pub const DESCRIPTORS: u64 = 20_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Weir,
     Nginx,
     Haproxy,
+    /// The relay on weir's driver.
+    Relay,
+    /// The relay on tokio-uring.
+    TokioUring,
+    /// The relay on tokio.
+    Tokio,
 }
 
 /// A running proxy.
@@ -42,7 +51,27 @@ struct Place<'a> {
     workers: usize,
 }
 
+/// A program that may have [`DESCRIPTORS`] open and no more.
+fn limited(program: &Path) -> Command {
+    let mut command = Command::new("prlimit");
+    command
+        .arg(format!("--nofile={DESCRIPTORS}:{DESCRIPTORS}"))
+        .arg(program);
+    command
+}
+
+/// Builds the relays, with the versions that weir has of what both use.
+pub fn build_relays() -> Outcome {
+    let package = repository().join("bench/relay");
+    fs::copy(repository().join("Cargo.lock"), package.join("Cargo.lock"))?;
+    let mut command = cargo(&["build", "--release", "--quiet", "--target-dir"]);
+    run_command(command.arg(target()).current_dir(package))
+}
+
 impl Kind {
+    /// The same relay, on three drivers.
+    pub const RELAYS: [Self; 3] = [Self::Relay, Self::TokioUring, Self::Tokio];
+
     pub fn installed() -> impl Iterator<Item = Self> {
         let all = [Self::Weir, Self::Nginx, Self::Haproxy];
         all.into_iter().filter(|kind| kind.program().is_some())
@@ -53,19 +82,24 @@ impl Kind {
             Self::Weir => "weir",
             Self::Nginx => "nginx",
             Self::Haproxy => "haproxy",
+            Self::Relay => "driver",
+            Self::TokioUring => "tokio-uring",
+            Self::Tokio => "tokio",
         }
     }
 
     fn program(self) -> Option<PathBuf> {
         match self {
             Self::Weir => Some(weir()),
+            relay if Self::RELAYS.contains(&relay) => Some(target().join("release/bench-relay")),
             other => find(other.name()),
         }
     }
 }
 
 impl Proxy {
-    /// Starts it with so many workers: one is pinned to CPU 0, several are not (nginx and HAProxy have one).
+    /// Starts it with so many workers: one is pinned to CPU 0. Several are not (nginx and HAProxy have one), and may
+    /// have [`DESCRIPTORS`] open.
     pub fn start(kind: Kind, backend: SocketAddr, workers: usize) -> Outcome<Self> {
         let directory = tempfile::tempdir()?;
         Certificate::new("localhost")?.write(directory.path())?;
@@ -81,17 +115,22 @@ impl Proxy {
             .ok_or_else(|| format!("{} is not installed", kind.name()))?;
         let mut command = match workers {
             1 => pinned(0, &program),
-            _ => Command::new(&program),
+            _ => limited(&program),
         };
         match kind {
             Kind::Weir => place.weir(&mut command)?,
             Kind::Nginx => place.nginx(&mut command)?,
             Kind::Haproxy => place.haproxy(&mut command)?,
+            Kind::Relay => place.relay(&mut command, "weir"),
+            Kind::TokioUring => place.relay(&mut command, "tokio-uring"),
+            Kind::Tokio => place.relay(&mut command, "tokio"),
         }
         let (plain, secure) = (place.plain, place.secure);
         let mut daemon = Daemon::start(&mut command, None)?;
         daemon.listening(plain, START)?;
-        daemon.listening(secure, START)?;
+        if !Kind::RELAYS.contains(&kind) {
+            daemon.listening(secure, START)?;
+        }
         Ok(Self {
             kind,
             daemon,
@@ -105,7 +144,7 @@ impl Proxy {
         self.kind.name()
     }
 
-    /// `taskset` has become the proxy itself.
+    /// `taskset` or `prlimit` has become the proxy itself.
     pub fn pid(&self) -> u32 {
         self.daemon.pid()
     }
@@ -198,5 +237,10 @@ impl Place<'_> {
         )?;
         command.arg("-db").arg("-f").arg(config);
         Ok(())
+    }
+
+    fn relay(&self, command: &mut Command, runtime: &str) {
+        let addresses = [self.plain, self.backend].map(|address| address.to_string());
+        command.arg(runtime).args(addresses);
     }
 }
