@@ -1,5 +1,6 @@
 //! The load side: weir's own driver (proxy/examples/load.rs), or wrk with the same backend.
 
+use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,6 +10,9 @@ use xtask::daemon::Daemon;
 use super::pinned;
 use crate::shell::{Outcome, output, target};
 
+/// What wrk's OpenSSL is told: to offer what the project's own load side offers.
+const OPENSSL: &str = "openssl_conf = main\n[main]\nssl_conf = modules\n[modules]\nsystem_default = tls\n\
+    [tls]\nCiphersuites = TLS_AES_128_GCM_SHA256\nGroups = X25519\nMinProtocol = TLSv1.3\n";
 /// How long a backend may take to start.
 const START: Duration = Duration::from_secs(10);
 
@@ -152,7 +156,11 @@ pub fn figures(line: &str) -> Option<Measured> {
 }
 
 fn wrk(load: &Load, to: SocketAddr, seconds: u32) -> Outcome<Measured> {
+    let directory = tempfile::tempdir()?;
+    let settings = directory.path().join("openssl.cnf");
+    fs::write(&settings, OPENSSL)?;
     let mut command = pinned(1, Path::new("wrk"));
+    command.env("OPENSSL_CONF", settings);
     let scheme = if load.tls { "https" } else { "http" };
     command
         .args(["-t1", "--latency", &format!("-c{}", load.connections)])
