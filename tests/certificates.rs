@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -42,8 +43,24 @@ fn require_servers() -> bool {
     missing.is_empty()
 }
 
+/// The newer pebble, which has renewal information and profiles; prints the line of a skipped test if it is not there.
+fn newer_pebble() -> Option<PathBuf> {
+    let target = PathBuf::from(env!("CARGO_BIN_EXE_weir"));
+    let found = target
+        .ancestors()
+        .map(|directory| directory.join("pebble/usr/bin/pebble"))
+        .find(|path| path.is_file());
+    if found.is_none() {
+        println!("skipped: needs a newer pebble (cargo xtask setup)");
+    }
+    found.filter(|_| require_servers())
+}
+
 /// An authority, the name server it asks, and where it looks for proofs.
 struct Authority {
+    program: PathBuf,
+    /// More keys of its configuration, each with a comma before.
+    options: String,
     pebble: Option<Daemon>,
     _named: Daemon,
     directory: TempDir,
@@ -55,10 +72,16 @@ struct Authority {
 
 impl Authority {
     fn start() -> Self {
+        Self::of("pebble", "")
+    }
+
+    fn of(program: impl Into<PathBuf>, options: &str) -> Self {
         let local = || SocketAddr::from(([127, 0, 0, 1], free_port()));
         let directory = tempfile::tempdir().expect("a scratch directory");
         let names = local();
         let mut authority = Self {
+            program: program.into(),
+            options: options.to_owned(),
             _named: named(&directory, names),
             pebble: None,
             directory,
@@ -81,16 +104,18 @@ impl Authority {
         let config = format!(
             r#"{{"pebble": {{"listenAddress": "{}", "managementListenAddress": "127.0.0.1:{}", "certificate": "{}",
             "privateKey": "{}", "httpPort": {}, "tlsPort": {}, "ocspResponderURL": "",
-            "externalAccountBindingRequired": false}}}}"#,
+            "externalAccountBindingRequired": {}{}}}}}"#,
             self.address,
             free_port(),
             self.path("ca.crt"),
             self.path("ca.key"),
             self.http.port(),
-            self.tls.port()
+            self.tls.port(),
+            self.options.contains("MACKeys"),
+            self.options,
         );
         fs::write(self.path("pebble.json"), config).expect("written");
-        let mut command = Command::new("pebble");
+        let mut command = Command::new(&self.program);
         command
             .args([
                 "-config",
@@ -112,10 +137,14 @@ impl Authority {
         self.directory.path().join(name).display().to_string()
     }
 
+    /// What it has said in this run.
+    fn log(&self) -> String {
+        self.pebble.as_ref().map(Daemon::log).unwrap_or_default()
+    }
+
     /// How many certificates it has issued in this run.
     fn issued(&self) -> usize {
-        let log = self.pebble.as_ref().map(Daemon::log).unwrap_or_default();
-        log.matches("Issued certificate serial").count()
+        self.log().matches("Issued certificate serial").count()
     }
 
     /// weir with one resolver, and a router for each name.
@@ -349,4 +378,57 @@ fn killed_at_any_moment_it_goes_on_and_has_nothing_issued_twice() {
     authority.issues(&weir, "a.example");
     assert!(authority.shown("b.example").contains("Pebble"));
     assert_eq!((killed, authority.issued()), (20, 1));
+}
+
+/// The binding's key as the authority has it, and as its customers are told.
+const BINDING: &str = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W";
+
+#[test]
+fn an_account_is_bound_to_one_that_exists_elsewhere() {
+    if !require_servers() {
+        return;
+    }
+    let keys = format!(r#", "externalAccountMACKeys": {{"kid-1": "{BINDING}"}}"#);
+    let authority = Authority::of("pebble", &keys);
+    let without = authority.start_weir(authority.setup(HTTP, &["a.example"]));
+    without.logged("externalAccountRequired");
+    without.signal(Signal::SIGTERM);
+    let (_, _) = without.wait();
+    let eab = |key: &str| format!("{HTTP}\n      eab: {{kid: kid-1, hmacEncoded: {key}}}");
+    let wrong =
+        authority.start_weir(authority.setup(&eab(&BINDING.replace("zWN", "aWN")), &["a.example"]));
+    wrong.logged("no certificates:");
+    wrong.signal(Signal::SIGTERM);
+    let (_, _) = wrong.wait();
+    assert_eq!(authority.issued(), 0);
+    let weir = authority.start_weir(authority.setup(&eab(BINDING), &["a.example"]));
+    authority.issues(&weir, "a.example");
+    assert!(!weir.log().contains(BINDING));
+}
+
+/// With a life of a minute and a half, the window that the authority suggests is open after two thirds of that.
+#[test]
+fn a_profile_is_asked_for_and_the_authority_says_when_to_renew() {
+    let Some(pebble) = newer_pebble() else { return };
+    let profiles = r#", "profiles": {"default": {"description": "long", "validityPeriod": 7776000},
+        "brief": {"description": "short", "validityPeriod": 90}}"#;
+    let authority = Authority::of(pebble, profiles);
+    let unknown = format!("{HTTP}\n      profile: nobodys");
+    let weir = authority.start_weir(authority.setup(&unknown, &["a.example"]));
+    weir.logged("nobodys");
+    weir.signal(Signal::SIGTERM);
+    let (_, _) = weir.wait();
+    assert_eq!(authority.issued(), 0);
+    let brief = format!("{HTTP}\n      profile: brief");
+    let weir = authority.start_weir(authority.setup(&brief, &["a.example"]));
+    authority.issues(&weir, "a.example");
+    eventually_within(ISSUED, "the authority is asked when to renew", || {
+        authority.log().contains("renewalInfo/").then_some(())
+    });
+    eventually_within(ISSUED, "a renewal that says what it replaces", || {
+        let log = authority.log();
+        let renewed = log.contains("is a replacement of") && authority.issued() >= 2;
+        renewed.then_some(())
+    });
+    assert!(authority.shown("a.example").contains("Pebble"));
 }

@@ -122,7 +122,11 @@ pub fn ensure(needs: &[Need]) -> Outcome {
             Need::BpfFileSystem => mount_bpf()?,
         }
     }
-    install(&packages)
+    install(&packages)?;
+    if needs.contains(&Need::Servers) {
+        newer_pebble();
+    }
+    Ok(())
 }
 
 /// Installs Debian packages as root; names the command to anybody else.
@@ -148,6 +152,64 @@ pub fn install(packages: &[&str]) -> Outcome {
         packages,
     ]
     .concat())
+}
+
+/// Debian's pebble is too old for renewal information and profiles: the one of Debian unstable, which is one program
+/// without dependencies, is unpacked beside the build. Its package is checked as apt checks any. Where it cannot be had,
+/// its tests are skipped.
+fn newer_pebble() {
+    let directory = target().join("pebble");
+    let there = directory.join("usr/bin/pebble");
+    if there.is_file() || find("apt-get").is_none() {
+        return;
+    }
+    println!(
+        "setup: pebble of Debian unstable, in {}",
+        directory.display()
+    );
+    if let Err(error) = unpack_from_unstable("pebble", &directory) {
+        println!("setup: no newer pebble, its tests will be skipped: {error}");
+    }
+}
+
+/// With lists and a cache of its own: the machine's apt never hears of that suite.
+fn unpack_from_unstable(package: &str, directory: &Path) -> Outcome {
+    let apt = target().join("apt");
+    for part in ["state/lists/partial", "cache/archives/partial"] {
+        fs::create_dir_all(apt.join(part))?;
+    }
+    let sources = apt.join("sources.list");
+    fs::write(
+        &sources,
+        "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian sid main\n",
+    )?;
+    let options = [
+        format!("Dir::State={}", apt.join("state").display()),
+        "Dir::State::status=/var/lib/dpkg/status".to_owned(),
+        format!("Dir::Cache={}", apt.join("cache").display()),
+        format!("Dir::Etc::sourcelist={}", sources.display()),
+        "Dir::Etc::sourceparts=-".to_owned(),
+        "Acquire::Languages=none".to_owned(),
+    ];
+    let apt_get = |arguments: &[&str]| {
+        let mut command = program("apt-get", &["-q"]);
+        for option in &options {
+            command.args(["-o", option]);
+        }
+        command.args(arguments).current_dir(&apt);
+        output(&mut command).map(drop)
+    };
+    apt_get(&["update"])?;
+    apt_get(&["download", package])?;
+    for file in fs::read_dir(&apt)? {
+        let path = file?.path();
+        if path.extension().is_some_and(|extension| extension == "deb") {
+            let (from, to) = (path.display().to_string(), directory.display().to_string());
+            output(&mut program("dpkg-deb", &["-x", &from, &to]))?;
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Versions and checksums are those of the requirements; complete once its last file is there.

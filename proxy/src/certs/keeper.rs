@@ -232,11 +232,15 @@ impl State {
             return Some(ready_at);
         }
         let reached = self.account(resolver, account).await?;
-        let context = |names: &[String]| Context {
+        let context = |names: &[String], replaces: Option<&Key>| Context {
             resolver,
             account: &reached,
             proofs: &self.proofs,
             path: self.order_path(resolver, names),
+            replaces: replaces.and_then(|key| {
+                let store = self.store.borrow();
+                store.get(key).map(|held| held.record.certificate.clone())
+            }),
         };
         if let Some(begun) = begun {
             let names = begun.names.clone();
@@ -245,7 +249,7 @@ impl State {
                 names = names.join(" "),
                 "an order that was begun is gone on with"
             );
-            let outcome = context(&names).resume(begun).await;
+            let outcome = context(&names, None).resume(begun).await;
             self.finish(resolver, &names, None, outcome);
             return None;
         }
@@ -256,14 +260,17 @@ impl State {
                 names = names.join(" "),
                 "a certificate is asked for"
             );
-            let outcome = context(&names).obtain(&order).await;
+            let outcome = context(&names, order.replaces.as_ref())
+                .obtain(&order)
+                .await;
             self.finish(resolver, &names, order.replaces, outcome);
             return None;
         }
         let asked = windows
             .refresh(resolver, &reached, &self.store, now())
             .await;
-        Some(ready_at.min(asked))
+        // A window that is open already counts at once.
+        Some(self.next(resolver).1.min(asked))
     }
 
     async fn account(&self, resolver: &Resolver, account: &mut Option<Account>) -> Option<Account> {

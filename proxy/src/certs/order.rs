@@ -18,6 +18,7 @@ use tracing::debug;
 use super::durable;
 use super::plan::Order;
 use super::proof::Proofs;
+use super::renewal;
 use super::store::Record;
 use crate::config::static_file::{KeyType, Resolver};
 use crate::limits::{ACME_ISSUE, ACME_NONCE_TRIES, ACME_VALIDATION};
@@ -85,6 +86,9 @@ pub struct Context<'a> {
     pub proofs: &'a Proofs,
     /// Where the order is kept.
     pub path: PathBuf,
+    /// The certificate that a new one takes the place of, as PEM: authorities let a renewal that says so through their
+    /// limits (RFC 9773 section 5).
+    pub replaces: Option<String>,
 }
 
 impl Context<'_> {
@@ -98,11 +102,7 @@ impl Context<'_> {
             .iter()
             .map(|name| Identifier::Dns(name.to_string()))
             .collect();
-        let mut new = NewOrder::new(&identifiers);
-        if let Some(profile) = &self.resolver.profile {
-            new = new.profile(profile);
-        }
-        let placed = patiently!(self.account.new_order(&new))?;
+        let placed = self.place(&identifiers).await?;
         let begun = Begun {
             resolver: order.resolver.to_string(),
             names: order.names.iter().map(ToString::to_string).collect(),
@@ -111,6 +111,31 @@ impl Context<'_> {
         };
         self.keep(&begun)?;
         self.go_on(placed, begun).await
+    }
+
+    /// Asks for a new order. One that the authority will not have in place of another is asked for as any other.
+    async fn place(&self, identifiers: &[Identifier]) -> Result<instant_acme::Order, Error> {
+        let new = || {
+            let new = NewOrder::new(identifiers);
+            match &self.resolver.profile {
+                Some(profile) => new.profile(profile),
+                None => new,
+            }
+        };
+        let replaced = self.replaces.as_deref().and_then(renewal::identifier);
+        if let Some(replaced) = replaced {
+            let new = new().replaces(replaced);
+            match patiently!(self.account.new_order(&new)) {
+                // Not offered, or accepted and not heeded.
+                Err(Error::Unsupported(_) | Error::Other(_)) => {}
+                Err(Error::Api(problem)) if is_about_the_order(&problem) => {
+                    debug!("asked for as no renewal: {problem}");
+                }
+                answer => return answer,
+            }
+        }
+        let new = new();
+        patiently!(self.account.new_order(&new))
     }
 
     /// Sees an order through that was begun.
@@ -327,6 +352,14 @@ fn of_problem(problem: &Problem) -> Failure {
         true => Failure::Authority(problem.to_string()),
         false => Failure::Names(names),
     }
+}
+
+/// Whether another order might be taken: it was replaced already (RFC 9773 section 7.4), or is not known.
+fn is_about_the_order(problem: &Problem) -> bool {
+    !is_limit(problem)
+        && problem
+            .status
+            .is_some_and(|status| (400..=409).contains(&status))
 }
 
 fn is_limit(problem: &Problem) -> bool {

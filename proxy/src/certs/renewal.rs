@@ -106,10 +106,7 @@ pub fn have<'s>(store: &'s Store, forced: &HashSet<Key>) -> Vec<Have<'s>> {
 }
 
 async fn ask(account: &Account, pem: &str, now: i64) -> Result<Window, Error> {
-    let leaf = CertificateDer::from_pem_slice(pem.as_bytes())
-        .map_err(|error| Error::Other(error.into()))?;
-    let id =
-        identifier(&leaf).ok_or(Error::Str("an authority key identifier in the certificate"))?;
+    let id = identifier(pem).ok_or(Error::Str("an authority key identifier in the certificate"))?;
     let (info, again) = account.renewal_info(&id).await?;
     let again = i64::try_from(again.as_secs())
         .unwrap_or(ARI_RETRY)
@@ -121,9 +118,10 @@ async fn ask(account: &Account, pem: &str, now: i64) -> Result<Window, Error> {
     })
 }
 
-/// RFC 9773 section 4.1.
-fn identifier(leaf: &CertificateDer<'_>) -> Option<CertificateIdentifier<'static>> {
-    let (_, certificate) = X509Certificate::from_der(leaf).ok()?;
+/// What authorities know the first certificate of a chain by: RFC 9773 section 4.1.
+pub fn identifier(pem: &str) -> Option<CertificateIdentifier<'static>> {
+    let leaf = CertificateDer::from_pem_slice(pem.as_bytes()).ok()?;
+    let (_, certificate) = X509Certificate::from_der(&leaf).ok()?;
     let authority =
         certificate
             .iter_extensions()
