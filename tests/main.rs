@@ -30,6 +30,7 @@ mod stalls;
 mod steering;
 mod tcp;
 mod tls;
+mod tls_options;
 mod upgrades;
 mod upstream;
 mod websocket_suite;

@@ -14,6 +14,7 @@ pub mod last_good;
 pub mod lint;
 mod needs;
 pub mod node;
+mod pem_files;
 pub mod problem;
 mod resolve;
 pub mod rule_files;
@@ -35,7 +36,7 @@ pub use self::resolve::{Refresh, Resolver};
 pub use self::rule_files::{Check, Checked, Loader};
 pub use self::snapshot::{EntryPointTable, Snapshot, Taker};
 pub use self::static_file::{Sources, StaticConfig};
-pub use self::watch::Watch;
+pub use self::watch::{PemWatcher, Watch};
 
 #[cfg(test)]
 mod tests;

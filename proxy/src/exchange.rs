@@ -43,11 +43,11 @@ use crate::config::{EntryPointTable, Taker};
 use crate::failure::Failure;
 use crate::net::Stream;
 use crate::proxy_protocol::Addresses;
-use crate::router::{TcpRouter, TcpTls};
+use crate::router::{Agreed, TcpRouter, TcpTls};
 use crate::rule::ConnectionView;
 use crate::service::{Server, Service};
 use crate::tls::client_hello::RECORD_HANDSHAKE;
-use crate::tls::{ACME_TLS, ClientHello};
+use crate::tls::{ACME_TLS, ClientHello, Terms};
 use crate::transport::Transport;
 use crate::uring::{self, Chunk};
 use crate::{limits, upstream};
@@ -67,6 +67,8 @@ struct Client<'a> {
     worker: &'a Worker,
     transport: &'a Transport,
     entry_point: usize,
+    /// What its TLS began with.
+    agreed: Option<Agreed>,
 }
 
 impl Client<'_> {
@@ -76,6 +78,7 @@ impl Client<'_> {
             entry_point: self.entry_point,
             address: self.transport.peer_addr(),
             tls: self.transport.is_tls(),
+            agreed: self.agreed.as_ref(),
         }
     }
 
@@ -90,11 +93,11 @@ enum Plan {
     /// Bytes go to a server of a steered pool.
     Steer(SocketAddr),
     /// Bytes go to a server of a TCP router's; those inside TLS, if that ends here.
-    Tunnel(Arc<TcpRouter>, Option<Arc<rustls::ServerConfig>>),
+    Tunnel(Arc<TcpRouter>, Option<Arc<Terms>>),
     /// HTTP in the clear.
     Http,
     /// HTTP inside TLS.
-    Https(Arc<rustls::ServerConfig>),
+    Https(Arc<Terms>),
     /// An authority looks whether a name is ours: nothing follows the handshake (RFC 8737).
     Proof(Arc<rustls::ServerConfig>),
     /// What the client sends decides.
@@ -130,6 +133,7 @@ async fn decide(worker: &Rc<Worker>, mut stream: Stream, entry_point: usize) -> 
         entry_point,
         address: stream.peer_addr(),
         tls: false,
+        agreed: None,
     };
     let Some(_seat) = visitor.sit() else {
         let failure = Failure::ClientConnections;
@@ -143,7 +147,7 @@ async fn decide(worker: &Rc<Worker>, mut stream: Stream, entry_point: usize) -> 
         let Some(first) = stream.recv().await? else {
             return Ok(());
         };
-        plan = Box::pin(look(worker, &stream, entry_point, first)).await?;
+        plan = Box::pin(look(visitor, &stream, first)).await?;
     }
     carry_out(worker, stream, entry_point, plan).await
 }
@@ -155,26 +159,26 @@ fn at_once(table: &EntryPointTable, client: IpAddr) -> Plan {
         return server.map_or(Plan::Refuse, |server| Plan::Steer(server.addr));
     }
     match table.at_once(client) {
-        Taker::Tcp(router) => tunnel_plan(router, None),
+        Taker::Tcp(router) => Plan::Tunnel(Arc::clone(router), None),
         Taker::Nobody => Plan::Refuse,
         Taker::Http | Taker::Undecided => Plan::Look,
     }
 }
 
 /// What the first bytes decide; they are received again.
-async fn look(
-    worker: &Worker,
-    stream: &Stream,
-    entry_point: usize,
-    first: Chunk,
-) -> io::Result<Plan> {
-    let client = stream.peer_addr().ip();
+async fn look(visitor: Visitor<'_>, stream: &Stream, first: Chunk) -> io::Result<Plan> {
+    let Visitor {
+        worker,
+        entry_point,
+        ..
+    } = visitor;
+    let client = visitor.address.ip();
     let kind = first.first().copied();
     if !matches!(kind, Some(RECORD_HANDSHAKE | SSL2_HELLO)) {
         stream.unread(first);
         return Ok(
             worker.with_rules(entry_point, |table, _| match table.of_plain(client) {
-                Taker::Tcp(router) => tunnel_plan(router, None),
+                Taker::Tcp(router) => Plan::Tunnel(Arc::clone(router), None),
                 _ => Plan::Http,
             }),
         );
@@ -197,17 +201,30 @@ async fn look(
         }
     }
     let view = ConnectionView::tls(client, hello.server_name(), protocols);
-    Ok(
-        worker.with_rules(entry_point, |table, rules| match table.of_tls(&view) {
-            Taker::Tcp(router) => tunnel_plan(router, Some(&rules.tcp_tls)),
-            _ => Plan::Https(Arc::clone(&rules.tls)),
-        }),
-    )
+    let plan = worker.with_rules(entry_point, |table, _| match table.of_tls(&view) {
+        Taker::Tcp(router) => tunnel_plan(table, router),
+        _ => match table.terms.find(hello.server_name()) {
+            Some(terms) => Plan::Https(Arc::clone(terms)),
+            None => Plan::Refuse,
+        },
+    });
+    match &plan {
+        Plan::Https(terms) | Plan::Tunnel(_, Some(terms)) if terms.refuses(hello.server_name()) => {
+            let failure = Failure::UnknownServerName;
+            visitor.note(failure, b"", None, &failure.explanation());
+            hello::refuse(stream).await?;
+            Ok(Plan::Refuse)
+        }
+        _ => Ok(plan),
+    }
 }
 
-fn tunnel_plan(router: &Arc<TcpRouter>, tls: Option<&Arc<rustls::ServerConfig>>) -> Plan {
-    let tls = tls.filter(|_| router.tls == Some(TcpTls::Terminate));
-    Plan::Tunnel(Arc::clone(router), tls.cloned())
+/// What a TCP router does with TLS; one without terms has an error.
+fn tunnel_plan(table: &EntryPointTable, router: &Arc<TcpRouter>) -> Plan {
+    match (router.tls, table.terms_of(router)) {
+        (Some(TcpTls::Terminate), None) => Plan::Refuse,
+        (_, terms) => Plan::Tunnel(Arc::clone(router), terms.cloned()),
+    }
 }
 
 /// A connection to a server, and the place that it has there.
@@ -267,20 +284,35 @@ async fn carry_out(
     entry_point: usize,
     plan: Plan,
 ) -> io::Result<()> {
-    let transport = match &plan {
-        Plan::Https(config) | Plan::Proof(config) | Plan::Tunnel(_, Some(config)) => {
+    let (config, terms) = match &plan {
+        Plan::Https(terms) => (Some(terms.http()), Some(terms)),
+        Plan::Tunnel(_, Some(terms)) => (Some(terms.tcp()), Some(terms)),
+        Plan::Proof(config) => (Some(config), None),
+        _ => (None, None),
+    };
+    let transport = match config {
+        Some(config) => {
             let visitor = Visitor {
                 worker,
                 entry_point,
                 address: stream.peer_addr(),
                 tls: true,
+                agreed: None,
             };
             stream.set_deadline(Some(uring::now() + limits::TLS_HANDSHAKE));
             let accepted = Box::pin(Transport::accept_tls(stream, config)).await;
-            accepted.inspect_err(|error| visitor.note(Failure::ClientTls, b"", None, error))?
+            let verified = accepted.and_then(|transport| {
+                terms.map_or(Ok(()), |terms| transport.verify_resumed(terms))?;
+                Ok(transport)
+            });
+            verified.inspect_err(|error| visitor.note(Failure::ClientTls, b"", None, error))?
         }
-        _ => Transport::plain(stream),
+        None => Transport::plain(stream),
     };
+    let agreed = terms.map(|terms| Agreed {
+        options: Arc::clone(terms.options()),
+        server_name: transport.server_name(),
+    });
     let patience = Patience {
         idle: worker.config.entry_points[entry_point].limits.tunnel_idle,
         after_end: None,
@@ -318,13 +350,14 @@ async fn carry_out(
                 None => !transport.is_tls() && Box::pin(http2::sniff(&transport)).await?,
             };
             if is_http2 {
-                Box::pin(http2::serve(worker, transport, entry_point)).await;
+                Box::pin(http2::serve(worker, transport, entry_point, agreed)).await;
                 return Ok(());
             }
             connection::serve(&Client {
                 worker,
                 transport: &transport,
                 entry_point,
+                agreed,
             })
             .await
         }

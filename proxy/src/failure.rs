@@ -95,6 +95,8 @@ failures! {
     ClientStalled "client_stalled" Client None, "the client stopped reading its response"
     ClientTls "client_tls" Client None, "the TLS handshake failed or did not end in time"
     ClientConnections "client_connections" Client None, "the client's address has too many connections"
+    Misdirected "misdirected" Client Some(Status::MISDIRECTED_REQUEST), "the host has other TLS options than the server name of the connection"
+    UnknownServerName "unknown_server_name" Client None, "the client asks for no server that has a certificate, which sniStrict demands"
     NoRouter "no_router" Operator Some(Status::NOT_FOUND), "no router takes the request"
     RouterError "router_error" Operator Some(Status::NOT_FOUND), "the router that takes the request was left out for an error"
     NoServer "no_server" Operator Some(Status::SERVICE_UNAVAILABLE), "the service has no server in rotation"

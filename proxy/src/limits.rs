@@ -204,6 +204,10 @@ pub const TLS_RECORD_PLAINTEXT: usize = 16 << 10;
 pub const TLS_SEAL_BYTES: usize = 4 * TLS_RECORD_PLAINTEXT;
 /// What a record adds to it, at most: header, content type and tag, or TLS 1.2's explicit nonce and tag.
 pub const TLS_RECORD_OVERHEAD: usize = 5 + 8 + 16;
+/// How long a session ticket may be used; RFC 8446 section 4.6.1 allows a week.
+pub const TICKET_TIME: Duration = Duration::from_secs(43_200);
+/// How long a key seals tickets before another one does.
+pub const TICKET_KEY_TIME: Duration = Duration::from_secs(21_600);
 
 // The ring and its sockets.
 

@@ -1,12 +1,14 @@
 //! Compiled routers in precedence order, and which of them answers.
 //!
-//! Owns: the tables a worker asks ([`RouterTable`], [`TcpTable`], [`HttpsNames`]; the steered one is in `steered`).
+//! Owns: the tables a worker asks ([`RouterTable`], [`TcpTable`], [`HttpsNames`], [`TermsTable`]; the steered one is in
+//! `steered`).
 //! Never: YAML, or a look at anything outside [`RequestView`] and [`crate::rule::ConnectionView`]. Precedence: higher
 //! priority first, ties by name.
 
 mod index;
 pub mod steered;
 mod tcp;
+mod terms;
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use crate::rule::{HttpRule, RequestView};
 use crate::service::Service;
 
 pub use self::tcp::{Certainty, HttpsNames, TcpRouter, TcpTable, TcpTls};
+pub use self::terms::{Agreed, Conflict, TermsTable};
 
 /// An HTTP router.
 #[derive(Debug)]

@@ -5,24 +5,29 @@
 //! control plane calls. [`client_hello`] looks at a connection before anybody answers it.
 
 mod client;
+mod client_auth;
 pub mod client_hello;
 mod default_certificate;
 mod error;
 mod key_pair;
+pub mod options;
 mod roots;
 mod server;
 mod session;
 mod shared;
 mod store;
+mod tickets;
 mod verifier;
 
 pub use client::{ClientCertificate, ClientSettings, H2, client_config};
 pub use client_hello::{ClientHello, HelloError, HelloReader};
 pub use default_certificate::default_certificate;
 pub use error::{Fault, TlsError};
-pub use key_pair::{KeyPair, KeyPairError, certificates};
+pub use key_pair::{KeyPair, KeyPairError, certificates, is_pem_text};
+pub use options::Options;
 pub use roots::{SystemRoots, system_roots};
-pub use server::{server_config, without_protocols};
+pub use server::Terms;
 pub use session::{Progress, Session};
 pub use shared::{ACME_TLS, HttpAnswer, Shared, challenge_config};
 pub use store::Store;
+pub use tickets::{TicketKeys, Tickets};

@@ -14,11 +14,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{ServerName, UnixTime};
 
+use crate::clock;
 use crate::limits;
 use crate::net::{Peer, Stream};
-use crate::tls::{Session, TlsError};
+use crate::tls::{Session, Terms, TlsError};
 use crate::uring::{self, Chunk, ChunkQueue};
 
 /// One side of a relay. Receiving and sending may run at the same time, each from one task.
@@ -235,6 +236,28 @@ impl Transport {
     pub fn alpn(&self) -> Option<Vec<u8>> {
         let session = self.tls.as_ref()?.session.borrow();
         session.alpn().map(<[u8]>::to_vec)
+    }
+
+    /// The server that a client named, lower case; empty without TLS, or if it named none.
+    pub fn server_name(&self) -> Box<str> {
+        let name = |tls: &Tls| tls.session.borrow().server_name().map(Box::from);
+        self.tls.as_deref().and_then(name).unwrap_or_default()
+    }
+
+    /// Whether a client that has resumed a session may still have it under these terms.
+    ///
+    /// # Errors
+    /// `InvalidData`: what it showed when the session began is good no more.
+    pub fn verify_resumed(&self, terms: &Terms) -> io::Result<()> {
+        let Some(tls) = &self.tls else { return Ok(()) };
+        let session = tls.session.borrow();
+        if !session.is_resumed() {
+            return Ok(());
+        }
+        let now = Duration::from_secs(clock::unix_seconds());
+        let now = UnixTime::since_unix_epoch(now);
+        let verified = terms.verify_resumed(session.peer_certificates(), now);
+        verified.map_err(invalid)
     }
 
     /// The local address; see [`Stream::local_addr`].

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -153,6 +154,7 @@ impl Supervision<'_> {
         let mut every = tokio::time::interval(limits::HOUSEKEEPING);
         let mut telling = tokio::time::interval(limits::HOUSEKEEPING);
         let mut names = Refresh::new(self.rules.names().clone());
+        let mut pems = self.rules.pem_watch();
         let first = self.rules.published().load_full();
         self.apply(&first).await;
         drop(first);
@@ -172,11 +174,15 @@ impl Supervision<'_> {
                     self.write_status(&self.rules.published().load_full());
                 }
                 () = changed(&mut watch) => self.rules.reload(),
+                () = changed(&mut pems) => self.rules.rename(),
                 () = obtained(self.certificates) => self.rules.rename(),
                 asked = asked(&mut admin) => self.answer(asked),
                 snapshot = self.rules.reloaded() => self.apply(&snapshot).await,
                 () = self.plane.follow() => self.write_status(&self.rules.published().load_full()),
-                _ = telling.tick() => self.tell_failures(),
+                _ = telling.tick() => {
+                    self.rules.published().load().shared.tickets.rotate(Instant::now());
+                    self.tell_failures();
+                }
                 () = ended(self.workers, &mut every) => {
                     return Err("a worker ended by itself; weir ends with it so that it can be started anew".to_owned());
                 }
@@ -245,13 +251,24 @@ impl Supervision<'_> {
     fn tell_failures(&mut self) {
         let certificates = self.certificates.map(Keeper::overview);
         let is_new = certificates.is_some_and(|overview| *overview != *self.overview);
-        if is_new || self.told != self.workers.failures() {
+        if is_new || self.told != self.failures() {
             self.write_status(&self.rules.published().load_full());
         }
     }
 
+    /// By reason; and those that only the certificates know of.
+    fn failures(&self) -> BTreeMap<String, u64> {
+        let mut failures = self.workers.failures();
+        let shared = &self.rules.published().load().shared;
+        let self_signed = shared.self_signed.load(Ordering::Relaxed);
+        if self_signed > 0 {
+            failures.insert("self_signed_certificate".to_owned(), self_signed);
+        }
+        failures
+    }
+
     fn write_status(&mut self, snapshot: &Snapshot) {
-        let failures = self.workers.failures();
+        let failures = self.failures();
         if let Some(keeper) = self.certificates {
             self.overview = keeper.overview();
         }

@@ -11,10 +11,13 @@ use tracing::{error, info, warn};
 
 use super::standings::{self, Saying};
 use crate::admin::Answer;
-use crate::config::{Loader, Resolver, Severity, Snapshot, StaticConfig};
+use crate::config::{Loader, PemWatcher, Resolver, Severity, Snapshot, StaticConfig, Watch};
 use crate::limits::ADMIN_CHANGES_MAX;
 use crate::service::Readiness;
 use crate::tls::Shared;
+
+/// Names in one line of the log.
+const NAMES_TOLD: usize = 10;
 
 /// What the workers read.
 pub type Published = Arc<ArcSwap<Snapshot>>;
@@ -34,6 +37,8 @@ pub struct Rules {
     readiness: Readiness,
     /// Where what is said of servers is kept.
     standings: PathBuf,
+    /// Tells of changes of PEM files, which are `rename`d; until somebody takes it.
+    pem_watch: Option<Watch>,
 }
 
 /// A load that somebody or something asked for.
@@ -61,7 +66,8 @@ impl Rules {
     /// If the cryptography fails; the rules themselves never do.
     pub fn load(config: &Arc<StaticConfig>, shared: &Arc<Shared>) -> Result<Self, String> {
         let loader = Loader::keeping(Arc::clone(config)).map_err(|error| error.to_string())?;
-        let mut loader = loader.sharing(Arc::clone(shared));
+        let (watcher, pem_watch) = pem_watch(config).unzip();
+        let mut loader = loader.sharing(Arc::clone(shared)).watching(watcher);
         loader.set_standings(standings::load(&standings::file(&config.state_dir)));
         let snapshot = loader.load();
         report(None, &snapshot);
@@ -73,6 +79,7 @@ impl Rules {
             loader: Some(loader),
             under_way: None,
             next: Vec::new(),
+            pem_watch,
         })
     }
 
@@ -96,7 +103,13 @@ impl Rules {
         self.want(Wanted::Load(None));
     }
 
-    /// Takes up what names of servers stand for now, and which servers are ready, as [`Self::reload`] does with files.
+    /// What tells that a PEM file has changed, which [`Self::rename`] takes up; once.
+    pub fn pem_watch(&mut self) -> Option<Watch> {
+        self.pem_watch.take()
+    }
+
+    /// Takes up what names of servers stand for now, which servers are ready, and PEM files that have changed, as
+    /// [`Self::reload`] does with rule files.
     pub fn rename(&mut self) {
         self.want(Wanted::Names);
     }
@@ -162,6 +175,14 @@ impl Rules {
             run(loader, first, &published, &standings)
         }));
     }
+}
+
+fn pem_watch(config: &StaticConfig) -> Option<(PemWatcher, Watch)> {
+    let watching = config.rules.watch.then(PemWatcher::new)?;
+    let not = |error: &std::io::Error| {
+        warn!("certificates are not watched: {error}; send SIGHUP after a change");
+    };
+    watching.inspect_err(not).ok()
 }
 
 /// On the blocking pool: also publishing, so that neither comparing nor freeing what was there before is the control
@@ -264,6 +285,27 @@ fn report(before: Option<&Snapshot>, now: &Snapshot) {
             Severity::Error => error!("{line}"),
             Severity::Warning => warn!("{line}"),
         }
+    }
+    if !now.uncertified.is_empty()
+        && before.is_none_or(|before| before.uncertified != now.uncertified)
+    {
+        let first: Vec<&str> = now
+            .uncertified
+            .iter()
+            .take(NAMES_TOLD)
+            .map(|name| &**name)
+            .collect();
+        error!(
+            "NO CERTIFICATE for {} names of routers with tls, whose clients get the self-signed one: {}{}; add them to \
+             tls.certificates, a certResolver to the routers, or a default certificate to tls.stores.default",
+            now.uncertified.len(),
+            first.join(", "),
+            if now.uncertified.len() > NAMES_TOLD {
+                ", ..."
+            } else {
+                ""
+            }
+        );
     }
     let routers: usize = now
         .entry_points

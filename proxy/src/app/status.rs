@@ -41,6 +41,9 @@ struct Status {
     warnings: Vec<String>,
     /// Those of resolvers.
     certificates: Overview,
+    /// Names of routers whose clients get the self-signed certificate.
+    #[serde(default)]
+    uncertified: Vec<Box<str>>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -130,6 +133,7 @@ impl StatusFile {
             errors: lines(errors),
             warnings: lines(warnings),
             certificates: certificates.clone(),
+            uncertified: snapshot.uncertified.to_vec(),
         };
         let draft = self.path.with_extension("json.new");
         let written = serde_json::to_string_pretty(&status)
@@ -292,6 +296,12 @@ impl Status {
             let _ = writeln!(out, "  {reason:<20} {count} (docs/ERRORS.md)");
         }
         self.certificates(&mut out);
+        for name in &self.uncertified {
+            let _ = writeln!(
+                out,
+                "  NO CERTIFICATE: clients that ask for {name} get the self-signed one"
+            );
+        }
         for ServerStatus {
             service,
             server,

@@ -3,24 +3,31 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::document::{Document, Named, RouterDraft, ServiceDraft, TransportDraft};
+use super::document::{
+    Document, Named, RouterDraft, ServiceDraft, StoreDraft, TlsOptionsDraft, TransportDraft,
+};
+use super::pem_files::PemFiles;
 use super::resolve::Resolver;
 use super::walker::Spanned;
-use super::{EntryPointTable, Problem, StaticConfig, Wanted};
+use super::{EntryPointTable, FileNames, Problem, StaticConfig, Wanted};
 use crate::middleware::Middleware;
-
 use crate::rule::{HttpMatcher, TcpMatcher};
 use crate::service::standing::Standings;
 use crate::service::{Protocol, Registry, Service, Target};
+use crate::tls::{self, KeyPair};
 
 mod middlewares;
 mod routers;
 mod services;
 mod steered;
+mod store;
+mod terms;
 mod transports;
+mod uncertified;
 
 use self::middlewares::Middlewares;
 
+pub(super) use terms::TermsKept;
 pub(super) use transports::{Transports, check as check_transport};
 
 /// What compiling needs from outside.
@@ -30,6 +37,13 @@ pub(super) struct Context<'a> {
     pub(super) resolver: &'a Resolver,
     pub(super) transports: &'a mut Transports,
     pub(super) standings: &'a Standings,
+    pub(super) pems: &'a mut PemFiles,
+    pub(super) terms: &'a mut TermsKept,
+    pub(super) shared: &'a tls::Shared,
+    /// For names that have no certificate.
+    pub(super) default_certificate: &'a KeyPair,
+    /// Seconds since 1970.
+    pub(super) now: i64,
     /// In any order.
     pub(super) problems: Vec<Problem>,
     /// In the order of the routers' names.
@@ -44,6 +58,10 @@ pub(super) struct Compiled {
     pub(super) entry_points: Vec<EntryPointTable>,
     /// Of both protocols, by name.
     pub(super) services: Vec<(Protocol, Arc<Service>)>,
+    /// What certificates of files serve.
+    pub(super) files: FileNames,
+    /// Names of routers that nobody has a certificate for.
+    pub(super) uncertified: Vec<Box<str>>,
 }
 
 /// Named elements of all files, by name: the same order, and so the same ties, at every load.
@@ -58,12 +76,16 @@ struct Drafts {
     tcp_services: Merged<ServiceDraft>,
     http_transports: Merged<TransportDraft>,
     tcp_transports: Merged<TransportDraft>,
+    tls_options: Merged<TlsOptionsDraft>,
+    stores: Merged<StoreDraft>,
 }
 
 /// Compiles the documents, given in the order of their paths.
 pub(super) fn compile(context: &mut Context<'_>, documents: Vec<Document>) -> Compiled {
     let mut drafts = Drafts::default();
+    let mut certificates = Vec::new();
     for document in documents {
+        certificates.extend(document.certificates);
         let problems = &mut context.problems;
         merge(
             problems,
@@ -107,7 +129,16 @@ pub(super) fn compile(context: &mut Context<'_>, documents: Vec<Document>) -> Co
             &mut drafts.tcp_transports,
             document.tcp.transports,
         );
+        merge(
+            problems,
+            "tls.options",
+            &mut drafts.tls_options,
+            document.tls_options,
+        );
+        merge(problems, "tls.stores", &mut drafts.stores, document.stores);
     }
+    let (store, files) = store::compile(context, &certificates, &drafts.stores);
+    let terms = terms::compile(context, &drafts.tls_options, &store);
     let both = [&drafts.http_services, &drafts.tcp_services];
     context.resolver.want(
         both.into_iter()
@@ -125,6 +156,7 @@ pub(super) fn compile(context: &mut Context<'_>, documents: Vec<Document>) -> Co
     let http = routers::Parts {
         services: http,
         middlewares: Middlewares::new(&drafts.middlewares),
+        terms,
     };
     let entry_points = routers::compile(
         context,
@@ -133,9 +165,12 @@ pub(super) fn compile(context: &mut Context<'_>, documents: Vec<Document>) -> Co
         &drafts.tcp_routers,
         &tcp,
     );
+    let uncertified = uncertified::names(&store, &entry_points, &context.wanted);
     Compiled {
         entry_points,
         services,
+        files,
+        uncertified,
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::node::Node;
-use super::walker::{Cost, Place, Spanned, Walker};
+use super::walker::{Cost, Fields, Place, Spanned, Walker};
 use super::{
     Inventory, Origin, Problem, Severity, Source, servers_transport, template, toml, yaml,
 };
@@ -26,8 +26,10 @@ mod middleware;
 mod router;
 mod server;
 mod service;
+mod tls;
 
 pub use self::server::{Host, ServerDraft};
+pub use self::tls::{GeneratedDraft, StoreDraft, TlsOptionsDraft};
 pub use super::servers_transport::{TlsDraft, TransportDraft};
 
 /// What one rule file says. A clone shares the elements.
@@ -41,6 +43,10 @@ pub struct Document {
     pub middlewares: Vec<Arc<Named<Arc<Middleware>>>>,
     /// `tls.certificates`
     pub certificates: Vec<CertificateDraft>,
+    /// `tls.options`
+    pub tls_options: Vec<Arc<Named<TlsOptionsDraft>>>,
+    /// `tls.stores`: `default` alone.
+    pub stores: Vec<Arc<Named<StoreDraft>>>,
     /// All of it by name.
     pub inventory: Inventory,
     /// All of it as written, for lints; nothing that serves keeps it.
@@ -88,6 +94,8 @@ pub struct RouterDraft<M> {
     pub passthrough: bool,
     /// Names, in order. HTTP only.
     pub middlewares: Vec<Spanned<String>>,
+    /// `tls.options`: a name; `None` is the default.
+    pub tls_options: Option<Spanned<String>>,
     /// `tls.certResolver` and `tls.domains`.
     pub wanted: Option<WantedCertificate>,
     /// `steer: true`, and where. TCP only.
@@ -254,8 +262,14 @@ fn document(walker: &mut Walker, root: &Place<'_>) -> Option<Document> {
     }
     if let Some(place) = fields.get("tls")
         && let Some(fields) = walker.fields(&place, &keys::TLS)
-        && let Some(place) = fields.get("certificates")
     {
+        tls_section(walker, &fields, &mut document);
+    }
+    Some(document)
+}
+
+fn tls_section(walker: &mut Walker, fields: &Fields<'_>, document: &mut Document) {
+    if let Some(place) = fields.get("certificates") {
         let items = walker.items(&place);
         document
             .certificates
@@ -263,7 +277,16 @@ fn document(walker: &mut Walker, root: &Place<'_>) -> Option<Document> {
                 walker.part("the certificate", |walker| certificate(walker, place))
             }));
     }
-    Some(document)
+    let place = fields.get("options");
+    document.tls_options = elements(walker, place, "tls.options", tls::options);
+    let Some(place) = fields.get("stores") else {
+        return;
+    };
+    for (name, place) in &walker.named(&place) {
+        tls::only_default(walker, place, name);
+    }
+    let stores = elements(walker, Some(place), "tls.stores", tls::store).into_iter();
+    document.stores = stores.filter(|store| *store.name == *"default").collect();
 }
 
 /// The named elements of a section.
@@ -300,6 +323,11 @@ pub(super) fn certificate(walker: &mut Walker, place: &Place<'_>) -> Option<Cert
     let cert_place = fields.required(walker, "certFile")?;
     let key_place = fields.required(walker, "keyFile")?;
     let cert_file = cert_place.spanned(walker.string(&cert_place)?);
+    if let Some(place) = fields.get("stores") {
+        for name in walker.strings(&place) {
+            tls::only_default(walker, &place, &name.value);
+        }
+    }
     Some(CertificateDraft {
         cert_file,
         key_file: walker.string(&key_place)?,

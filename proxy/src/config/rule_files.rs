@@ -5,11 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::compile::{self, Compiled, Context, Transports};
-use super::document::{self, CertificateDraft, Document};
+use super::compile::{self, Compiled, Context, TermsKept, Transports};
+use super::document::{self, Document};
 use super::last_good::LastGood;
+use super::pem_files::PemFiles;
 use super::resolve::Resolver;
-use super::{FileNames, Inventory, Needs, Origin, Problem, Snapshot, StaticConfig, source};
+use super::{Inventory, Needs, Origin, PemWatcher, Problem, Snapshot, StaticConfig, source};
 
 mod check;
 
@@ -40,8 +41,12 @@ pub struct Loader {
     default_certificate: KeyPair,
     /// Certificates that were obtained, and what authorities are shown.
     shared: Arc<tls::Shared>,
-    /// Of the last load: serves on where the cryptography fails.
-    tls: Arc<rustls::ServerConfig>,
+    /// As they were when they were last good.
+    pems: PemFiles,
+    /// Watches them.
+    pem_watcher: Option<PemWatcher>,
+    /// What is agreed on with clients, as of the last load.
+    terms: TermsKept,
     generation: u64,
 }
 
@@ -52,7 +57,6 @@ impl Loader {
     /// If the cryptography fails, which is no fault of the configuration.
     pub fn new(config: Arc<StaticConfig>) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let default_certificate = tls::default_certificate()?;
-        let store = tls::Store::new([], default_certificate.clone(), 0);
         Ok(Self {
             paths: config.rules.path.iter().cloned().collect(),
             config,
@@ -65,7 +69,9 @@ impl Loader {
             read: Default::default(),
             default_certificate,
             shared: Arc::default(),
-            tls: tls::server_config(&Arc::new(store))?,
+            pems: PemFiles::default(),
+            pem_watcher: None,
+            terms: TermsKept::default(),
             generation: 0,
         })
     }
@@ -88,6 +94,14 @@ impl Loader {
         Self { shared, ..self }
     }
 
+    /// Watches the PEM files that rules name.
+    pub fn watching(self, watcher: Option<PemWatcher>) -> Self {
+        Self {
+            pem_watcher: watcher,
+            ..self
+        }
+    }
+
     /// What the next load would make of the files as they are now. Changes nothing, on disk or in this loader.
     ///
     /// # Errors
@@ -96,6 +110,7 @@ impl Loader {
         let fresh = Self::new(Arc::clone(&self.config))?;
         let mut preview = Self {
             last_good: self.last_good.detached(),
+            pems: self.pems.clone(),
             shared: Arc::clone(&self.shared),
             generation: self.generation,
             ..fresh
@@ -111,7 +126,8 @@ impl Loader {
         self.compile()
     }
 
-    /// What was read last, with what names stand for now. Reads no rule file, but the files of certificates.
+    /// What was read last, with what names stand for now. Reads no rule file, but those files of certificates that have
+    /// changed.
     pub fn compile(&mut self) -> Snapshot {
         self.generation += 1;
         self.registry.collect();
@@ -120,14 +136,19 @@ impl Loader {
         for document in &mut documents {
             inventory.add(std::mem::take(&mut document.inventory));
         }
-        let (key_pairs, bad_key_pairs) =
-            key_pairs(documents.iter().flat_map(|document| &document.certificates));
+        self.pems.begin();
+        let now = i64::try_from(clock::unix_seconds()).unwrap_or(i64::MAX);
         let mut context = Context {
             config: &self.config,
             registry: &mut self.registry,
             resolver: &self.resolver,
             transports: &mut self.transports,
             standings: &self.standings,
+            pems: &mut self.pems,
+            terms: &mut self.terms,
+            shared: &self.shared,
+            default_certificate: &self.default_certificate,
+            now,
             problems: Vec::new(),
             wanted: Vec::new(),
             targets: Vec::new(),
@@ -135,22 +156,26 @@ impl Loader {
         let Compiled {
             entry_points,
             services,
+            files,
+            uncertified,
         } = compile::compile(&mut context, documents);
         let targets = context.targets;
-        let now = i64::try_from(clock::unix_seconds()).unwrap_or(i64::MAX);
         let needs = Needs {
             wanted: context.wanted,
-            files: FileNames::new(&key_pairs, now),
+            files,
         };
-        let mut problems = [problems, bad_key_pairs, context.problems].concat();
-        problems.extend(self.offer(key_pairs, now));
+        let mut problems = [problems, context.problems].concat();
+        self.pems.end();
+        let pem_files = self.pems.paths();
+        if let Some(watcher) = &mut self.pem_watcher {
+            problems.extend(watcher.follow(&pem_files));
+        }
         problems.sort_by(|a, b| a.origin.cmp(&b.origin));
         Snapshot {
             generation: self.generation,
             entry_points,
-            tls: self.tls.clone(),
-            tcp_tls: tls::without_protocols(&self.tls),
             needs: Arc::new(needs),
+            uncertified: uncertified.into(),
             shared: Arc::clone(&self.shared),
             services,
             targets,
@@ -178,29 +203,6 @@ impl Loader {
     /// The names of servers, shared with it.
     pub fn names(&self) -> Resolver {
         self.resolver.clone()
-    }
-
-    /// Offers these certificates from now on.
-    fn offer(&mut self, key_pairs: Vec<KeyPair>, now: i64) -> Option<Problem> {
-        let obtained = self.shared.obtained.load();
-        let all = key_pairs.into_iter().chain(obtained.iter().cloned());
-        let store = tls::Store::new(all, self.default_certificate.clone(), now);
-        match tls::server_config(&Arc::new(store)) {
-            Ok(tls) => self.tls = tls,
-            Err(error) => {
-                let path = self.config.rules.path.as_deref().unwrap_or(Path::new(""));
-                let problem = Problem::error(
-                    Origin::file(path),
-                    format!("certificates that cannot be used: {error}"),
-                );
-                return Some(
-                    problem
-                        .remedy("report this: it is weir's fault")
-                        .lost("the change of certificates"),
-                );
-            }
-        }
-        None
     }
 
     fn read(&mut self) -> (Vec<Document>, Vec<Problem>) {
@@ -318,21 +320,6 @@ fn is_rule_file(path: &Path) -> bool {
 /// Whether reading it might never end, as with a pipe.
 fn is_special(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| !metadata.is_file())
-}
-
-fn key_pairs<'c>(
-    drafts: impl Iterator<Item = &'c CertificateDraft>,
-) -> (Vec<KeyPair>, Vec<Problem>) {
-    let mut problems = Vec::new();
-    let key_pairs = drafts.filter_map(|draft| {
-        KeyPair::load(&draft.cert_file.value, &draft.key_file)
-            .map_err(|error| {
-                let problem = Problem::error(draft.cert_file.origin.clone(), error.to_string());
-                problems.push(problem.at("tls.certificates").lost("the certificate"));
-            })
-            .ok()
-    });
-    (key_pairs.collect(), problems)
 }
 
 #[cfg(test)]

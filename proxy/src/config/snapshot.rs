@@ -1,15 +1,16 @@
 //! What the rules say at one moment, compiled. Immutable, shared by all workers, swapped as a whole.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::{Inventory, Needs, Problem, Severity};
 use crate::router::steered::SteeredTable;
-use crate::router::{Certainty, HttpsNames, RouterTable, TcpRouter, TcpTable};
+use crate::router::{Certainty, HttpsNames, RouterTable, TcpRouter, TcpTable, TcpTls, TermsTable};
 use crate::rule::ConnectionView;
 use crate::service::standing::Standings;
 use crate::service::{Protocol, Service, Target};
-use crate::tls::Shared;
+use crate::tls::{Shared, Terms};
 
 /// The compiled rules. Published by one pointer swap (`arc_swap::ArcSwap<Snapshot>`); nothing long-lived holds one: a
 /// request clones the `Arc`s it needs.
@@ -19,12 +20,10 @@ pub struct Snapshot {
     pub generation: u64,
     /// One for each of [`super::StaticConfig::entry_points`], same index.
     pub entry_points: Vec<EntryPointTable>,
-    /// For every TLS connection that is terminated: certificates by name, a self-signed one where none fits.
-    pub tls: Arc<rustls::ServerConfig>,
-    /// The same without a word about application protocols: for TCP routers, whose servers speak whatever they do.
-    pub tcp_tls: Arc<rustls::ServerConfig>,
     /// Which certificates the rules need.
     pub needs: Arc<Needs>,
+    /// Names of routers whose clients get the self-signed certificate, as nobody has or obtains one for them.
+    pub uncertified: Arc<[Box<str>]>,
     /// What authorities are shown that look whether a name is ours: the same in all snapshots.
     pub shared: Arc<Shared>,
     /// All services, by name, those of HTTP first.
@@ -55,6 +54,10 @@ pub struct EntryPointTable {
     pub https: Arc<RouterTable>,
     /// The server names of `https`.
     pub https_names: HttpsNames,
+    /// What is agreed on with clients of `https`.
+    pub terms: TermsTable,
+    /// What is agreed on with clients of those of `tcp_tls` that end TLS, by the router's name.
+    pub tcp_terms: HashMap<Arc<str>, Arc<Terms>>,
 }
 
 /// Who takes a connection.
@@ -115,8 +118,15 @@ impl EntryPointTable {
         }
     }
 
-    /// Whether the ClientHello decides who takes a TLS connection.
+    /// Whether the ClientHello decides who takes a TLS connection, or what is agreed on.
     pub fn reads_hello(&self) -> bool {
-        !self.tcp_tls.is_empty()
+        !self.tcp_tls.is_empty() || self.terms.looks_at_names()
+    }
+
+    /// What is agreed on with clients of a TCP router whose TLS ends here; `None` where it does not, or the router has
+    /// an error.
+    pub fn terms_of(&self, router: &TcpRouter) -> Option<&Arc<Terms>> {
+        let ends = router.tls == Some(TcpTls::Terminate);
+        ends.then(|| self.tcp_terms.get(&router.name)).flatten()
     }
 }

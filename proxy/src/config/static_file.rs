@@ -23,8 +23,8 @@ mod resolver;
 mod sources;
 
 pub use self::entry_point::{
-    EntryPoint, EntryPointSteering, ForwardedHeaders, HttpOptions, KeepAlive, Redirection,
-    SteeringMode, Timeouts, Trust, UnderscoreHeaders,
+    EntryPoint, EntryPointSteering, EntryPointTls, ForwardedHeaders, HttpOptions, KeepAlive,
+    Redirection, SteeringMode, Timeouts, Trust, UnderscoreHeaders,
 };
 pub use self::http2::Http2Settings;
 pub use self::limits::Limits;

@@ -2,6 +2,7 @@
 //!
 //! Owns the kernel's watches. Never reads a file: who is told loads everything anew.
 
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -11,13 +12,17 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::limits::{WATCH_LATEST, WATCH_QUIET};
 
+mod pem;
+
+pub use self::pem::PemWatcher;
+
 /// Watches a directory with its sub-directories, or a file through its directory (which survives rename-over).
 #[derive(Debug)]
 pub struct Watch {
     changes: mpsc::Receiver<()>,
     pending: Option<Pending>,
-    /// Ends the watching when dropped.
-    _watcher: RecommendedWatcher,
+    /// Ends the watching when dropped; `None` where somebody else has it.
+    _watcher: Option<RecommendedWatcher>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +63,7 @@ impl Watch {
         Ok(Self {
             changes,
             pending: None,
-            _watcher: watcher,
+            _watcher: Some(watcher),
         })
     }
 
@@ -103,6 +108,20 @@ fn concerns(event: &notify::Event, file: Option<&PathBuf>) -> bool {
         event.paths.is_empty() || event.paths.iter().any(|path| path == file || is_link(path))
     };
     !matches!(event.kind, EventKind::Access(_)) && file.is_none_or(about)
+}
+
+/// Whether the event may have changed one of these paths.
+fn concerns_any(event: &notify::Event, wanted: &HashSet<PathBuf>) -> bool {
+    let about_one = || event.paths.iter().any(|path| matters(path, wanted));
+    !matches!(event.kind, EventKind::Access(_)) && (event.paths.is_empty() || about_one())
+}
+
+/// A mounted volume changes all its files by one link.
+fn matters(path: &PathBuf, wanted: &HashSet<PathBuf>) -> bool {
+    let name = path.file_name();
+    wanted.contains(path)
+        || name.is_some_and(|name| name.as_encoded_bytes().starts_with(b".."))
+            && path.parent().is_some_and(|parent| wanted.contains(parent))
 }
 
 fn into_io(error: notify::Error) -> io::Error {

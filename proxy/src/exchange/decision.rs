@@ -14,6 +14,7 @@ use super::worker::{OwnRouter, Worker};
 use crate::config::static_file::{EntryPoint, UnderscoreHeaders};
 use crate::failure::Failure;
 use crate::http::{Name, RequestHead};
+use crate::router::Agreed;
 use crate::rule::RequestView;
 use crate::service::Picked;
 
@@ -28,6 +29,8 @@ pub struct Visitor<'a> {
     pub address: SocketAddr,
     /// Whether it came through TLS.
     pub tls: bool,
+    /// What that began with.
+    pub agreed: Option<&'a Agreed>,
 }
 
 impl<'a> Visitor<'a> {
@@ -73,8 +76,8 @@ impl<'a> Visitor<'a> {
     pub fn route(&self, head: &mut RequestHead) -> Result<Rc<OwnRouter>, Failure> {
         self.clean(head)?;
         let view = RequestView::of(head, self.address.ip());
-        let router = self.worker.route(self.entry_point, self.tls, &view);
-        router.ok_or(Failure::NoRouter)
+        self.worker
+            .route((self.entry_point, self.tls), self.agreed, &view)
     }
 
     /// Makes the fields about the client say what is so, but for its address, which is added when it has passed the

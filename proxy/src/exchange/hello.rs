@@ -7,6 +7,13 @@ use crate::net::Stream;
 use crate::tls::{ClientHello, HelloReader};
 use crate::uring::{self, Chunk, ChunkQueue};
 
+/// Refuses a client that asks for a server that is nobody's: the alert `unrecognized_name` (RFC 6066 section 3).
+pub async fn refuse(stream: &Stream) -> io::Result<()> {
+    const UNRECOGNIZED_NAME: [u8; 7] = [0x15, 3, 3, 0, 2, 2, 112];
+    let mut alert: ChunkQueue = [UNRECOGNIZED_NAME.to_vec()].into_iter().collect();
+    stream.send(&mut alert, None).await
+}
+
 /// Reads the ClientHello that begins with `first`. Everything received is given back, for whoever answers it.
 ///
 /// # Errors

@@ -26,6 +26,7 @@ pub use windows::Windows;
 use super::Worker;
 use super::decision::Visitor;
 use crate::http2::{Abuse, Meter, Verdict};
+use crate::router::Agreed;
 use crate::transport::Transport;
 use crate::uring;
 
@@ -34,6 +35,7 @@ struct Shared {
     worker: Rc<Worker>,
     transport: Rc<Transport>,
     entry_point: usize,
+    agreed: Option<Agreed>,
     address: SocketAddr,
     meter: RefCell<Meter>,
     /// Why the connection must end.
@@ -47,13 +49,19 @@ struct Shared {
 }
 
 impl Shared {
-    fn new(worker: &Rc<Worker>, transport: Transport, entry_point: usize) -> Rc<Self> {
+    fn new(
+        worker: &Rc<Worker>,
+        transport: Transport,
+        entry_point: usize,
+        agreed: Option<Agreed>,
+    ) -> Rc<Self> {
         let now = uring::now();
         Rc::new(Self {
             worker: Rc::clone(worker),
             address: transport.peer_addr(),
             transport: Rc::new(transport),
             entry_point,
+            agreed,
             meter: RefCell::new(Meter::new(now)),
             verdict: Cell::new(None),
             open: Cell::new(0),
@@ -68,6 +76,7 @@ impl Shared {
             entry_point: self.entry_point,
             address: self.address,
             tls: self.transport.is_tls(),
+            agreed: self.agreed.as_ref(),
         }
     }
 

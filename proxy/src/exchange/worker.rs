@@ -21,7 +21,7 @@ use crate::config::{EntryPointTable, Snapshot, StaticConfig};
 use crate::failure::{Counts, Failure};
 use crate::http::date;
 use crate::http2::Abuse;
-use crate::router::Router;
+use crate::router::{Agreed, Router};
 use crate::rule::RequestView;
 use crate::service::sticky::CookieJar;
 use crate::service::{Balancer, InFlight, Picked, Readiness, Running, Server, Service};
@@ -163,21 +163,28 @@ impl Worker {
         look(&snapshot.entry_points[entry_point], &snapshot)
     }
 
-    /// The router for a request, if one takes it.
+    /// The router for a request on an entry point, with TLS or without, where that began with `agreed`.
+    ///
+    /// # Errors
+    /// No router takes it, or not on this connection.
     pub fn route(
         &self,
-        entry_point: usize,
-        tls: bool,
+        (entry_point, tls): (usize, bool),
+        agreed: Option<&Agreed>,
         request: &RequestView<'_>,
-    ) -> Option<Rc<OwnRouter>> {
+    ) -> Result<Rc<OwnRouter>, Failure> {
         let snapshot = self.rules.load();
         let table = &snapshot.entry_points[entry_point];
+        if agreed.is_some_and(|agreed| table.terms.misdirects(agreed, request.host())) {
+            return Err(Failure::Misdirected);
+        }
         let router = if tls {
             table.https.find(request)
         } else {
             table.http.find(request)
-        }?;
-        Some(self.routers.borrow_mut().own(snapshot.generation, router))
+        };
+        let router = router.ok_or(Failure::NoRouter)?;
+        Ok(self.routers.borrow_mut().own(snapshot.generation, router))
     }
 
     /// The next server of a service.

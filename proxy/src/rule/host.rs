@@ -1,10 +1,12 @@
 //! Host names as rules write them: ``Host(`a.example`)``, ``Host(`*.a.example`)``, ``Host(`*`)``.
 
+use std::fmt;
+
 use super::arguments;
 use super::syntax::{Call, RuleError};
 
 /// Which host names a `Host` matcher means. Compared without case, port and trailing dot.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum HostPattern {
     /// `*`: every request, also one without a host.
     Any,
@@ -65,6 +67,17 @@ impl HostPattern {
             Self::Wildcard(suffix) => host.split_once('.').is_some_and(|(label, rest)| {
                 !label.is_empty() && rest.eq_ignore_ascii_case(suffix)
             }),
+        }
+    }
+}
+
+/// As in a rule.
+impl fmt::Display for HostPattern {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => out.write_str("*"),
+            Self::Exact(name) => out.write_str(name),
+            Self::Wildcard(suffix) => write!(out, "*.{suffix}"),
         }
     }
 }

@@ -94,6 +94,11 @@ impl KeyPair {
     }
 }
 
+/// Whether a setting is PEM text rather than a path.
+pub fn is_pem_text(text: &str) -> bool {
+    text.contains("-----BEGIN")
+}
+
 /// The certificates of `setting`, a path or PEM text: at least one.
 ///
 /// # Errors
@@ -139,7 +144,7 @@ impl<'a> Source<'a> {
     }
 
     fn is_inline(&self) -> bool {
-        self.text.contains("-----BEGIN")
+        is_pem_text(self.text)
     }
 
     fn pem(&self) -> Result<Vec<u8>, KeyPairError> {

@@ -4,8 +4,11 @@ use std::io::{BufRead, IoSlice, Write};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, Connection, Error, ServerConfig, ServerConnection};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{
+    ClientConfig, ClientConnection, Connection, Error, HandshakeKind, ServerConfig,
+    ServerConnection,
+};
 
 use super::TlsError;
 use crate::limits;
@@ -112,6 +115,24 @@ impl Session {
     /// The protocol agreed on by ALPN (RFC 7301), once the handshake has ended; `None` where none was.
     pub fn alpn(&self) -> Option<&[u8]> {
         self.connection.alpn_protocol()
+    }
+
+    /// The name that a client asked for, lower case; `None` where it named none.
+    pub fn server_name(&self) -> Option<&str> {
+        match &self.connection {
+            Connection::Server(server) => server.server_name(),
+            Connection::Client(_) => None,
+        }
+    }
+
+    /// Whether an earlier session goes on.
+    pub fn is_resumed(&self) -> bool {
+        self.connection.handshake_kind() == Some(HandshakeKind::Resumed)
+    }
+
+    /// What the peer has shown, now or when the session that goes on began; its own certificate first.
+    pub fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
+        self.connection.peer_certificates()
     }
 
     fn failed(&self, error: Error) -> TlsError {

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use arc_swap::ArcSwap;
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName};
@@ -11,7 +12,7 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
-use super::KeyPair;
+use super::{KeyPair, TicketKeys};
 
 /// The protocol of the TLS-ALPN-01 challenge (RFC 8737 section 6.2).
 pub const ACME_TLS: &[u8] = b"acme-tls/1";
@@ -25,6 +26,10 @@ pub struct Shared {
     pub tokens: ArcSwap<HashMap<Box<str>, HttpAnswer>>,
     /// TLS-ALPN-01: by server name, lower case.
     pub handshakes: ArcSwap<HashMap<Box<str>, Arc<ServerConfig>>>,
+    /// What seals session tickets, in all snapshots.
+    pub tickets: Arc<TicketKeys>,
+    /// Handshakes in which a client that named a server was shown the self-signed certificate.
+    pub self_signed: Arc<AtomicU64>,
 }
 
 /// The answer to `GET /.well-known/acme-challenge/token`.

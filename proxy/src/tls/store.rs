@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -16,6 +17,12 @@ pub struct Store {
     /// `*.example.org` as `example.org`.
     wildcard: HashMap<Box<str>, KeyPair>,
     default: KeyPair,
+    /// Counts clients that name a server and are shown the default, where that is nobody's.
+    self_signed: Option<Arc<AtomicU64>>,
+    /// What it was made of, in this order.
+    pairs: Vec<Arc<CertifiedKey>>,
+    /// Until when another store of the same would be the same: then a certificate expires. Seconds since 1970.
+    holds_until: i64,
 }
 
 impl Store {
@@ -26,8 +33,15 @@ impl Store {
             exact: HashMap::new(),
             wildcard: HashMap::new(),
             default,
+            self_signed: None,
+            pairs: Vec::new(),
+            holds_until: i64::MAX,
         };
         for pair in pairs {
+            store.pairs.push(Arc::clone(pair.certified()));
+            if pair.not_after() > now {
+                store.holds_until = store.holds_until.min(pair.not_after());
+            }
             for name in pair.names() {
                 match name.strip_prefix("*.") {
                     Some(parent) => offer(&mut store.wildcard, parent, &pair),
@@ -45,6 +59,32 @@ impl Store {
             is_valid(own) || !wildcard.is_some_and(is_valid)
         });
         store
+    }
+
+    /// The default is a self-signed certificate that nobody has asked for: who is shown it is counted.
+    pub fn counting(self, self_signed: &Arc<AtomicU64>) -> Self {
+        Self {
+            self_signed: Some(Arc::clone(self_signed)),
+            ..self
+        }
+    }
+
+    /// Whether clients that ask for names without a certificate get a self-signed one.
+    pub fn is_self_signed(&self) -> bool {
+        self.self_signed.is_some()
+    }
+
+    /// Whether a store of these, made at `now`, would be this one.
+    pub fn is_of(&self, pairs: &[KeyPair], default: &KeyPair, now: i64) -> bool {
+        let same = |one: &Arc<CertifiedKey>, other: &KeyPair| Arc::ptr_eq(one, other.certified());
+        now < self.holds_until
+            && same(self.default.certified(), default)
+            && self.pairs.len() == pairs.len()
+            && self
+                .pairs
+                .iter()
+                .zip(pairs)
+                .all(|(one, other)| same(one, other))
     }
 
     /// The key pair for a name: an exact one before a wildcard of one label; among several for one name that which
@@ -65,7 +105,11 @@ impl Store {
 
 impl ResolvesServerCert for Store {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let found = hello.server_name().and_then(|name| self.find(name));
+        let name = hello.server_name();
+        let found = name.and_then(|name| self.find(name));
+        if let (Some(count), Some(_), None) = (&self.self_signed, name, found) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
         Some(Arc::clone(found.unwrap_or(&self.default).certified()))
     }
 }
@@ -135,6 +179,19 @@ mod tests {
         assert!(is(store.find("a.example.org"), &expired));
         let store = Store::new([expired.clone(), valid], default(), 0);
         assert!(is(store.find("a.example.org"), &expired));
+    }
+
+    #[test]
+    fn the_same_of_the_same_until_one_expires() {
+        const YEAR_2035: i64 = 2_051_222_400;
+        let (a, b, default) = (pair(&["a"], 2040), pair(&["b"], 2041), pair(&["c"], 2040));
+        let store = Store::new([a.clone(), b.clone()], default.clone(), YEAR_2035);
+        let both = [a.clone(), b.clone()];
+        assert!(store.is_of(&both, &default, YEAR_2035));
+        assert!(!store.is_of(&both, &default, a.not_after()));
+        assert!(!store.is_of(&both, &a, YEAR_2035));
+        assert!(!store.is_of(&[b, a.clone()], &default, YEAR_2035));
+        assert!(!store.is_of(&[a], &default, YEAR_2035));
     }
 
     #[test]

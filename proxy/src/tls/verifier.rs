@@ -150,7 +150,8 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-fn verify_time(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
+/// Whether a certificate is valid now, whoever signed it.
+pub(super) fn verify_time(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
     let bad = |problem: CertificateError| Err(Error::InvalidCertificate(problem));
     let Ok((_, certificate)) = X509Certificate::from_der(certificate) else {
         return bad(CertificateError::BadEncoding);

@@ -8,7 +8,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use super::*;
-use crate::tls::{Store, default_certificate, server_config};
+use crate::tls::{Options, Store, TicketKeys, default_certificate};
 use crate::uring::Config;
 
 const BODY: usize = 16 << 20;
@@ -29,8 +29,12 @@ fn against<T: Send + 'static, F: Future<Output = ()>>(
     });
     uring::run(&Config::default(), || async {
         let stream = Stream::connect(address, None).await.expect("connected");
-        let config = server_config(&store).expect("settings");
-        let transport = Transport::accept_tls(stream, &config).await;
+        let (options, keys) = (
+            Arc::new(Options::default()),
+            Arc::new(TicketKeys::default()),
+        );
+        let terms = Terms::new(&options, &store, &keys).expect("settings");
+        let transport = Transport::accept_tls(stream, terms.http()).await;
         server(transport.expect("a handshake")).await;
     })
     .expect("a worker");

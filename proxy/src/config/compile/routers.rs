@@ -1,5 +1,6 @@
 //! Routers onto their entry points.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::services::Services;
@@ -7,10 +8,11 @@ use super::{Context, Merged, steered};
 use crate::config::document::{Named, RouterDraft};
 use crate::config::walker::Spanned;
 use crate::config::{EntryPointTable, Lint, Problem, StaticConfig};
-use crate::router::{HttpsNames, Router, RouterTable, TcpRouter, TcpTable};
+use crate::router::{Conflict, HttpsNames, Router, RouterTable, TcpRouter, TcpTable, TermsTable};
 use crate::rule::{HttpMatcher, TcpMatcher};
+use crate::tls::Terms;
 
-mod certificates;
+pub(super) mod certificates;
 mod http;
 mod tcp;
 
@@ -24,11 +26,17 @@ struct Routers {
     tcp_tls: Vec<Arc<TcpRouter>>,
     http: Vec<Arc<Router>>,
     https: Vec<Arc<Router>>,
+    /// What clients of those in `https` want to agree on.
+    terms: Vec<(Arc<Router>, Arc<Terms>)>,
+    /// The same for TCP routers that end TLS, by name.
+    tcp_terms: HashMap<Arc<str>, Arc<Terms>>,
 }
 
 impl Routers {
-    fn add(&mut self, tls: bool, router: Arc<Router>) {
+    fn add(&mut self, tls: bool, router: Arc<Router>, terms: Option<&Arc<Terms>>) {
         if tls {
+            let terms = terms.map(|terms| (router.clone(), terms.clone()));
+            self.terms.extend(terms);
             self.https.push(router);
         } else {
             self.http.push(router);
@@ -44,6 +52,7 @@ pub(super) fn compile(
     tcp_routers: &Merged<RouterDraft<TcpMatcher>>,
     tcp_services: &Services,
 ) -> Vec<EntryPointTable> {
+    let terms = &http.terms;
     let config = context.config;
     let mut routers: Vec<Routers> = config
         .entry_points
@@ -58,15 +67,47 @@ pub(super) fn compile(
     certificates::wanted(context, "tcp", tcp_routers, certificates::server_name);
     let mut tcp = tcp::Parts {
         services: tcp_services,
+        terms,
         steered: steered::Shared::default(),
     };
     each(context, "tcp", tcp_routers, |context, named, draft| {
         tcp::router(context, &mut routers, &mut tcp, named, draft)
     });
+    let mut conflicts = HashSet::new();
     let tables = config.entry_points.iter().zip(routers);
-    tables
-        .map(|(entry_point, routers)| table(context, &entry_point.name, routers))
-        .collect()
+    let tables = tables.map(|(entry_point, routers)| {
+        let (terms, found) = TermsTable::new(
+            routers.terms.iter().map(|(router, terms)| (router, terms)),
+            terms.default(),
+        );
+        for conflict in found {
+            if conflicts.insert(conflict.host.clone()) {
+                let problem = different_options(http_routers, &conflict);
+                context.problems.extend(problem);
+            }
+        }
+        table(context, &entry_point.name, routers, terms)
+    });
+    tables.collect()
+}
+
+/// As in Traefik, none of the different ones counts.
+fn different_options(
+    routers: &Merged<RouterDraft<HttpMatcher>>,
+    conflict: &Conflict,
+) -> Option<Problem> {
+    let names: Vec<&str> = conflict.routers.iter().map(|name| &**name).collect();
+    let local = names.first()?.trim_end_matches("@file");
+    let named = routers.get(local)?;
+    let host = &conflict.host;
+    let found = format!("different TLS options for {host}, of {}", names.join(", "));
+    Some(
+        Problem::warning(named.origin.clone(), found)
+            .at(format!("http.routers.{local}.tls.options"))
+            .remedy(format!(
+                "give all routers of {host} the same: until then its clients get the default ones"
+            )),
+    )
 }
 
 /// Compiles each router; an error costs that router.
@@ -94,12 +135,19 @@ fn lose(context: &mut Context<'_>, protocol: &str, name: &str, problem: Problem)
     context.problems.push(problem);
 }
 
-fn table(context: &mut Context<'_>, entry_point: &str, routers: Routers) -> EntryPointTable {
+fn table(
+    context: &mut Context<'_>,
+    entry_point: &str,
+    routers: Routers,
+    terms: TermsTable,
+) -> EntryPointTable {
     EntryPointTable {
         steered: steered::table(context, entry_point, routers.steered),
         tcp: TcpTable::new(routers.tcp),
         tcp_tls: TcpTable::new(routers.tcp_tls),
         https_names: HttpsNames::new(&routers.https),
+        terms,
+        tcp_terms: routers.tcp_terms,
         http: Arc::new(RouterTable::new(routers.http)),
         https: Arc::new(RouterTable::new(routers.https)),
     }

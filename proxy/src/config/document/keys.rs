@@ -92,14 +92,48 @@ pub const PROXY_PROTOCOL: Keys = Keys {
 
 /// `tls`
 pub const TLS: Keys = Keys {
-    known: &["certificates"],
-    later: &["options", "stores"],
+    known: &["certificates", "options", "stores"],
+    later: &[],
 };
 
 /// `tls.certificates[]`, `serversTransports.X.certificates[]`
 pub const CERTIFICATE: Keys = Keys {
-    known: &["certFile", "keyFile"],
-    later: &["stores"],
+    known: &["certFile", "keyFile", "stores"],
+    later: &[],
+};
+
+/// `tls.options.X`
+pub const TLS_OPTIONS: Keys = Keys {
+    known: &[
+        "minVersion",
+        "maxVersion",
+        "cipherSuites",
+        "curvePreferences",
+        "clientAuth",
+        "sniStrict",
+        "alpnProtocols",
+        "disableSessionTickets",
+        "preferServerCipherSuites",
+    ],
+    later: &[],
+};
+
+/// `tls.options.X.clientAuth`
+pub const CLIENT_AUTH: Keys = Keys {
+    known: &["caFiles", "clientAuthType"],
+    later: &[],
+};
+
+/// `tls.stores.default`
+pub const TLS_STORE: Keys = Keys {
+    known: &["defaultCertificate", "defaultGeneratedCert"],
+    later: &[],
+};
+
+/// `tls.stores.default.defaultGeneratedCert`
+pub const GENERATED_CERTIFICATE: Keys = Keys {
+    known: &["resolver", "domain"],
+    later: &[],
 };
 
 /// `http.routers.X`
@@ -297,7 +331,7 @@ pub const QUEUE: Keys = Keys {
 
 /// All of the above, for the test that holds the documentation to them.
 #[cfg(test)]
-pub const ALL: [&Keys; 32] = [
+pub const ALL: [&Keys; 36] = [
     &ROOT,
     &HTTP,
     &MIDDLEWARE,
@@ -305,6 +339,10 @@ pub const ALL: [&Keys; 32] = [
     &TCP,
     &TLS,
     &CERTIFICATE,
+    &TLS_OPTIONS,
+    &CLIENT_AUTH,
+    &TLS_STORE,
+    &GENERATED_CERTIFICATE,
     &HTTP_TRANSPORT,
     &FORWARDING_TIMEOUTS,
     &TCP_TRANSPORT,

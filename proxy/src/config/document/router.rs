@@ -19,11 +19,14 @@ pub(super) fn http(walker: &mut Walker, place: &Place<'_>) -> Option<RouterDraft
         .and_then(|place| switch(walker, place, &keys::HTTP_ROUTER_TLS));
     let tls = inner.is_some() || is_bare(&fields, "tls");
     refuse_old_syntax(walker, &fields);
+    let inner = inner.flatten();
     let wanted = inner
-        .flatten()
-        .and_then(|fields| certificate(walker, &fields));
+        .as_ref()
+        .and_then(|fields| certificate(walker, fields));
+    let options = inner.and_then(|fields| options(walker, &fields));
     let mut draft = router(walker, &fields, tls, |error| error)?;
     draft.wanted = wanted;
+    draft.tls_options = options;
     if let Some(place) = fields.get("middlewares") {
         draft.middlewares = walker.strings(&place);
     }
@@ -40,7 +43,12 @@ pub(super) fn tcp(walker: &mut Walker, place: &Place<'_>) -> Option<RouterDraft<
         .unwrap_or(false);
     refuse_beside(walker, &fields, steered);
     refuse_old_syntax(walker, &fields);
-    let (tls, passthrough, wanted) = tcp_tls(walker, &fields, steered);
+    let Tls {
+        asked: tls,
+        passthrough,
+        options,
+        wanted,
+    } = tcp_tls(walker, &fields, steered);
     let explain = |error: RuleError| match steered {
         true => RuleError {
             allowed: "ClientIP, HostSNI(`*`)".to_owned(),
@@ -50,6 +58,7 @@ pub(super) fn tcp(walker: &mut Walker, place: &Place<'_>) -> Option<RouterDraft<
     };
     let mut draft = router(walker, &fields, tls, explain)?;
     draft.passthrough = passthrough;
+    draft.tls_options = options;
     draft.wanted = wanted;
     draft.steer = steer_place
         .filter(|_| steered)
@@ -81,6 +90,7 @@ fn router<M: Matcher>(
         tls,
         passthrough: false,
         middlewares: Vec::new(),
+        tls_options: None,
         wanted: None,
         steer: None,
     })
@@ -100,18 +110,15 @@ fn refuse_old_syntax(walker: &mut Walker, fields: &Fields<'_>) {
     }
 }
 
-/// `tls.certResolver`, `tls.domains` and `tls.options`.
+/// `tls.options`: a name, perhaps with its provider. Nothing is the default.
+fn options(walker: &mut Walker, fields: &Fields<'_>) -> Option<Spanned<String>> {
+    let place = fields.get("options")?;
+    let name = walker.string(&place)?;
+    (!name.is_empty()).then(|| place.spanned(name))
+}
+
+/// `tls.certResolver` and `tls.domains`.
 fn certificate(walker: &mut Walker, fields: &Fields<'_>) -> Option<WantedCertificate> {
-    if let Some(place) = fields.get("options")
-        && let Some(name) = walker.string(&place)
-        && !["default", "default@file", ""].contains(&name.as_str())
-    {
-        let found = format!("the TLS options {name:?}");
-        let problem = Problem::error(place.origin().clone(), found)
-            .allowed("default")
-            .remedy("Traefik has tls.options of other names, weir not yet");
-        walker.report(Cost::Element, &place, problem);
-    }
     let resolver = fields.get("certResolver");
     let resolver = resolver.and_then(|place| Some(place.spanned(walker.string(&place)?)));
     let domains = fields.get("domains").map_or_else(Vec::new, |list| {
@@ -124,7 +131,7 @@ fn certificate(walker: &mut Walker, fields: &Fields<'_>) -> Option<WantedCertifi
     (resolver.is_some() || !domains.is_empty()).then_some(WantedCertificate { resolver, domains })
 }
 
-fn domain(walker: &mut Walker, place: &Place<'_>) -> Option<Vec<String>> {
+pub(super) fn domain(walker: &mut Walker, place: &Place<'_>) -> Option<Vec<String>> {
     let fields = walker.fields(place, &keys::DOMAIN)?;
     let main = fields.required(walker, "main")?;
     let mut names = vec![walker.string(&main)?];
@@ -167,12 +174,16 @@ fn refuse_beside(walker: &mut Walker, fields: &Fields<'_>, steered: bool) {
     }
 }
 
-/// Whether there is `tls`, whether it is passed through, and the certificate asked for.
-fn tcp_tls(
-    walker: &mut Walker,
-    fields: &Fields<'_>,
-    steered: bool,
-) -> (bool, bool, Option<WantedCertificate>) {
+/// `tls` of a TCP router.
+struct Tls {
+    /// It is there.
+    asked: bool,
+    passthrough: bool,
+    options: Option<Spanned<String>>,
+    wanted: Option<WantedCertificate>,
+}
+
+fn tcp_tls(walker: &mut Walker, fields: &Fields<'_>, steered: bool) -> Tls {
     let place = fields.get("tls");
     let inner = place
         .as_ref()
@@ -182,10 +193,17 @@ fn tcp_tls(
     let wanted = inner
         .as_ref()
         .and_then(|fields| certificate(walker, fields));
+    let options = inner.as_ref().and_then(|fields| options(walker, fields));
     let key = inner.as_ref().and_then(|fields| fields.get("passthrough"));
     let passed = key
         .and_then(|place| walker.boolean(&place))
         .unwrap_or(false);
+    if let Some(options) = options.as_ref().filter(|_| passed) {
+        let problem = Problem::warning(options.origin.clone(), "options beside passthrough")
+            .remedy("remove it: TLS goes on to the server, which agrees on what it likes");
+        let at = place.unwrap_or(*fields.place());
+        walker.report(Cost::Element, &at, problem);
+    }
     if asked && !passed && steered {
         let at = place.unwrap_or(*fields.place());
         let problem = Problem::error(at.origin().clone(), "tls without passthrough")
@@ -193,5 +211,10 @@ fn tcp_tls(
             .remedy("a steered connection goes to its server with its TLS untouched");
         walker.report(Cost::Element, &at, problem);
     }
-    (asked, passed, wanted)
+    Tls {
+        asked,
+        passthrough: passed,
+        options,
+        wanted,
+    }
 }

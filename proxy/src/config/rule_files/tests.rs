@@ -11,6 +11,7 @@ mod limits;
 mod shipped;
 mod tcp;
 mod templates;
+mod tls;
 
 const STATIC: &str = "
 entryPoints:
@@ -305,7 +306,7 @@ fn what_cannot_be_had_costs_its_router_or_server_alone() {
         ),
         (
             "http: {routers: {x: {rule: Host(`a`), service: app, tls: {options: strict}}}}",
-            "b.yml:1:68: http.routers.x.tls.options: found the TLS options \"strict\"; allowed default; Traefik has tls.options of other names, weir not yet (router x left out)",
+            "b.yml:1:68: http.routers.x: found the TLS options \"strict\"; allowed default; correct the name, or add them to tls.options of a rule file (router x left out)",
         ),
         (
             "http: {routers: {x: {rule: Host(`a`), service: app, ruleSyntax: v2}}}",

@@ -97,10 +97,17 @@ pub struct HttpOptions {
     pub underscore_headers: UnderscoreHeaders,
     /// `middlewares`: names, before those of each router.
     pub middlewares: Vec<Spanned<String>>,
-    /// `tls`: routers without are as if they had `tls: {}`.
-    pub tls: bool,
+    /// `tls`: routers without are as if they had this.
+    pub tls: Option<EntryPointTls>,
     /// `redirections.entryPoint`
     pub redirection: Option<Redirection>,
+}
+
+/// `entryPoints.X.http.tls`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EntryPointTls {
+    /// `options`: the name of TLS options of the rule files; `None` is the default.
+    pub options: Option<Spanned<String>>,
 }
 
 /// Where all requests of an entry point are redirected to.

@@ -18,15 +18,21 @@ use crate::config::static_file::EntryPoint;
 use crate::exchange::{Worker, answer};
 use crate::http2::{Abuse, Verdict};
 use crate::limits;
+use crate::router::Agreed;
 use crate::transport::Transport;
 use crate::uring;
 
 use super::windows::Window;
 
 /// Serves streams until the connection ends.
-pub async fn serve(worker: &Rc<Worker>, transport: Transport, entry_point: usize) {
+pub async fn serve(
+    worker: &Rc<Worker>,
+    transport: Transport,
+    entry_point: usize,
+    agreed: Option<Agreed>,
+) {
     transport.set_deadline(None);
-    let shared = Shared::new(worker, transport, entry_point);
+    let shared = Shared::new(worker, transport, entry_point, agreed);
     let window = worker.windows.take();
     let settings = &worker.config.entry_points[entry_point];
     let handshake = builder(&window, settings).handshake::<_, Bytes>(Metered::new(&shared));

@@ -7,11 +7,16 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion};
 
 use super::*;
-use crate::tls::{Fault, Store, default_certificate, server_config};
+use crate::tls::{Fault, Options, Store, Terms, TicketKeys, default_certificate};
 
 fn session() -> Session {
+    Session::server(terms(Options::default()).http()).expect("a session")
+}
+
+fn terms(options: Options) -> Terms {
     let store = Arc::new(Store::new([], default_certificate().expect("made"), 0));
-    Session::server(&server_config(&store).expect("settings")).expect("a session")
+    let keys = Arc::new(TicketKeys::default());
+    Terms::new(&Arc::new(options), &store, &keys).expect("settings")
 }
 
 /// A client that trusts the default certificate, or nothing.
@@ -151,6 +156,172 @@ fn a_key_update_is_answered_with_what_is_sent_next() {
         .seal(&[IoSlice::new(b"answer")], &mut out)
         .expect("sealed");
     assert_eq!(deliver(&mut client, &out).expect("new keys"), b"answer");
+}
+
+/// A handshake under terms that share keys; whether it resumed what the client remembers.
+fn resumes(terms: &Terms, config: &Arc<ClientConfig>) -> bool {
+    let name = ServerName::try_from("weir.default").expect("a name");
+    let mut client = ClientConnection::new(Arc::clone(config), name).expect("a client");
+    let mut session = Session::server(terms.http()).expect("a session");
+    handshake(&mut session, &mut client, 4096).expect("a handshake");
+    let mut out = Vec::new();
+    session
+        .seal(&[IoSlice::new(b"tickets come with it")], &mut out)
+        .expect("sealed");
+    deliver(&mut client, &out).expect("records");
+    assert_eq!(session.server_name(), Some("weir.default"));
+    session.is_resumed()
+}
+
+#[test]
+fn sessions_go_on_with_other_certificates_and_under_no_other_options() {
+    for version in [&TLS12, &TLS13] {
+        let keys = Arc::new(TicketKeys::default());
+        let under = |options: &Arc<Options>| {
+            let store = Arc::new(Store::new([], default_certificate().expect("made"), 0));
+            Terms::new(options, &store, &keys).expect("settings")
+        };
+        let (plain, strict) = (
+            Arc::new(Options::default()),
+            Arc::new(Options {
+                sni_strict: true,
+                ..Options::default()
+            }),
+        );
+        let mut roots = RootCertStore::empty();
+        let certificate = default_certificate().expect("made").certified().cert[0].clone();
+        roots.add(certificate).expect("a certificate");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[version])
+            .expect("versions");
+        let config = Arc::new(builder.with_root_certificates(roots).with_no_client_auth());
+        assert!(!resumes(&under(&plain), &config));
+        assert!(resumes(&under(&plain), &config), "another store");
+        assert!(!resumes(&under(&strict), &config));
+        assert!(resumes(&under(&strict), &config));
+        let none = Arc::new(Options {
+            tickets: false,
+            ..Options::default()
+        });
+        assert!(!resumes(&under(&none), &config));
+        assert!(!resumes(&under(&none), &config));
+    }
+}
+
+/// Go's five modes, for no certificate, one of the authority's, one of somebody else's, and one that stands in
+/// `caFiles` itself.
+#[test]
+fn clients_are_asked_as_go_asks_them() {
+    use crate::tls::options::ClientAuth;
+    use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+
+    type Shown = Option<(rustls::pki_types::CertificateDer<'static>, Vec<u8>)>;
+    let authority = |name: &str| {
+        let mut params = rcgen::CertificateParams::new([name.to_owned()]).expect("a name");
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let key = rcgen::KeyPair::generate().expect("a key");
+        rcgen::CertifiedIssuer::self_signed(params, key).expect("signed")
+    };
+    let client_of = |authority: &rcgen::CertifiedIssuer<'static, rcgen::KeyPair>| -> Shown {
+        let mut params = rcgen::CertificateParams::new(["client".to_owned()]).expect("a name");
+        params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let certificate = params.signed_by(&key, authority).expect("signed");
+        Some((certificate.der().clone(), key.serialize_der()))
+    };
+    let own = authority("own");
+    let itself = {
+        let params = rcgen::CertificateParams::new(["itself".to_owned()]).expect("a name");
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let certificate = params.self_signed(&key).expect("signed");
+        (certificate.der().clone(), key.serialize_der())
+    };
+    let authorities = vec![own.der().clone(), itself.0.clone()];
+    let shown: [Shown; 4] = [
+        None,
+        client_of(&own),
+        client_of(&authority("other")),
+        Some(itself),
+    ];
+    for (mode, accepted) in [
+        (ClientAuth::NoClientCert, [true, true, true, true]),
+        (ClientAuth::RequestClientCert, [true, true, true, true]),
+        (ClientAuth::RequireAnyClientCert, [false, true, true, true]),
+        (
+            ClientAuth::VerifyClientCertIfGiven,
+            [true, true, false, true],
+        ),
+        (
+            ClientAuth::RequireAndVerifyClientCert,
+            [false, true, false, true],
+        ),
+    ] {
+        let terms = terms(Options {
+            client_auth: mode,
+            authorities: authorities.clone(),
+            ..Options::default()
+        });
+        for (shown, accepted) in shown.iter().zip(accepted) {
+            for version in [&TLS12, &TLS13] {
+                let mut roots = RootCertStore::empty();
+                let certificate = default_certificate().expect("made").certified().cert[0].clone();
+                roots.add(certificate).expect("a certificate");
+                let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+                let builder = ClientConfig::builder_with_provider(provider)
+                    .with_protocol_versions(&[version])
+                    .expect("versions")
+                    .with_root_certificates(roots);
+                let config = match shown.clone() {
+                    Some((certificate, key)) => {
+                        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key));
+                        builder
+                            .with_client_auth_cert(vec![certificate], key)
+                            .expect("a pair")
+                    }
+                    None => builder.with_no_client_auth(),
+                };
+                let name = ServerName::try_from("weir.default").expect("a name");
+                let mut client = ClientConnection::new(Arc::new(config), name).expect("a client");
+                let mut session = Session::server(terms.http()).expect("a session");
+                let outcome = handshake(&mut session, &mut client, 4096);
+                assert_eq!(outcome.is_ok(), accepted, "{mode:?}: {outcome:?}");
+                if outcome.is_ok() && mode.verifies() && shown.is_some() {
+                    let chain = session.peer_certificates();
+                    let verify = |seconds| {
+                        let at = rustls::pki_types::UnixTime::since_unix_epoch(
+                            std::time::Duration::from_secs(seconds),
+                        );
+                        terms.verify_resumed(chain, at).is_ok()
+                    };
+                    assert!(verify(crate::clock::unix_seconds()));
+                    assert!(!verify(100_000_000_000), "expired");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_post_quantum_exchange_is_agreed_on_where_the_client_wants_it() {
+    use rustls::crypto::aws_lc_rs::kx_group::{X25519, X25519MLKEM768};
+
+    let mut roots = RootCertStore::empty();
+    let certificate = default_certificate().expect("made").certified().cert[0].clone();
+    roots.add(certificate).expect("a certificate");
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    provider.kx_groups = vec![X25519MLKEM768, X25519];
+    let config = ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(&[&TLS13])
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from("weir.default").expect("a name");
+    let mut client = ClientConnection::new(Arc::new(config), name).expect("a client");
+    let mut session = session();
+    handshake(&mut session, &mut client, 4096).expect("a handshake");
+    let group = client.negotiated_key_exchange_group().expect("agreed");
+    assert_eq!(group.name(), rustls::NamedGroup::X25519MLKEM768);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use super::super::{Context, Merged};
 use super::full_name;
 use crate::config::document::{Named, RouterDraft, WantedCertificate};
 use crate::config::static_file::{Challenge, Resolver};
+use crate::config::walker::Spanned;
 use crate::config::{Problem, Wanted};
 use crate::rule::host::HostPattern;
 use crate::rule::{HttpMatcher, TcpMatcher, Tree};
@@ -66,6 +67,9 @@ pub(super) fn wanted<M>(
     }
 }
 
+const OTHERWISE: &str =
+    "until then clients get a certificate from tls.certificates, or the default one";
+
 fn of_router<M>(
     resolvers: &[Resolver],
     named: &Arc<Named<RouterDraft<M>>>,
@@ -73,63 +77,88 @@ fn of_router<M>(
     asked: &WantedCertificate,
     host: Names<M>,
 ) -> Result<Wanted, Problem> {
-    const OTHERWISE: &str =
-        "until then clients get a certificate from tls.certificates, or the default one";
-    let warning = |found: String| Problem::warning(named.origin.clone(), found);
+    let warning = |found: &str| Problem::warning(named.origin.clone(), found);
     let Some(reference) = &asked.resolver else {
-        return Err(warning("tls.domains without certResolver".to_owned())
+        return Err(warning("tls.domains without certResolver")
             .remedy(format!("add certResolver, or remove domains; {OTHERWISE}")));
     };
-    let Some(resolver) = resolvers
+    let mut names: Vec<Box<str>> = asked
+        .domains
         .iter()
-        .find(|resolver| *resolver.name == *reference.value)
-    else {
-        let known: Vec<&str> = resolvers.iter().map(|resolver| &*resolver.name).collect();
-        let found = format!(
-            "the certificate resolver {:?}, which obtains none",
-            reference.value
-        );
-        return Err(Problem::warning(reference.origin.clone(), found)
-            .allowed(known.join(", "))
-            .remedy(format!(
-                "correct it, or certificatesResolvers of the static configuration; {OTHERWISE}"
-            )));
-    };
-    let mut names: Vec<Box<str>> = match asked.domains.is_empty() {
-        true => Vec::new(),
-        false => asked
-            .domains
-            .iter()
-            .flatten()
-            .map(|name| name.to_ascii_lowercase().into())
-            .collect(),
-    };
+        .flatten()
+        .map(|name| name.to_ascii_lowercase().into())
+        .collect();
     if names.is_empty() {
         hosts(draft.rule.tree(), host, &mut names);
     }
-    if names.is_empty() {
+    // A resolver that is not there is the first thing to say.
+    if names.is_empty() && resolver(resolvers, reference).is_ok() {
         return Err(
-            warning("a certResolver, and no name to obtain a certificate for".to_owned()).remedy(
-                format!("write Host(`a.example`) in the rule, or tls.domains; {OTHERWISE}"),
-            ),
+            warning("a certResolver, and no name to obtain a certificate for").remedy(format!(
+                "write Host(`a.example`) in the rule, or tls.domains; {OTHERWISE}"
+            )),
         );
     }
+    of_names(resolvers, reference, names, full_name(named)).map_err(|problem| {
+        // What is wrong with the names concerns the router as a whole.
+        match problem.allowed.is_empty() {
+            true => Problem {
+                origin: named.origin.clone(),
+                ..problem
+            },
+            false => problem,
+        }
+    })
+}
+
+/// What `router` wants of the resolver that is referred to.
+///
+/// # Errors
+/// A warning: there is no such resolver, or it cannot prove these names.
+pub(in super::super) fn of_names(
+    resolvers: &[Resolver],
+    reference: &Spanned<String>,
+    names: Vec<Box<str>>,
+    router: Arc<str>,
+) -> Result<Wanted, Problem> {
+    let resolver = resolver(resolvers, reference)?;
     if let Some(wildcard) = names.iter().find(|name| name.starts_with("*."))
         && !matches!(resolver.challenge, Challenge::Dns(_))
     {
-        return Err(warning(format!(
+        let found = format!(
             "the wildcard {wildcard}, which {} cannot prove",
             resolver.name
-        ))
-        .remedy(format!(
+        );
+        let problem = Problem::warning(reference.origin.clone(), found);
+        return Err(problem.remedy(format!(
             "use a resolver with dnsChallenge, or name hosts; {OTHERWISE}"
         )));
     }
     Ok(Wanted {
         resolver: Arc::clone(&resolver.name),
         names,
-        router: full_name(named),
+        router,
     })
+}
+
+fn resolver<'r>(
+    resolvers: &'r [Resolver],
+    reference: &Spanned<String>,
+) -> Result<&'r Resolver, Problem> {
+    let mut known = resolvers.iter();
+    if let Some(resolver) = known.find(|resolver| *resolver.name == *reference.value) {
+        return Ok(resolver);
+    }
+    let known: Vec<&str> = resolvers.iter().map(|resolver| &*resolver.name).collect();
+    let found = format!(
+        "the certificate resolver {:?}, which obtains none",
+        reference.value
+    );
+    Err(Problem::warning(reference.origin.clone(), found)
+        .allowed(known.join(", "))
+        .remedy(format!(
+            "correct it, or certificatesResolvers of the static configuration; {OTHERWISE}"
+        )))
 }
 
 /// The names in `Host` and `HostSNI` matchers, as Traefik takes them: wherever they are, but not negated, and never an

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::super::Context;
 use super::super::middlewares::Middlewares;
 use super::super::services::Services;
+use super::super::terms::TermsByName;
 use super::{Routers, entry_points, full_name, length, lose};
 use crate::config::Problem;
 use crate::config::document::{Named, RouterDraft};
@@ -13,11 +14,13 @@ use crate::middleware::{Chain, Middleware, RedirectScheme};
 use crate::router::Router;
 use crate::rule::{HttpMatcher, HttpRule};
 use crate::service::Service;
+use crate::tls::Terms;
 
 /// What routers refer to.
 pub(in super::super) struct Parts {
     pub(in super::super) services: Services,
     pub(in super::super) middlewares: Middlewares,
+    pub(in super::super) terms: TermsByName,
 }
 
 /// Traefik's rule of a redirection: every request with a host.
@@ -34,33 +37,62 @@ pub(super) fn router(
 ) -> Result<(), Problem> {
     let config = context.config;
     let (indices, problem) = entry_points(config, named, draft);
-    let mut last: Option<(&EntryPoint, Arc<Router>)> = None;
+    let mut last: Option<(&EntryPoint, Arc<Router>, Option<&Arc<Terms>>)> = None;
     for index in indices {
         let entry_point = &config.entry_points[index];
         // Entry points that give their routers nothing share one.
-        let same = |other: &EntryPoint| other.http.middlewares == entry_point.http.middlewares;
-        let router = match last.take() {
-            Some((other, router)) if same(other) => router,
+        let same = |other: &EntryPoint| {
+            (&other.http.middlewares, &other.http.tls)
+                == (&entry_point.http.middlewares, &entry_point.http.tls)
+        };
+        let (router, terms) = match last.take() {
+            Some((other, router, terms)) if same(other) => (router, terms),
             _ => {
-                let used = if named.refused || problem.is_some() {
-                    None
-                } else {
-                    used(context, parts, entry_point, named, draft)
+                let terms = terms(context, parts, entry_point, named, draft);
+                let used = match terms {
+                    Ok(_) if !named.refused && problem.is_none() => {
+                        used(context, parts, entry_point, named, draft)
+                    }
+                    _ => None,
                 };
                 let (service, middlewares) = used.unzip();
-                Arc::new(Router {
+                let router = Arc::new(Router {
                     name: full_name(named),
                     priority: draft.priority.unwrap_or_else(|| length(draft)),
                     rule: draft.rule.clone(),
                     service,
                     middlewares: middlewares.unwrap_or_default(),
-                })
+                });
+                (router, terms.ok().flatten())
             }
         };
-        routers[index].add(draft.tls || entry_point.http.tls, router.clone());
-        last = Some((entry_point, router));
+        let tls = draft.tls || entry_point.http.tls.is_some();
+        routers[index].add(tls, router.clone(), terms);
+        last = Some((entry_point, router, terms));
     }
     problem.map_or(Ok(()), Err)
+}
+
+/// What clients of the router agree on; `None` for one without TLS. An error where it cannot be had: it must not serve,
+/// and what others agree on does not depend on it.
+fn terms<'t>(
+    context: &mut Context<'_>,
+    parts: &'t Parts,
+    entry_point: &EntryPoint,
+    named: &Named<RouterDraft<HttpMatcher>>,
+    draft: &RouterDraft<HttpMatcher>,
+) -> Result<Option<&'t Arc<Terms>>, ()> {
+    // Its own `tls` stands for all of the entry point's, as in Traefik.
+    let reference = match (draft.tls, &entry_point.http.tls) {
+        (true, _) => draft.tls_options.as_ref(),
+        (false, Some(tls)) => tls.options.as_ref(),
+        (false, None) => return Ok(None),
+    };
+    parts.terms.find(reference).map(Some).map_err(|problem| {
+        if let Some(problem) = problem {
+            lose(context, "http", &named.name, problem);
+        }
+    })
 }
 
 /// What the router uses on this entry point; `None` where something of it cannot be had.
@@ -98,7 +130,7 @@ pub(super) fn redirections(context: &mut Context<'_>, routers: &mut [Routers], p
         match parts.middlewares.chain(&entry_point.http.middlewares) {
             Ok(given) => {
                 let router = redirection_router(entry_point, redirection, port, &given);
-                routers.add(entry_point.http.tls, router);
+                routers.add(entry_point.http.tls.is_some(), router, None);
             }
             Err(problem) => {
                 let name = format!("{}-to-{}@internal", entry_point.name, redirection.to.value);

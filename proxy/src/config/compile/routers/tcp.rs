@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::super::Context;
 use super::super::services::Services;
+use super::super::terms::TermsByName;
 use super::{Routers, entry_points, full_name, steered, tcp_priority};
 use crate::config::document::{Named, RouterDraft};
 use crate::config::{Origin, Problem};
@@ -16,6 +17,7 @@ use crate::service::pool::Pool;
 /// What routers refer to, and what those that are steered share.
 pub(super) struct Parts<'a> {
     pub(super) services: &'a Services,
+    pub(super) terms: &'a TermsByName,
     pub(super) steered: steered::Shared,
 }
 
@@ -34,6 +36,19 @@ pub(super) fn router(
         None => parts.services.find(&draft.service).cloned().map(Some),
     };
     let Some(origin) = &draft.steer else {
+        let (terms, found) = match parts.terms.find(draft.tls_options.as_ref()) {
+            _ if !draft.tls || draft.passthrough => (None, found),
+            Ok(terms) => (Some(terms), found),
+            Err(Some(problem)) => (None, found.and(Err(problem))),
+            Err(None) => (None, found.map(|_| None)),
+        };
+        for index in terms.iter().flat_map(|_| &indices) {
+            let name = full_name(named);
+            let terms = terms.cloned();
+            routers[*index]
+                .tcp_terms
+                .extend(terms.map(|terms| (name, terms)));
+        }
         return unsteered(routers, &indices, named, draft, found);
     };
     let Some(expr) = steered::source(draft.rule.tree()) else {

@@ -250,10 +250,6 @@ fn what_a_steered_router_may_not_have() {
             "a.yml:2:37: tcp.routers.x.tls: found tls without passthrough; allowed tls.passthrough: true; a steered connection goes to its server with its TLS untouched (router x left out)",
         ),
         (
-            "rule: HostSNI(`*`), tls: {passthrough: true, options: strict}",
-            "a.yml:2:71: tcp.routers.x.tls.options: found the TLS options \"strict\"; allowed default; Traefik has tls.options of other names, weir not yet (router x left out)",
-        ),
-        (
             "rule: HostSNI(`*`), middlewares: [m]",
             "a.yml:2:37: tcp.routers.x.middlewares: found middlewares on a tcp router; a steered router sees nothing but the packet's source address: remove middlewares or steer (router x left out)",
         ),

@@ -44,7 +44,7 @@ pub(super) fn options(
         encode_query_semicolons: false,
         underscore_headers: UnderscoreHeaders::Keep,
         middlewares: Vec::new(),
-        tls: false,
+        tls: None,
         redirection: None,
     };
     let Some(fields) = place.and_then(|place| walker.fields(place, &keys::HTTP_OPTIONS)) else {

@@ -1,7 +1,7 @@
 //! What an entry point gives to all routers on it: `http.middlewares`, `http.tls`, `http.redirections`.
 
 use crate::config::Problem;
-use crate::config::static_file::{EntryPoint, HttpOptions, Redirection, keys};
+use crate::config::static_file::{EntryPoint, EntryPointTls, HttpOptions, Redirection, keys};
 use crate::config::walker::{Cost, Fields, Place, Walker};
 
 /// Traefik's own redirections come before whatever a user can write.
@@ -21,26 +21,20 @@ pub(super) fn read(walker: &mut Walker, fields: &Fields<'_>, options: &mut HttpO
     options.redirection = place.and_then(|place| redirection(walker, &place));
 }
 
-fn tls(walker: &mut Walker, fields: &Fields<'_>) -> bool {
+fn tls(walker: &mut Walker, fields: &Fields<'_>) -> Option<EntryPointTls> {
     let Some(place) = fields.get("tls") else {
-        return fields.has("tls");
+        return fields.has("tls").then(EntryPointTls::default);
     };
     match place.text() {
-        Some("true") => return true,
-        Some("false") => return false,
+        Some("true") => return Some(EntryPointTls::default()),
+        Some("false") => return None,
         _ => {}
     }
-    let Some(fields) = walker.fields(&place, &keys::HTTP_TLS) else {
-        return false;
-    };
-    if let Some(place) = fields.get("options")
-        && place.text().is_none_or(|name| name != "default")
-    {
-        let problem = Problem::error(place.origin().clone(), "TLS options")
-            .allowed("default")
-            .remedy("Traefik has tls.options of other names, weir not yet");
-        walker.report(Cost::Source, &place, problem);
-    }
+    let fields = walker.fields(&place, &keys::HTTP_TLS)?;
+    let options = fields.get("options").and_then(|place| {
+        let name = walker.string(&place)?;
+        (!name.is_empty()).then(|| place.spanned(name))
+    });
     for key in ["certResolver", "domains"] {
         if let Some(place) = fields.get(key) {
             let problem = Problem::warning(place.origin().clone(), format!("the key {key}"));
@@ -48,7 +42,7 @@ fn tls(walker: &mut Walker, fields: &Fields<'_>) -> bool {
             walker.report(Cost::Element, &place, problem.remedy(remedy));
         }
     }
-    true
+    Some(EntryPointTls { options })
 }
 
 fn redirection(walker: &mut Walker, place: &Place<'_>) -> Option<Redirection> {

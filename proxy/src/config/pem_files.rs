@@ -1,0 +1,217 @@
+//! The PEM files that rules name: certificates with their keys, and authorities.
+//!
+//! Owns: what each was when it was last good, for as long as some rule names it. Never: a watch, or a copy on disk.
+//! Invariants: a file that has not changed is not read again; a pair of which one half has been written, and anything
+//! else that cannot be used, leaves the last good one in place and is told.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::pki_types::CertificateDer;
+
+use crate::clock;
+use crate::tls::{self, KeyPair, KeyPairError};
+
+/// What was made of files, now or when they were last good.
+#[derive(Clone, Debug)]
+pub struct Loaded<T> {
+    /// As the files say, or as they said when they were last good.
+    pub good: Option<T>,
+    /// Why they cannot be used as they are now.
+    pub trouble: Option<KeyPairError>,
+}
+
+/// All that were named lately.
+#[derive(Clone, Debug, Default)]
+pub struct PemFiles {
+    pairs: HashMap<(Box<str>, Box<str>), Kept<KeyPair>>,
+    authorities: HashMap<Box<str>, Kept<Arc<[CertificateDer<'static>]>>>,
+}
+
+#[derive(Clone, Debug)]
+struct Kept<T> {
+    /// What the files looked like when they were read; `None`: they may have changed since without a trace.
+    stamps: Option<Vec<Stamp>>,
+    loaded: Loaded<T>,
+    /// Named since the last [`PemFiles::begin`].
+    used: bool,
+}
+
+/// What tells a file from its next version; `None` where there is none.
+type Stamp = Option<(u64, u64, u64, [i64; 4])>;
+
+impl PemFiles {
+    /// A load begins.
+    pub fn begin(&mut self) {
+        self.pairs.values_mut().for_each(|kept| kept.used = false);
+        let authorities = self.authorities.values_mut();
+        authorities.for_each(|kept| kept.used = false);
+    }
+
+    /// A load has ended: what no rule names any more is forgotten.
+    pub fn end(&mut self) {
+        self.pairs.retain(|_, kept| kept.used);
+        self.authorities.retain(|_, kept| kept.used);
+    }
+
+    /// A certificate and its key, each a path or PEM text.
+    pub fn pair(&mut self, cert_file: &str, key_file: &str) -> Loaded<KeyPair> {
+        let key = (cert_file.into(), key_file.into());
+        take(&mut self.pairs, key, &[cert_file, key_file], || {
+            KeyPair::load(cert_file, key_file)
+        })
+    }
+
+    /// The certificates of `setting`, a path or PEM text.
+    pub fn authorities(
+        &mut self,
+        setting: &'static str,
+        file: &str,
+    ) -> Loaded<Arc<[CertificateDer<'static>]>> {
+        take(&mut self.authorities, file.into(), &[file], || {
+            tls::certificates(setting, file).map(Arc::from)
+        })
+    }
+
+    /// The files that are named now.
+    pub fn paths(&self) -> BTreeSet<PathBuf> {
+        let pairs = self.pairs.keys().flat_map(|(cert, key)| [cert, key]);
+        let named = pairs.chain(self.authorities.keys());
+        named
+            .filter(|text| !tls::is_pem_text(text))
+            .map(|path| PathBuf::from(&**path))
+            .collect()
+    }
+}
+
+fn take<K: Eq + std::hash::Hash, T: Clone>(
+    all: &mut HashMap<K, Kept<T>>,
+    key: K,
+    sources: &[&str],
+    load: impl FnOnce() -> Result<T, KeyPairError>,
+) -> Loaded<T> {
+    // Before they are read: what is written meanwhile is read by the next load.
+    let stamps = stamps(sources);
+    let before = all.get(&key);
+    if let Some(kept) = before
+        && kept.stamps.is_some()
+        && kept.stamps == stamps
+    {
+        let loaded = kept.loaded.clone();
+        all.entry(key).and_modify(|kept| kept.used = true);
+        return loaded;
+    }
+    let loaded = match load() {
+        Ok(good) => Loaded {
+            good: Some(good),
+            trouble: None,
+        },
+        Err(trouble) => Loaded {
+            good: before.and_then(|kept| kept.loaded.good.clone()),
+            trouble: Some(trouble),
+        },
+    };
+    let kept = Kept {
+        stamps,
+        loaded: loaded.clone(),
+        used: true,
+    };
+    all.insert(key, kept);
+    loaded
+}
+
+/// `None` if one has been written so lately that it may be written again without looking any different: the kernel's
+/// clock for files ticks slowly.
+fn stamps(sources: &[&str]) -> Option<Vec<Stamp>> {
+    const SETTLED_SECONDS: i64 = 2;
+    let now = i64::try_from(clock::unix_seconds()).unwrap_or(i64::MAX);
+    let mut stamps = Vec::with_capacity(sources.len());
+    for source in sources {
+        let stamp = match tls::is_pem_text(source) {
+            true => None,
+            false => fs::metadata(Path::new(source)).ok(),
+        };
+        let stamp = stamp.map(|file| {
+            let times = [
+                file.mtime(),
+                file.mtime_nsec(),
+                file.ctime(),
+                file.ctime_nsec(),
+            ];
+            (file.dev(), file.ino(), file.size(), times)
+        });
+        if stamp.is_some_and(|(_, _, _, times)| now.saturating_sub(times[2]) < SETTLED_SECONDS) {
+            return None;
+        }
+        stamps.push(stamp);
+    }
+    Some(stamps)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pem(name: &str) -> (String, String) {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let params = rcgen::CertificateParams::new([name.to_owned()]).expect("a name");
+        let certificate = params.self_signed(&key).expect("signed");
+        (certificate.pem(), key.serialize_pem())
+    }
+
+    #[test]
+    fn half_a_pair_leaves_the_last_good_one() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = |name: &str| dir.path().join(name).display().to_string();
+        let (cert, key) = (path("a.crt"), path("a.key"));
+        let write = |path: &str, text: &str| fs::write(path, text).expect("written");
+        let mut files = PemFiles::default();
+        assert!(files.pair(&cert, &key).good.is_none());
+        let (old, new) = (pem("old"), pem("new"));
+        write(&cert, &old.0);
+        write(&key, &old.1);
+        let loaded = files.pair(&cert, &key);
+        assert!(loaded.trouble.is_none());
+        write(&cert, &new.0);
+        let loaded = files.pair(&cert, &key);
+        let names = loaded.good.expect("the last good one");
+        assert_eq!(*names.names(), ["old".into()]);
+        let trouble = loaded.trouble.expect("told").to_string();
+        assert!(trouble.contains("do not belong together"), "{trouble}");
+        write(&key, &new.1);
+        let loaded = files.pair(&cert, &key);
+        assert!(loaded.trouble.is_none());
+        assert_eq!(*loaded.good.expect("new").names(), ["new".into()]);
+        fs::remove_file(&key).expect("removed");
+        let loaded = files.pair(&cert, &key);
+        assert!(loaded.trouble.is_some() && loaded.good.is_some());
+        assert_eq!(files.paths().len(), 2);
+        files.begin();
+        files.end();
+        assert!(files.paths().is_empty() && files.pair(&cert, &key).good.is_none());
+    }
+
+    #[test]
+    fn what_has_not_changed_is_not_read_again() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("ca.pem");
+        fs::write(&path, pem("ca").0).expect("written");
+        let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(60);
+        let file = fs::File::options().write(true).open(&path).expect("opened");
+        file.set_modified(long_ago).expect("touched");
+        let text = path.display().to_string();
+        let mut files = PemFiles::default();
+        let first = files.authorities("caFiles", &text).good.expect("read");
+        // The time of its change cannot be set: it has just been written.
+        let again = files.authorities("caFiles", &text).good.expect("read");
+        assert_eq!(first, again);
+        let inline = pem("inline").0;
+        let first = files.authorities("caFiles", &inline).good.expect("read");
+        let again = files.authorities("caFiles", &inline).good.expect("kept");
+        assert!(Arc::ptr_eq(&first, &again), "text is the same for ever");
+        assert_eq!(files.paths().len(), 1);
+    }
+}

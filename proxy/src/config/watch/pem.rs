@@ -1,0 +1,134 @@
+//! Watches the PEM files that rules name, wherever they are.
+//!
+//! Files are watched through their directories, which outlive a replaced file; a link through the directory it is in and
+//! that of what it leads to. What is not there yet is waited for where it would appear.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::mpsc;
+
+use super::{Watch, concerns_any, into_io};
+use crate::config::{Origin, Problem};
+
+/// Says which files are watched; who is told has the [`Watch`].
+#[derive(Debug)]
+pub struct PemWatcher {
+    watcher: RecommendedWatcher,
+    /// Directories and which they were: one that was replaced is another.
+    watched: HashMap<PathBuf, (u64, u64)>,
+    /// What an event must be about.
+    wanted: Arc<ArcSwap<HashSet<PathBuf>>>,
+}
+
+impl PemWatcher {
+    /// Watches nothing yet.
+    ///
+    /// # Errors
+    /// The kernel's: no inotify instances left (`fs.inotify.max_user_instances`).
+    pub fn new() -> io::Result<(Self, Watch)> {
+        let wanted: Arc<ArcSwap<HashSet<PathBuf>>> = Arc::default();
+        let (sender, changes) = mpsc::channel(1);
+        let looked_at = Arc::clone(&wanted);
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            if event.map_or(true, |event| concerns_any(&event, &looked_at.load())) {
+                // Full means that a change is waiting to be read already.
+                let _ = sender.try_send(());
+            }
+        })
+        .map_err(into_io)?;
+        let own = Self {
+            watcher,
+            watched: HashMap::new(),
+            wanted,
+        };
+        let watch = Watch {
+            changes,
+            pending: None,
+            _watcher: None,
+        };
+        Ok((own, watch))
+    }
+
+    /// Watches these files from now on, and no others. Blocks: belongs on the blocking pool. A warning for each
+    /// directory that cannot be watched.
+    pub fn follow(&mut self, files: &BTreeSet<PathBuf>) -> Vec<Problem> {
+        let (mut directories, mut wanted) = (BTreeSet::new(), HashSet::new());
+        for file in files {
+            if let Ok(file) = std::path::absolute(file) {
+                places(&file, &mut directories, &mut wanted);
+            }
+        }
+        wanted.extend(directories.iter().cloned());
+        // Before the watches: an event between the two must count.
+        self.wanted.store(Arc::new(wanted));
+        let gone: Vec<PathBuf> = self
+            .watched
+            .keys()
+            .filter(|known| !directories.contains(*known))
+            .cloned()
+            .collect();
+        for directory in gone {
+            self.watched.remove(&directory);
+            // It may be gone itself.
+            let _ = self.watcher.unwatch(&directory);
+        }
+        let each = directories.iter();
+        each.filter_map(|directory| self.watch(directory)).collect()
+    }
+
+    fn watch(&mut self, directory: &Path) -> Option<Problem> {
+        let found = fs::metadata(directory).map(|found| (found.dev(), found.ino()));
+        let outcome = match found {
+            Ok(found) if self.watched.get(directory) == Some(&found) => return None,
+            Ok(found) => {
+                if self.watched.remove(directory).is_some() {
+                    let _ = self.watcher.unwatch(directory);
+                }
+                let watched = self.watcher.watch(directory, RecursiveMode::NonRecursive);
+                watched.map_err(into_io).map(|()| {
+                    self.watched.insert(directory.to_owned(), found);
+                })
+            }
+            Err(error) => Err(error),
+        };
+        let error = outcome.err()?;
+        let found = format!("a directory with certificates that is not watched: {error}");
+        Some(
+            Problem::warning(Origin::file(directory), found)
+                .remedy("send SIGHUP after a change in it"),
+        )
+    }
+}
+
+/// The directories to watch for a file, and the paths in them that matter.
+fn places(file: &Path, directories: &mut BTreeSet<PathBuf>, wanted: &mut HashSet<PathBuf>) {
+    let mut add = |path: &Path| {
+        if let Some(parent) = path.parent()
+            && parent.is_dir()
+        {
+            directories.insert(parent.to_owned());
+            wanted.insert(path.to_owned());
+        }
+    };
+    add(file);
+    // Also directories on the way may be links that are pointed elsewhere, or not be there yet.
+    for path in file.ancestors() {
+        match fs::symlink_metadata(path) {
+            Ok(found) if found.is_symlink() => add(path),
+            Ok(_) => {}
+            Err(_) => add(path),
+        }
+    }
+    if let Ok(target) = fs::canonicalize(file)
+        && target != file
+    {
+        add(&target);
+    }
+}
