@@ -28,6 +28,7 @@ mod server;
 mod service;
 mod tls;
 
+pub(super) use self::router::certificate as wanted_certificate;
 pub use self::server::{Host, ServerDraft};
 pub use self::tls::{GeneratedDraft, StoreDraft, TlsOptionsDraft};
 pub use super::servers_transport::{TlsDraft, TransportDraft};
@@ -102,8 +103,8 @@ pub struct RouterDraft<M> {
     pub steer: Option<Origin>,
 }
 
-/// What a router says about the certificate to be had for it.
-#[derive(Debug)]
+/// What a router, or an entry point for its routers, says about the certificate to be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WantedCertificate {
     /// The name of a certificate resolver.
     pub resolver: Option<Spanned<String>>,

@@ -74,8 +74,8 @@ fn generated(
         Err(problem) => context.problems.push(problem.at(path)),
     }
     let serves = |pair: &&KeyPair| {
-        let named = |name: &Box<str>| pair.names().contains(name);
-        generated.names.iter().all(named)
+        let wanted = &mut generated.names.iter();
+        wanted.all(|name| pair.names().contains(name))
     };
     let found = obtained.iter().filter(serves);
     found.max_by_key(|pair| pair.not_after()).cloned()

@@ -118,7 +118,10 @@ fn options(walker: &mut Walker, fields: &Fields<'_>) -> Option<Spanned<String>> 
 }
 
 /// `tls.certResolver` and `tls.domains`.
-fn certificate(walker: &mut Walker, fields: &Fields<'_>) -> Option<WantedCertificate> {
+pub(in crate::config) fn certificate(
+    walker: &mut Walker,
+    fields: &Fields<'_>,
+) -> Option<WantedCertificate> {
     let resolver = fields.get("certResolver");
     let resolver = resolver.and_then(|place| Some(place.spanned(walker.string(&place)?)));
     let domains = fields.get("domains").map_or_else(Vec::new, |list| {

@@ -28,9 +28,13 @@ struct Rules {
 
 impl Rules {
     fn new(files: &[(&str, &str)]) -> Self {
+        Self::under(STATIC, files)
+    }
+
+    fn under(text: &str, files: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("weir.yml");
-        let (mut config, _) = StaticConfig::parse(&path, STATIC).unwrap();
+        let (mut config, _) = StaticConfig::parse(&path, text).unwrap();
         config.rules.path = Some(directory.path().to_owned());
         let rules = Self {
             directory,

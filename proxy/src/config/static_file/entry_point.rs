@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use super::{Http2Settings, Limits};
 use crate::config::Origin;
+use crate::config::document::WantedCertificate;
 use crate::config::walker::Spanned;
 use crate::http::path::PathPolicy;
 
@@ -108,6 +109,8 @@ pub struct HttpOptions {
 pub struct EntryPointTls {
     /// `options`: the name of TLS options of the rule files; `None` is the default.
     pub options: Option<Spanned<String>>,
+    /// `certResolver` and `domains`.
+    pub wanted: Option<WantedCertificate>,
 }
 
 /// Where all requests of an entry point are redirected to.

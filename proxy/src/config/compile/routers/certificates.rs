@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::super::{Context, Merged};
-use super::full_name;
+use super::{entry_points, full_name};
 use crate::config::document::{Named, RouterDraft, WantedCertificate};
-use crate::config::static_file::{Challenge, Resolver};
+use crate::config::static_file::{Challenge, Resolver, StaticConfig};
 use crate::config::walker::Spanned;
 use crate::config::{Problem, Wanted};
 use crate::rule::host::HostPattern;
@@ -40,24 +40,22 @@ pub(super) fn wanted<M>(
 ) {
     // A resolver that is not there is told once, whoever names it.
     let mut unknown = BTreeSet::new();
-    for named in drafts.values() {
-        let draft = named.draft.as_ref().filter(|_| !named.refused);
-        let Some((draft, asked)) = draft.and_then(|draft| Some((draft, draft.wanted.as_ref()?)))
-        else {
-            continue;
-        };
+    let config = context.config;
+    let asked = drafts.values().flat_map(|named| {
+        let draft = named.usable().into_iter();
+        draft.flat_map(move |draft| {
+            let each = asked(config, protocol, named, draft).into_iter();
+            each.map(move |asked| (named, draft, asked))
+        })
+    });
+    for (named, draft, asked) in asked {
         let name = asked.resolver.as_ref().map(|reference| &*reference.value);
-        let is_known = name.is_none_or(|name| {
-            context
-                .config
-                .resolvers
-                .iter()
-                .any(|one| *one.name == *name)
-        });
+        let is_known =
+            name.is_none_or(|name| config.resolvers.iter().any(|one| *one.name == *name));
         if !is_known && !unknown.insert(name) {
             continue;
         }
-        match of_router(&context.config.resolvers, named, draft, asked, host) {
+        match of_router(&config.resolvers, named, draft, asked, host) {
             Ok(wanted) => context.wanted.push(wanted),
             Err(problem) => {
                 let path = format!("{protocol}.routers.{}.tls", named.name);
@@ -65,6 +63,27 @@ pub(super) fn wanted<M>(
             }
         }
     }
+}
+
+/// What a router asks for itself; one of HTTP without `tls` has that of its entry points, as in Traefik.
+fn asked<'d, M>(
+    config: &'d StaticConfig,
+    protocol: &str,
+    named: &Named<RouterDraft<M>>,
+    draft: &'d RouterDraft<M>,
+) -> Vec<&'d WantedCertificate> {
+    if draft.tls || protocol != "http" {
+        return draft.wanted.iter().collect();
+    }
+    let (indices, _) = entry_points(config, named, draft);
+    let each = indices.iter().map(|index| &config.entry_points[*index]);
+    let mut asked = Vec::new();
+    for wanted in each.filter_map(|entry_point| entry_point.http.tls.as_ref()?.wanted.as_ref()) {
+        if !asked.contains(&wanted) {
+            asked.push(wanted);
+        }
+    }
+    asked
 }
 
 const OTHERWISE: &str =

@@ -23,6 +23,9 @@ pub(in super::super) struct Parts {
     pub(in super::super) terms: TermsByName,
 }
 
+/// A router, and what its clients agree on.
+type Made<'t> = (Arc<Router>, Option<&'t Arc<Terms>>);
+
 /// Traefik's rule of a redirection: every request with a host.
 const REDIRECTED: &str = "HostRegexp(`^.+$`)";
 
@@ -37,7 +40,7 @@ pub(super) fn router(
 ) -> Result<(), Problem> {
     let config = context.config;
     let (indices, problem) = entry_points(config, named, draft);
-    let mut last: Option<(&EntryPoint, Arc<Router>, Option<&Arc<Terms>>)> = None;
+    let mut last: Option<(&EntryPoint, Made<'_>)> = None;
     for index in indices {
         let entry_point = &config.entry_points[index];
         // Entry points that give their routers nothing share one.
@@ -46,7 +49,7 @@ pub(super) fn router(
                 == (&entry_point.http.middlewares, &entry_point.http.tls)
         };
         let (router, terms) = match last.take() {
-            Some((other, router, terms)) if same(other) => (router, terms),
+            Some((other, made)) if same(other) => made,
             _ => {
                 let terms = terms(context, parts, entry_point, named, draft);
                 let used = match terms {
@@ -68,7 +71,7 @@ pub(super) fn router(
         };
         let tls = draft.tls || entry_point.http.tls.is_some();
         routers[index].add(tls, router.clone(), terms);
-        last = Some((entry_point, router, terms));
+        last = Some((entry_point, (router, terms)));
     }
     problem.map_or(Ok(()), Err)
 }

@@ -309,6 +309,34 @@ fn a_request_must_not_come_by_a_connection_that_has_proved_less() {
 }
 
 #[test]
+fn an_entry_point_gives_its_routers_options_and_a_resolver() {
+    let text = "
+entryPoints:
+  plain: {address: ':80'}
+  secure: {address: ':443', http: {tls: {options: new@file, certResolver: r, domains: [{main: A.example}]}}}
+certificatesResolvers: {r: {acme: {email: a@b.example, tlsChallenge: {}}}}
+";
+    let rules = "
+http:
+  routers:
+    a: {rule: Host(`a.example`), service: s}
+    own: {rule: Host(`own.example`), service: s, tls: {}, entryPoints: [secure]}
+  services: {s: {loadBalancer: {servers: [{url: 'http://192.0.2.1'}]}}}
+tls: {options: {new: {minVersion: VersionTLS13}}}
+";
+    let mut rules = Rules::under(text, &[("a.yml", rules)]);
+    let snapshot = rules.loader.load();
+    assert_eq!(rules.messages(&snapshot), [""; 0]);
+    let table = &snapshot.entry_points[1].terms;
+    assert_eq!(min(table.find("a.example")), Versions::Tls13);
+    assert_eq!(min(table.find("own.example")), Versions::Both);
+    let wanted = &snapshot.needs.wanted;
+    assert_eq!((wanted.len(), &*wanted[0].router), (1, "a@file"));
+    assert_eq!(*wanted[0].names, ["a.example".into()]);
+    assert_eq!(*snapshot.uncertified, ["own.example".into()]);
+}
+
+#[test]
 fn names_without_a_certificate_are_known() {
     let text = "
 http:

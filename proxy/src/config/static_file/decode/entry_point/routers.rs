@@ -1,6 +1,7 @@
 //! What an entry point gives to all routers on it: `http.middlewares`, `http.tls`, `http.redirections`.
 
 use crate::config::Problem;
+use crate::config::document::wanted_certificate;
 use crate::config::static_file::{EntryPoint, EntryPointTls, HttpOptions, Redirection, keys};
 use crate::config::walker::{Cost, Fields, Place, Walker};
 
@@ -35,14 +36,8 @@ fn tls(walker: &mut Walker, fields: &Fields<'_>) -> Option<EntryPointTls> {
         let name = walker.string(&place)?;
         (!name.is_empty()).then(|| place.spanned(name))
     });
-    for key in ["certResolver", "domains"] {
-        if let Some(place) = fields.get(key) {
-            let problem = Problem::warning(place.origin().clone(), format!("the key {key}"));
-            let remedy = "it has no effect yet: write it in the routers";
-            walker.report(Cost::Element, &place, problem.remedy(remedy));
-        }
-    }
-    Some(EntryPointTls { options })
+    let wanted = wanted_certificate(walker, &fields);
+    Some(EntryPointTls { options, wanted })
 }
 
 fn redirection(walker: &mut Walker, place: &Place<'_>) -> Option<Redirection> {
