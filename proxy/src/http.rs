@@ -15,6 +15,7 @@ pub mod method;
 pub mod name;
 pub mod path;
 pub mod status;
+pub mod text;
 
 pub use head::{RequestHead, ResponseHead, Version};
 pub use headers::Headers;

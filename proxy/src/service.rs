@@ -12,6 +12,7 @@
 pub mod balance;
 mod gate;
 mod health_check;
+mod id_map;
 mod in_flight;
 pub mod pool;
 pub mod readiness;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 pub use self::balance::{Balancer, Picked};
 pub use self::gate::{Cap, Entry, Gates, Ticket};
 pub use self::health_check::{HealthCheck, HttpQuestion, Pace, Question, Target};
+pub use self::id_map::IdMap;
 pub use self::in_flight::{InFlight, Running};
 pub use self::readiness::{Hindrance, Rank, Readiness};
 pub use self::registry::{Lease, Protocol, Registry, ServerId, ServiceId};

@@ -4,11 +4,11 @@
 //! Source: <https://doc.traefik.io/traefik/reference/install-configuration/entrypoints/#forwardedheaders>, and
 //! `pkg/middlewares/forwardedheaders` of Traefik v3.
 
-use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 
 use super::decision::Visitor;
 use crate::config::static_file::ForwardedHeaders;
+use crate::http::text::{push_address, push_decimal};
 use crate::http::{Headers, Name, RequestHead, name};
 use crate::http1::upgrade;
 
@@ -57,7 +57,7 @@ impl<'a> Peer<'a> {
 /// Adds the client's address to those it came through, unless the entry point or a middleware says otherwise.
 pub fn add_address(head: &mut RequestHead, options: &ForwardedHeaders, client: IpAddr) {
     if !options.not_append_for {
-        append_for(&mut head.headers, client.to_string().as_bytes());
+        append_for(&mut head.headers, client);
     }
 }
 
@@ -68,21 +68,22 @@ pub fn set(head: &mut RequestHead, options: &ForwardedHeaders, peer: &Peer<'_>) 
         head.headers
             .retain(|name, _| name.is(name::X_REQUEST_ID) || !is_claimed(name));
     }
-    let mut text = String::with_capacity(64);
-    let _ = write!(text, "{}", peer.address.ip());
-    offer(&mut head.headers, name::X_REAL_IP, text.as_bytes());
+    let mut text = Vec::with_capacity(64);
+    push_address(peer.address.ip(), &mut text);
+    offer(&mut head.headers, name::X_REAL_IP, &text);
+    let named = port_of(head.authority());
     text.clear();
-    text.push_str(head.authority());
+    text.extend_from_slice(head.authority().as_bytes());
     if !text.is_empty() {
-        offer(&mut head.headers, name::X_FORWARDED_HOST, text.as_bytes());
+        offer(&mut head.headers, name::X_FORWARDED_HOST, &text);
     }
     let websocket = head.upgrade.as_deref().is_some_and(upgrade::is_websocket);
     let proto = scheme(websocket, peer.tls);
     offer(&mut head.headers, name::X_FORWARDED_PROTO, proto);
-    let port = port_of(&text).unwrap_or_else(|| default_port(&head.headers, peer.tls));
+    let port = named.unwrap_or_else(|| default_port(&head.headers, peer.tls));
     text.clear();
-    let _ = write!(text, "{port}");
-    offer(&mut head.headers, name::X_FORWARDED_PORT, text.as_bytes());
+    push_decimal(port.into(), &mut text);
+    offer(&mut head.headers, name::X_FORWARDED_PORT, &text);
     if options.add_scheme {
         let scheme = head.headers.get(name::X_FORWARDED_PROTO);
         let scheme = scheme.unwrap_or_default().to_vec();
@@ -96,13 +97,13 @@ pub fn set(head: &mut RequestHead, options: &ForwardedHeaders, peer: &Peer<'_>) 
 }
 
 /// One field with what came, in order, and the address at its end.
-fn append_for(headers: &mut Headers, address: &[u8]) {
-    let mut list = Vec::new();
+fn append_for(headers: &mut Headers, address: IpAddr) {
+    let mut list = Vec::with_capacity(64);
     for value in headers.get_all(name::X_FORWARDED_FOR) {
         list.extend_from_slice(value);
         list.extend_from_slice(b", ");
     }
-    list.extend_from_slice(address);
+    push_address(address, &mut list);
     replace(headers, name::X_FORWARDED_FOR, &list);
 }
 

@@ -1,7 +1,6 @@
 //! The state of one worker. Nobody else reads or writes it: no lock, no atomic.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::rc::Rc;
@@ -24,7 +23,7 @@ use crate::http2::Abuse;
 use crate::router::{Agreed, Router};
 use crate::rule::RequestView;
 use crate::service::sticky::CookieJar;
-use crate::service::{Balancer, InFlight, Picked, Readiness, Running, Server, Service};
+use crate::service::{Balancer, IdMap, InFlight, Picked, Readiness, Running, Server, Service};
 use crate::upstream::{Multiplexed, Pool};
 use crate::{limits, uring};
 
@@ -82,7 +81,7 @@ pub struct Servers {
 #[derive(Default)]
 struct OwnRouters {
     generation: u64,
-    by_address: HashMap<*const Router, Rc<OwnRouter>>,
+    by_address: IdMap<*const Router, Rc<OwnRouter>>,
 }
 
 fn hostname() -> Box<str> {

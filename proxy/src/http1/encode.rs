@@ -1,6 +1,7 @@
 //! Messages to bytes. Everything is appended to the caller's buffer.
 
 use super::{Announce, ConnectionField};
+use crate::http::text::push_decimal;
 use crate::http::{Headers, RequestHead, ResponseHead, Status};
 
 /// A request to a server, in HTTP/1.1: `head` with its own authority as `Host`, unless `host` is another one
@@ -59,7 +60,7 @@ pub fn last_chunk(trailers: Option<&Headers>, out: &mut Vec<u8>) {
 
 fn encode_status_line(status: Status, out: &mut Vec<u8>) {
     out.extend_from_slice(b"HTTP/1.1 ");
-    encode_decimal(u64::from(status.code()), out);
+    push_decimal(u64::from(status.code()), out);
     out.push(b' ');
     out.extend_from_slice(status.reason().as_bytes());
     out.extend_from_slice(b"\r\n");
@@ -79,7 +80,7 @@ fn encode_fields(
         Announce::Nothing => {}
         Announce::Length(length) => {
             out.extend_from_slice(b"Content-Length: ");
-            encode_decimal(length, out);
+            push_decimal(length, out);
             out.extend_from_slice(b"\r\n");
         }
         Announce::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
@@ -103,20 +104,6 @@ fn encode_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
-}
-
-fn encode_decimal(mut number: u64, out: &mut Vec<u8>) {
-    let mut digits = [0; 20];
-    let mut start = digits.len();
-    loop {
-        start -= 1;
-        digits[start] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[start..]);
 }
 
 #[cfg(test)]

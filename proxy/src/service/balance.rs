@@ -5,10 +5,10 @@
 //! picks of one child lie as far apart as they can. A child that is out takes no part: its credit waits, and the others
 //! share by their weights as if it were not there. Invariant: the credits of a service sum up to 0.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::id_map::IdMap;
 use super::readiness::{self, Rank, Readiness};
 use super::sticky::{CookieJar, NoCookies};
 use super::{
@@ -26,7 +26,7 @@ pub struct Balancer {
     positions: Vec<Option<Position>>,
     readiness: Readiness,
     /// Servers that have just failed this worker, each until when it is taken for one that is down.
-    suspects: HashMap<ServerId, Instant>,
+    suspects: IdMap<ServerId, Instant>,
     /// Memory: the ranks of a service's children.
     ranks: Vec<Rank>,
 }
@@ -56,7 +56,7 @@ impl Balancer {
             workers: workers.max(1),
             positions: Vec::new(),
             readiness,
-            suspects: HashMap::new(),
+            suspects: IdMap::default(),
             ranks: Vec::new(),
         }
     }

@@ -1,7 +1,6 @@
 //! The idle connections of one worker.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
@@ -10,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::connect::{Memory, Offer};
 use crate::limits;
 use crate::proxy_protocol::Addresses;
-use crate::service::{Server, ServerId, ServersTransport, TransportId};
+use crate::service::{IdMap, Server, ServerId, ServersTransport, TransportId};
 use crate::transport::Transport;
 use crate::uring;
 
@@ -18,7 +17,7 @@ use crate::uring;
 pub struct Pool {
     /// How many workers share what a transport allows.
     workers: usize,
-    idle: RefCell<HashMap<(ServerId, TransportId), Vec<Idle>>>,
+    idle: RefCell<IdMap<(ServerId, TransportId), Vec<Idle>>>,
     /// How many there are in all.
     total: Cell<usize>,
     memory: Memory,
