@@ -13,11 +13,11 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::task::coop;
 
 use super::{Stream, keepalive};
-use crate::limits::ACCEPT_AHEAD;
+use crate::limits::{ACCEPT_AHEAD, UNSENT_BYTES};
 use crate::uring::{self, Completion, Driver, Owner, Token};
 
-/// What a listening socket is made with. SO_REUSEADDR, TCP_NODELAY and keep-alive probes (both inherited by every
-/// connection) are always set.
+/// What a listening socket is made with. SO_REUSEADDR, TCP_NODELAY, keep-alive probes and the limit of
+/// unsent bytes (all but the first inherited by every connection) are always set.
 #[derive(Clone, Debug)]
 pub struct ListenerOptions {
     /// Several sockets share the address and the kernel spreads connections over them (one per worker).
@@ -46,6 +46,7 @@ impl Listener {
         socket.set_reuse_address(true)?;
         socket.set_tcp_nodelay(true)?;
         socket.set_tcp_keepalive(&keepalive())?;
+        socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
         if options.reuse_port {
             socket.set_reuse_port(true)?;
         }

@@ -12,6 +12,7 @@ use socket2::{Domain, Protocol, SockRef, Type};
 
 use super::socket::Socket;
 use super::{canonical, keepalive};
+use crate::limits::UNSENT_BYTES;
 use crate::sys;
 use crate::uring::{self, Chunk, ChunkQueue};
 
@@ -58,7 +59,7 @@ impl Stream {
         })
     }
 
-    /// Connects with TCP_NODELAY and keep-alive probes set.
+    /// Connects with TCP_NODELAY, keep-alive probes and the limit of unsent bytes set.
     ///
     /// # Errors
     /// What connect(2) says; `TimedOut` at the deadline. The deadline is forgotten once connected.
@@ -70,6 +71,7 @@ impl Stream {
         )?;
         socket.set_tcp_nodelay(true)?;
         socket.set_tcp_keepalive(&keepalive())?;
+        socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
         let stream = Self::new(socket.into(), address)?;
         stream.set_deadline(deadline);
         stream.socket.connect(address.into());
