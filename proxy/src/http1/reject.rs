@@ -55,7 +55,7 @@ macro_rules! reasons {
 reasons! {
     BareLineFeed "bare_line_feed" BAD_REQUEST "a line ends in LF without CR (RFC 9112 section 2.2)"
     RequestLine "request_line" BAD_REQUEST "the request line is not method, target, version, one space apart"
-    NotHttp "not_http" BAD_REQUEST "the first line has neither a target nor a version of HTTP"
+    NotHttp "not_http" BAD_REQUEST "the first line may be a wrong preface of HTTP/2"
     MethodChars "method_chars" BAD_REQUEST "the method is not a token"
     MethodTooLong "method_too_long" NOT_IMPLEMENTED "the method is longer than any in use"
     ConnectRefused "connect_refused" NOT_IMPLEMENTED "CONNECT: weir is no forward proxy"

@@ -50,17 +50,14 @@ impl<'a> RequestLine<'a> {
     }
 }
 
-/// Why a request line without a version is refused. If its target is none either, the peer does not speak HTTP/1 and
-/// an answer in it would be misread; RFC 9113 section 3.4 wants a wrong preface of HTTP/2 to end the connection.
+/// Why a request line without a version is refused. Two bare words may be a wrong preface of HTTP/2, which ends the
+/// connection without an answer (RFC 9113 section 3.4): its sender would misread one in HTTP/1.
 fn no_version(target: &[u8], version: &[u8]) -> Reason {
-    let mut parts = version.windows(5);
-    let named = parts.any(|part| part.eq_ignore_ascii_case(b"HTTP/"));
-    let is_target =
-        matches!(target[0], b'/' | b'*') || memchr::memmem::find(target, b"://").is_some();
-    if named || is_target {
-        Reason::RequestLine
-    } else {
+    let bare = |word: &[u8]| word.iter().all(u8::is_ascii_uppercase);
+    if bare(target) && bare(version) {
         Reason::NotHttp
+    } else {
+        Reason::RequestLine
     }
 }
 

@@ -140,6 +140,12 @@ fn bad_request_lines() {
         ("GET http://h/ FOO", 400, Reason::RequestLine),
         ("GET a http/1.1", 400, Reason::RequestLine),
         ("GET a b HTTP/1.1", 400, Reason::RequestLine),
+        ("GET a b", 400, Reason::RequestLine),
+        (
+            "PROXY TCP4 192.0.2.1 192.0.2.2 1 80",
+            400,
+            Reason::RequestLine,
+        ),
         ("INVALID CONNECTION PREFACE", 400, Reason::NotHttp),
         ("GET * HTTP/1.1", 400, Reason::TargetForm),
         ("GET ?a HTTP/1.1", 400, Reason::TargetForm),
