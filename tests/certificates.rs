@@ -302,6 +302,26 @@ fn a_name_is_proved_by_a_handshake() {
 }
 
 #[test]
+fn the_default_certificate_may_be_obtained() {
+    if !require_servers() {
+        return;
+    }
+    let authority = Authority::start();
+    let setup = authority.setup(TLS, &[]);
+    let store = "tls: {stores: {default: {defaultGeneratedCert: {resolver: le, domain: {main: d.example, sans: \
+                 [e.example]}}}}}";
+    setup.write("rules/store.yml", store);
+    let weir = authority.start_weir(setup);
+    authority.issues(&weir, "nobodys.example");
+    let shown = authority.shown("nobodys.example");
+    assert!(
+        shown.contains("DNS:d.example") && shown.contains("DNS:e.example"),
+        "{shown}"
+    );
+    assert_eq!(authority.issued(), 1);
+}
+
+#[test]
 fn a_wildcard_and_its_apex_are_proved_by_records_and_aliases_are_followed() {
     if !require_servers() {
         return;

@@ -1,9 +1,9 @@
 //! `tls.options`, `tls.stores` and session tickets at the real binary, by openssl and curl.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::SocketAddr;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use rcgen::{CertificateParams, DnType, KeyPair};
 use xtask::backend::Backend;
@@ -101,6 +101,25 @@ impl Edge {
             .to_owned()
     }
 
+    /// A connection to this name that stays open.
+    fn open(&self, name: &str) -> Open {
+        let address = self.address.to_string();
+        let mut command = Command::new("openssl");
+        command
+            .args([
+                "s_client",
+                "-quiet",
+                "-connect",
+                &address,
+                "-servername",
+                name,
+            ])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        Open(command.spawn().expect("openssl is installed"))
+    }
+
     fn reload(&self) {
         let output =
             self.weir
@@ -140,6 +159,35 @@ fn run(command: &mut Command, input: &str) -> Output {
         .expect("piped")
         .write_all(input.as_bytes());
     child.wait_with_output().expect("it ends")
+}
+
+/// A client of OpenSSL whose connection stays open.
+struct Open(Child);
+
+impl Open {
+    /// The status of the answer to a HEAD.
+    fn head(&mut self, host: &str) -> String {
+        let (Some(input), Some(output)) = (&mut self.0.stdin, &mut self.0.stdout) else {
+            panic!("both are piped")
+        };
+        write!(input, "HEAD / HTTP/1.1\r\nHost: {host}\r\n\r\n").expect("it reads");
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            output.read_exact(&mut byte).expect("an answer");
+            answer.push(byte[0]);
+        }
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        answer.split(' ').nth(1).unwrap_or_default().to_owned()
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 fn named(name: &str) -> CertificateParams {
@@ -295,6 +343,8 @@ fn a_pem_file_that_changes_alone_is_served() {
     let setup = edge.weir.setup();
     let subject = |text: &str| edge.openssl("x.example", &[]).has(text);
     assert!(subject("CN = *.example"));
+    let mut open = edge.open("x.example");
+    assert_eq!(open.head("x.example"), "200");
     let (certificate, key) = pair("x.example");
     fs::write(setup.path("a.crt"), certificate).expect("written in place");
     edge.weir.logged("do not belong together");
@@ -317,6 +367,7 @@ fn a_pem_file_that_changes_alone_is_served() {
         told.then_some(())
     });
     edge.weir.logged("NO CERTIFICATE for 1 names");
+    assert_eq!(open.head("x.example"), "200", "the connection goes on");
     // Authorities of clients too.
     setup.write("ca2.pem", &Pki::new("unknown").authority());
     let mtls = "tls: {options: {default: {clientAuth: {caFiles: ['{dir}/ca2.pem']}}}}";
@@ -329,6 +380,8 @@ fn a_pem_file_that_changes_alone_is_served() {
     });
     fs::copy(setup.path("ca.pem"), setup.path("ca2.pem")).expect("copied");
     eventually("the one that has", || served().then_some(()));
+    let answer = open.head("x.example");
+    assert_eq!(answer, "421", "it has shown no certificate");
 }
 
 #[test]
