@@ -12,8 +12,8 @@ use crate::support::weir::{Setup, Weir};
 use crate::support::{eventually, free_port};
 use crate::upstream::pki::Pki;
 
-/// weir with two workers and these rules, whose service `a` is one server. `ca.pem` has signed `client.crt`, and has not
-/// signed `other.crt`.
+/// weir with two workers and these rules, whose service `a` is one server. `ca.pem` has signed `client.crt`, not
+/// `other.crt`.
 struct Edge {
     weir: Weir,
     address: SocketAddr,

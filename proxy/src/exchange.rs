@@ -38,6 +38,7 @@ use std::sync::Arc;
 
 use tracing::debug;
 
+use crate::clock;
 use crate::config::static_file::EntryPoint;
 use crate::config::{EntryPointTable, Taker};
 use crate::failure::Failure;
@@ -302,7 +303,9 @@ async fn carry_out(
             stream.set_deadline(Some(uring::now() + limits::TLS_HANDSHAKE));
             let accepted = Box::pin(Transport::accept_tls(stream, config)).await;
             let verified = accepted.and_then(|transport| {
-                terms.map_or(Ok(()), |terms| transport.verify_resumed(terms))?;
+                terms.map_or(Ok(()), |terms| {
+                    transport.verify_resumed(terms, clock::unix_seconds())
+                })?;
                 Ok(transport)
             });
             verified.inspect_err(|error| visitor.note(Failure::ClientTls, b"", None, error))?

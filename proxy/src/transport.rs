@@ -16,7 +16,6 @@ use std::time::{Duration, Instant};
 
 use rustls::pki_types::{ServerName, UnixTime};
 
-use crate::clock;
 use crate::limits;
 use crate::net::{Peer, Stream};
 use crate::tls::{Session, Terms, TlsError};
@@ -244,18 +243,18 @@ impl Transport {
         self.tls.as_deref().and_then(name).unwrap_or_default()
     }
 
-    /// Whether a client that has resumed a session may still have it under these terms.
+    /// Whether a client that has resumed a session may still have it under these terms, at this time in seconds since
+    /// 1970.
     ///
     /// # Errors
     /// `InvalidData`: what it showed when the session began is good no more.
-    pub fn verify_resumed(&self, terms: &Terms) -> io::Result<()> {
+    pub fn verify_resumed(&self, terms: &Terms, now: u64) -> io::Result<()> {
         let Some(tls) = &self.tls else { return Ok(()) };
         let session = tls.session.borrow();
         if !session.is_resumed() {
             return Ok(());
         }
-        let now = Duration::from_secs(clock::unix_seconds());
-        let now = UnixTime::since_unix_epoch(now);
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(now));
         let verified = terms.verify_resumed(session.peer_certificates(), now);
         verified.map_err(invalid)
     }

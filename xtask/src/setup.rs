@@ -155,8 +155,8 @@ pub fn install(packages: &[&str]) -> Outcome {
 }
 
 /// Debian's pebble is too old for renewal information and profiles: the one of Debian unstable, which is one program
-/// without dependencies, is unpacked beside the build. Its package is checked as apt checks any. Where it cannot be had,
-/// its tests are skipped.
+/// without dependencies, is unpacked beside the build. Its package is checked as apt checks any. Where it cannot be
+/// had, its tests are skipped.
 fn newer_pebble() {
     let directory = target().join("pebble");
     let there = directory.join("usr/bin/pebble");

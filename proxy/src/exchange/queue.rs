@@ -1,7 +1,7 @@
 //! Requests that wait for a server which has as many as it may: one worker's part of the lines of [`Gates`].
 //!
 //! Whose turn has come is seen at once where one of this worker's leaves, and within [`limits::QUEUE_LOOK`] where one
-//! of another's does: no worker wakes another. Who gives up keeps its place in the line, and leaves when its turn comes.
+//! of another's does: no worker wakes another. Who gives up keeps its place, and leaves when its turn comes.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};

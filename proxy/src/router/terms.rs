@@ -115,9 +115,9 @@ impl TermsTable {
             || self.other.as_ref().is_some_and(strict)
     }
 
-    /// Whether a request for this host (as [`Self::find`] takes it) must not be served on a connection: the client named
-    /// a server with other options when it connected (domain fronting), or it has not proved what the host's options
-    /// ask for since they changed.
+    /// Whether a request for this host (as [`Self::find`] takes it) must not be served on a connection: the client
+    /// named a server with other options when it connected (domain fronting), or it has not proved what the host's
+    /// options ask for since they changed.
     pub fn misdirects(&self, agreed: &Agreed, host: &str) -> bool {
         let Some(wanted) = self.find(host) else {
             return true;

@@ -24,7 +24,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("middleware", &["limits", "http", "rule"]),
     (
         "router",
-        &["limits", "http", "rule", "service", "middleware"],
+        &["limits", "http", "tls", "rule", "service", "middleware"],
     ),
     (
         "config",

@@ -1,7 +1,7 @@
 //! Watches the PEM files that rules name, wherever they are.
 //!
-//! Files are watched through their directories, which outlive a replaced file; a link through the directory it is in and
-//! that of what it leads to. What is not there yet is waited for where it would appear.
+//! Files are watched through their directories, which outlive a replaced file; a link through the directory it is in
+//! and that of what it leads to. What is not there yet is waited for where it would appear.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
