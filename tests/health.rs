@@ -1,6 +1,7 @@
 //! Two servers, one shut down: health checks, drained servers, and what fails on the way, seen by clients.
 
 mod failover;
+mod hold;
 mod queue;
 
 use std::io::{Read, Write};

@@ -67,8 +67,21 @@ pub struct ServerState {
     pub said: Option<Said>,
     /// What its health check says; `None`: it has none.
     pub health: Option<Health>,
+    /// Why it gets nothing while another server can; `None`: nothing has failed there lately.
+    #[serde(default)]
+    pub suspicion: Option<Suspected>,
     /// Requests and connections that it has through workers.
     pub in_flight: u32,
+}
+
+/// Why a server gets nothing for a while.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Suspected {
+    /// In words.
+    pub reason: String,
+    /// How much longer, in milliseconds.
+    pub left: u64,
 }
 
 /// What a health check says.

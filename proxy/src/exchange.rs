@@ -8,17 +8,21 @@
 
 mod answer;
 mod body;
+mod budget;
 mod challenge;
 mod clients;
 mod connection;
+mod course;
 mod decision;
 mod encoded;
 mod forward;
 mod forwarded;
 mod head;
 mod hello;
+mod hold;
 mod http2;
 mod passage;
+mod passive;
 mod proxied;
 mod queue;
 mod request;
@@ -46,7 +50,7 @@ use crate::net::Stream;
 use crate::proxy_protocol::Addresses;
 use crate::router::{Agreed, TcpRouter, TcpTls};
 use crate::rule::ConnectionView;
-use crate::service::{Server, Service};
+use crate::service::{Cause, Passive, Server, Service};
 use crate::tls::client_hello::RECORD_HANDSHAKE;
 use crate::tls::{ACME_TLS, ClientHello, Terms};
 use crate::transport::Transport;
@@ -264,7 +268,7 @@ async fn connect<'s>(
                 }));
             }
             Err(error) => {
-                worker.suspect(server);
+                worker.eject(server, Cause::Connect, &Passive::default());
                 let next = worker
                     .pick(service)
                     .filter(|next| next.server.id != server.id && turn < limits::SERVER_TRIES_MAX);

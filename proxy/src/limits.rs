@@ -57,6 +57,28 @@ pub const QUEUE_LENGTH: u32 = 1_024;
 pub const QUEUE_TIME: Duration = Duration::from_secs(10);
 /// Between a worker's looks at whether other workers have made room at a server that its requests wait for.
 pub const QUEUE_LOOK: Duration = Duration::from_millis(1);
+/// Failures in a row that take a server out, beside those of which one is enough.
+pub const PASSIVE_FAILURES: u32 = 5;
+/// In which time they happen; Traefik's default of `passiveHealthCheck.failureWindow`.
+pub const PASSIVE_WINDOW: Duration = Duration::from_secs(10);
+/// The last servers that failed, which workers tell each other; one that misses some meets them itself.
+pub const SUSPICIONS_TOLD: usize = 64;
+/// Of 100 requests of a worker so many may be sent to one more server: a divisor of 100.
+pub const RETRY_PERCENT: u32 = 20;
+/// The same, each second, whatever the number of requests.
+pub const RETRIES_PER_SECOND: u32 = 10;
+/// How many that may come to after quiet times: what a server that dies had in hand.
+pub const RETRIES_KEPT: u32 = 1_000;
+/// Requests that one worker holds until their service can serve (`holdTime`); one more fails at once.
+pub const HELD_MAX: usize = 1_024;
+/// The most that `holdTime` takes.
+pub const HOLD_TIME_MAX: Duration = Duration::from_secs(300);
+/// Between two looks at whether a service can serve that requests are held for.
+pub const HOLD_LOOK: Duration = Duration::from_millis(100);
+/// How long such a look may take.
+pub const HOLD_CONNECT: Duration = Duration::from_secs(1);
+/// The file of `unavailablePage`.
+pub const PAGE_BYTES_MAX: usize = 256 << 10;
 /// Servers that one request is sent to at most, one after the other.
 pub const SERVER_TRIES_MAX: usize = 3;
 

@@ -14,28 +14,34 @@ mod gate;
 mod health_check;
 mod id_map;
 mod in_flight;
+mod on_failure;
 pub mod pool;
 pub mod readiness;
 pub mod registry;
 mod servers_transport;
 pub mod standing;
 pub mod sticky;
+mod suspicion;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
+
+use bytes::Bytes;
 
 pub use self::balance::{Balancer, Picked};
 pub use self::gate::{Cap, Entry, Gates, Ticket};
 pub use self::health_check::{HealthCheck, HttpQuestion, Pace, Question, Target};
 pub use self::id_map::IdMap;
 pub use self::in_flight::{InFlight, Running};
+pub use self::on_failure::{OnFailure, Passive};
 pub use self::readiness::{Hindrance, Rank, Readiness};
 pub use self::registry::{Lease, Protocol, Registry, ServerId, ServiceId};
 pub use self::servers_transport::{
     HttpTransport, ServerTls, ServersTransport, TcpTransport, TransportId,
 };
 use self::sticky::Sticky;
+pub use self::suspicion::{Cause, Suspicion, Suspicions};
 use crate::tls::H2;
 
 /// A service of an HTTP or of a TCP router.
@@ -88,6 +94,17 @@ impl Service {
     /// servers looked at.
     pub fn is_watched(&self) -> bool {
         self.watched
+    }
+
+    /// What is answered where no server can: that of the first load balancer that has any.
+    pub fn page(&self) -> Option<&Bytes> {
+        match &self.kind {
+            ServiceKind::LoadBalancer(balancer) => balancer.on_failure.page.as_ref(),
+            ServiceKind::Weighted(services) => {
+                services.iter().find_map(|entry| entry.service.page())
+            }
+            ServiceKind::Failover(services) => services.iter().find_map(|service| service.page()),
+        }
     }
 
     /// Whether no request can be served.
@@ -163,6 +180,8 @@ pub struct LoadBalancer {
     pub servers: Vec<Arc<Server>>,
     /// Whether the server gets the client's Host header (`passHostHeader`, default true). HTTP only.
     pub pass_host_header: bool,
+    /// What it does when they fail.
+    pub on_failure: OnFailure,
 }
 
 /// An entry of `weighted.services`.

@@ -14,7 +14,7 @@ use tracing::{info, warn};
 use super::rules::{Reply, Rules};
 use super::servers;
 use super::standings::Saying;
-use super::status::StatusFile;
+use super::status::{self, StatusFile};
 use super::worker::Workers;
 use crate::admin::{Answer, Asked, Request, Server};
 use crate::certs::overview::Overview;
@@ -119,6 +119,7 @@ impl Control {
             workers: &workers,
             status: &status,
             told: BTreeMap::new(),
+            suspected: (0, false),
             overview: Arc::default(),
         };
         let ended = runtime.block_on(supervision.wait(signals, watch, admin));
@@ -140,6 +141,8 @@ struct Supervision<'a> {
     monitor: Monitor,
     /// The failures in the status file.
     told: BTreeMap<String, u64>,
+    /// Suspicions before the status file was written, and whether it shows any.
+    suspected: (u64, bool),
     /// The certificates in the status file.
     overview: Arc<Overview>,
 }
@@ -251,7 +254,8 @@ impl Supervision<'_> {
     fn tell_failures(&mut self) {
         let certificates = self.certificates.map(Keeper::overview);
         let is_new = certificates.is_some_and(|overview| *overview != *self.overview);
-        if is_new || self.told != self.failures() {
+        let suspected = self.suspected.1 || self.suspected.0 != self.workers.suspicions();
+        if is_new || suspected || self.told != self.failures() {
             self.write_status(&self.rules.published().load_full());
         }
     }
@@ -273,8 +277,12 @@ impl Supervision<'_> {
             self.overview = keeper.overview();
         }
         let in_nic = self.plane.is_running();
+        let told = self.workers.suspicions();
+        let suspected = servers::suspected(snapshot, self.workers);
+        self.suspected = (told, !suspected.is_empty());
+        let servers = status::servers(snapshot, &self.monitor, suspected);
         self.status
-            .write(snapshot, in_nic, &failures, (&self.overview, &self.monitor));
+            .write(snapshot, in_nic, &failures, (&self.overview, servers));
         self.told = failures;
     }
 

@@ -1,8 +1,10 @@
 //! All servers and how they are, for `weir server list`.
 
 use super::standings::short;
+use super::status::ServerStatus;
 use super::worker::Workers;
-use crate::admin::{Answer, Health, ServerState};
+use crate::admin::{Answer, Health, ServerState, Suspected};
+use crate::clock;
 use crate::config::Snapshot;
 use crate::health::Monitor;
 use crate::service::{Protocol, Server, Service, ServiceKind};
@@ -53,6 +55,34 @@ fn state(
             reason: state.reason().to_owned(),
             since: state.since(),
         }),
+        suspicion: workers.suspicion(server.id).map(|suspicion| Suspected {
+            reason: suspicion.cause.as_str().to_owned(),
+            left: suspicion.left.as_millis() as u64,
+        }),
         in_flight: workers.in_flight(server.id),
     }
+}
+
+/// The servers that get nothing for a while because requests have failed there.
+pub fn suspected(rules: &Snapshot, workers: &Workers) -> Vec<ServerStatus> {
+    let balancers = rules
+        .services
+        .iter()
+        .filter_map(|(_, service)| match &service.kind {
+            ServiceKind::LoadBalancer(balancer) => Some((service, balancer)),
+            ServiceKind::Weighted(_) | ServiceKind::Failover(_) => None,
+        });
+    let servers = balancers
+        .flat_map(|(service, balancer)| balancer.servers.iter().map(move |one| (service, one)));
+    let suspected = servers.filter_map(|(service, server)| {
+        let suspicion = workers.suspicion(server.id)?;
+        Some(ServerStatus {
+            service: service.name.to_string(),
+            server: server.name.to_string(),
+            state: "out".to_owned(),
+            reason: suspicion.cause.as_str().to_owned(),
+            since: clock::unix_seconds().saturating_sub(suspicion.since.as_secs()),
+        })
+    });
+    suspected.collect()
 }

@@ -56,16 +56,19 @@ struct EntryPointStatus {
     steered_routers: usize,
 }
 
+/// A server that does not take requests as usual.
 #[derive(Debug, Serialize, Deserialize)]
-struct ServerStatus {
-    service: String,
-    server: String,
-    /// `down`, `drain` or `maint`.
-    state: String,
+pub struct ServerStatus {
+    /// `name@file`
+    pub service: String,
+    /// As written.
+    pub server: String,
+    /// `down`, `out` (requests have failed there), `drain` or `maint`.
+    pub state: String,
     /// Why, or who said so.
-    reason: String,
+    pub reason: String,
     /// Since when, in seconds since 1970.
-    since: u64,
+    pub since: u64,
 }
 
 /// Writes the status file of this process, and removes it at the end.
@@ -112,7 +115,7 @@ impl StatusFile {
         snapshot: &Snapshot,
         in_nic: bool,
         failures: &BTreeMap<String, u64>,
-        (certificates, monitor): (&Overview, &Monitor),
+        (certificates, servers): (&Overview, Vec<ServerStatus>),
     ) {
         let (errors, warnings): (Vec<_>, Vec<_>) = snapshot
             .problems
@@ -129,7 +132,7 @@ impl StatusFile {
             generation: snapshot.generation,
             steering_in_nic: in_nic,
             failures: failures.clone(),
-            servers: servers(snapshot, monitor),
+            servers,
             errors: lines(errors),
             warnings: lines(warnings),
             certificates: certificates.clone(),
@@ -169,8 +172,12 @@ impl StatusFile {
     }
 }
 
-/// Those that are down, then those that administrators have said something of.
-fn servers(snapshot: &Snapshot, monitor: &Monitor) -> Vec<ServerStatus> {
+/// Those that are down, those that requests have failed on, then those that administrators have said something of.
+pub fn servers(
+    snapshot: &Snapshot,
+    monitor: &Monitor,
+    suspected: Vec<ServerStatus>,
+) -> Vec<ServerStatus> {
     let down = monitor.down().into_iter().map(|verdict| ServerStatus {
         service: verdict.service.to_owned(),
         server: verdict.server.to_owned(),
@@ -188,7 +195,7 @@ fn servers(snapshot: &Snapshot, monitor: &Monitor) -> Vec<ServerStatus> {
             reason: format!("said by {}", said.by),
             since: said.at,
         });
-    down.chain(said).collect()
+    down.chain(suspected).chain(said).collect()
 }
 
 /// Shows the status of the proxy that runs with this configuration. Exit code 1 if something was left out.

@@ -17,7 +17,7 @@ use crate::exchange::{self, Clients, Servers, Worker};
 use crate::failure::{Counts, Failure};
 use crate::http2::Abuse;
 use crate::net::{Listener, ListenerOptions, Stream};
-use crate::service::{InFlight, ServerId};
+use crate::service::{InFlight, ServerId, Suspicion, Suspicions};
 use crate::{limits, uring};
 
 /// The running workers.
@@ -25,6 +25,7 @@ pub struct Workers {
     stop: watch::Sender<bool>,
     failures: Vec<Arc<Counts>>,
     in_flight: Vec<Arc<InFlight>>,
+    suspicions: Suspicions,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -61,6 +62,7 @@ impl Workers {
             stop,
             failures: (0..of).map(|_| Arc::default()).collect(),
             in_flight: (0..of).map(|_| Arc::default()).collect(),
+            suspicions: rules.readiness().suspicions().clone(),
             threads: Vec::with_capacity(of),
         };
         let clients = Clients::tables(&config.entry_points);
@@ -117,6 +119,16 @@ impl Workers {
     pub fn in_flight(&self, server: ServerId) -> u32 {
         let counts = self.in_flight.iter().map(|counts| counts.of(server));
         counts.sum()
+    }
+
+    /// What is held against a server now because requests have failed there.
+    pub fn suspicion(&self, server: ServerId) -> Option<Suspicion> {
+        self.suspicions.of(server, Instant::now())
+    }
+
+    /// How many suspicions there have been.
+    pub fn suspicions(&self) -> u64 {
+        self.suspicions.told()
     }
 
     /// Whether one has ended although nobody told it to.

@@ -135,6 +135,7 @@ fn line(state: &ServerState) -> String {
         said,
         health,
         in_flight,
+        suspicion,
         ..
     } = state;
     let standing = said.as_ref().map_or(Standing::Ready, |said| said.standing);
@@ -144,6 +145,10 @@ fn line(state: &ServerState) -> String {
     );
     if let Some(said) = said {
         line.push_str(&format!(", said by {} {}", said.by, ago(said.at)));
+    }
+    if let Some(suspicion) = suspicion {
+        let left = suspicion.left.div_ceil(1_000);
+        line.push_str(&format!(", out for {left} s more: {}", suspicion.reason));
     }
     match health {
         None => line.push_str(", not checked"),

@@ -16,8 +16,8 @@ use super::{
 use crate::middleware::Middleware;
 use crate::proxy_protocol;
 use crate::rule::{HttpMatcher, Rule, TcpMatcher};
-use crate::service::HealthCheck;
 use crate::service::sticky::Cookie;
+use crate::service::{HealthCheck, OnFailure};
 
 mod balancing;
 mod health_check;
@@ -132,6 +132,10 @@ pub struct LoadBalancerDraft {
     pub pass_host_header: bool,
     /// `queue`: how many may wait for each server with a cap, and for how long.
     pub queue: (u32, Duration),
+    /// `passiveHealthCheck` and `holdTime`.
+    pub on_failure: OnFailure,
+    /// `unavailablePage`
+    pub page: Option<Spanned<String>>,
     /// `serversTransport`; `None` is the default one.
     pub transport: Option<Spanned<String>>,
     /// `sticky.cookie`. HTTP only.

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use bytes::Bytes;
+
 use super::Client;
 use super::decision::Visitor;
 use crate::failure::Failure;
@@ -12,14 +14,15 @@ use crate::middleware;
 use crate::transport::Transport;
 use crate::uring::{self, ChunkQueue};
 
+const CONTENT_TYPE: Name<'static> = Name::literal("Content-Type");
 const REASON: Name<'static> = Name::literal("X-Weir-Reason");
 
 /// An answer of weir's own, for any protocol.
 pub struct Answer {
     /// Its head, without framing.
     pub head: ResponseHead,
-    /// Its body: a line of plain text.
-    pub text: &'static str,
+    /// Its body: a line of plain text, or the operator's page.
+    pub text: Bytes,
 }
 
 impl Answer {
@@ -39,14 +42,31 @@ impl Answer {
             ..ResponseHead::default()
         };
         let headers = &mut head.headers;
-        headers.append(Name::literal("Content-Type"), b"text/plain; charset=utf-8");
+        headers.append(CONTENT_TYPE, b"text/plain; charset=utf-8");
         headers.append(Name::literal("X-Content-Type-Options"), b"nosniff");
         headers.append(name::DATE, &visitor.worker.date());
         headers.append(name::X_REQUEST_ID, request_id);
         if visitor.settings().reason_header {
             headers.append(REASON, failure.as_str().as_bytes());
         }
+        let text = Bytes::from_static(text.as_bytes());
         Some(Self { head, text })
+    }
+
+    /// The same with the operator's page in place of the text.
+    pub fn page(
+        failure: Failure,
+        visitor: Visitor<'_>,
+        (request_id, page): (&[u8], &Bytes),
+    ) -> Option<Self> {
+        let mut answer = Self::to(failure, visitor, request_id)?;
+        answer.head.headers.remove(CONTENT_TYPE);
+        answer
+            .head
+            .headers
+            .append(CONTENT_TYPE, b"text/html; charset=utf-8");
+        answer.text = page.clone();
+        Some(answer)
     }
 }
 
@@ -60,7 +80,7 @@ impl Answer {
         }
         Self {
             head,
-            text: answer.body,
+            text: Bytes::from_static(answer.body.as_bytes()),
         }
     }
 }
@@ -77,7 +97,7 @@ impl Client<'_> {
         let length = Announce::Length(answer.text.len() as u64);
         http1::encode_response(&answer.head, length, connection, &mut bytes);
         if !head_only {
-            bytes.extend_from_slice(answer.text.as_bytes());
+            bytes.extend_from_slice(&answer.text);
         }
         let mut queue = ChunkQueue::new();
         queue.push(bytes);

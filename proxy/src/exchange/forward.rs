@@ -13,6 +13,7 @@ use tracing::debug;
 
 use super::answer::Answer;
 use super::body::{self, BodyError, Http1Sink, Keeping, Kept, Sink, Source};
+use super::course;
 use super::decision::Visitor;
 use super::head::NoHead;
 use super::queue::Place;
@@ -131,53 +132,17 @@ pub async fn serve<D: Downstream, B: Source>(
         scratch.passage.leave(visitor, head, &mut answer.head);
         return Err(Unserved::Answered(answer));
     }
-    let cookies = scratch.passage.cookies.len();
-    let mut picked = visitor
-        .pick(&router, head, &mut scratch.passage.cookies)
-        .map_err(|failure| refused(failure, head))?;
-    let mut tries = 1;
-    loop {
-        let place = exchange.enter(&picked).await;
-        let place = place.map_err(|failure| refused(failure, &scratch.request))?;
-        let Err(failed) = exchange.on(&picked, scratch).await else {
-            return Ok(());
-        };
-        drop(place);
-        if exchange.may_go_elsewhere(&failed) {
-            visitor.worker.suspect(picked.server);
-            if tries < limits::SERVER_TRIES_MAX {
-                tries += 1;
-                let Scratch {
-                    request, passage, ..
-                } = &mut *scratch;
-                let kept = passage.cookies.split_off(cookies);
-                let next = visitor.pick_next(&router, request, &mut passage.cookies);
-                match next.filter(|next| next.server.id != picked.server.id) {
-                    Some(next) => {
-                        picked = next;
-                        continue;
-                    }
-                    None => {
-                        passage.cookies.truncate(cookies);
-                        passage.cookies.extend(kept);
-                    }
-                }
-            }
-        }
-        let (failure, id) = (failed.failure(), id_of(&scratch.request));
-        let place = Some((&*router.name, &*picked.server.name));
-        visitor.note(failure, id, place, &failed);
-        return Err(Unserved::Failed(failure));
-    }
+    course::run(&mut exchange, &router, scratch).await
 }
 
-fn id_of(head: &RequestHead) -> &[u8] {
+/// The request's id.
+pub fn id_of(head: &RequestHead) -> &[u8] {
     head.headers.get(name::X_REQUEST_ID).unwrap_or_default()
 }
 
 impl<D: Downstream, B: Source> Exchange<'_, D, B> {
     /// A place at the server, after waiting for it where it is full.
-    async fn enter(&mut self, picked: &Picked<'_>) -> Result<Option<Place>, Failure> {
+    pub async fn enter(&mut self, picked: &Picked<'_>) -> Result<Option<Place>, Failure> {
         if picked.server.cap.is_none() {
             return Ok(None);
         }
@@ -195,7 +160,7 @@ impl<D: Downstream, B: Source> Exchange<'_, D, B> {
     }
 
     /// Sends the request to this server, and leaves the request as it was.
-    async fn on(&mut self, picked: &Picked<'_>, scratch: &mut Scratch) -> Result<(), Failed> {
+    pub async fn on(&mut self, picked: &Picked<'_>, scratch: &mut Scratch) -> Result<(), Failed> {
         let _running = self.visitor.worker.runs_on(picked.server);
         let base = &*picked.server.base_path;
         if base.is_empty() {
@@ -213,7 +178,7 @@ impl<D: Downstream, B: Source> Exchange<'_, D, B> {
     }
 
     /// Whether another server may be asked: this one has not got the request, or nothing can have happened twice.
-    fn may_go_elsewhere(&self, failed: &Failed) -> bool {
+    pub fn may_go_elsewhere(&self, failed: &Failed) -> bool {
         matches!(failed, Failed::Connect(_)) || self.is_to_be_repeated(failed)
     }
 

@@ -9,12 +9,14 @@ use super::encoded::Encoded;
 use super::forward::Asked;
 use super::head::NoHead;
 use super::passage;
+use super::passive::Blame;
 use super::scratch::Scratch;
 use super::sides::{Downstream, Upstream};
 use crate::failure::Failure;
 use crate::http::{RequestHead, ResponseHead, Status, name};
 use crate::http1::{Reject, upgrade};
 use crate::limits;
+use crate::service::Cause;
 use crate::uring::ChunkQueue;
 
 /// Why a request has no complete response.
@@ -71,6 +73,27 @@ impl Failed {
             Self::Deliver(BodyError::Send(error)) if timed_out(error) => Failure::ClientStalled,
             Self::Deliver(BodyError::Send(_)) => Failure::ClientGone,
             Self::Deliver(_) => Failure::ResponseTruncated,
+        }
+    }
+}
+
+impl Failed {
+    /// Whose fault it is. `repeatable`: the request was sent again if its connection was an old one, which servers
+    /// close as they like.
+    pub fn blame(&self, repeatable: bool) -> Blame {
+        match self {
+            Self::Client(_) | Self::Gone | Self::Slow | Self::Deliver(BodyError::Send(_)) => {
+                Blame::Others
+            }
+            Self::Connect(error) if Failure::connecting(error) == Failure::NoResources => {
+                Blame::Others
+            }
+            Self::Connect(_) => Blame::AtOnce(Cause::Connect),
+            Self::Server(NoHead::Failed(error)) if timed_out(error) => Blame::Server,
+            Self::Server(NoHead::Ended | NoHead::Failed(_)) if repeatable => {
+                Blame::AtOnce(Cause::Reset)
+            }
+            Self::Server(_) | Self::NoEnd | Self::Unfit(_) | Self::Deliver(_) => Blame::Server,
         }
     }
 }

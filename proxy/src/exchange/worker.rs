@@ -5,14 +5,17 @@ use std::net::SocketAddr;
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 use tracing::warn;
 
+use super::budget::RetryBudget;
 use super::clients::Clients;
+use super::hold::Hold;
 use super::http2::Windows;
+use super::passive::Streaks;
 use super::queue::Queues;
 use super::request_id::RequestIds;
 use super::scratch::Scratch;
@@ -23,7 +26,9 @@ use crate::http2::Abuse;
 use crate::router::{Agreed, Router};
 use crate::rule::RequestView;
 use crate::service::sticky::CookieJar;
-use crate::service::{Balancer, IdMap, InFlight, Picked, Readiness, Running, Server, Service};
+use crate::service::{
+    Balancer, Cause, IdMap, InFlight, Picked, Readiness, Running, Server, ServerId, Service, Suspicions,
+};
 use crate::upstream::{Multiplexed, Pool};
 use crate::{limits, uring};
 
@@ -49,7 +54,14 @@ pub struct Worker {
     abuse_logged: Cell<Option<Instant>>,
     rules: Arc<ArcSwap<Snapshot>>,
     balancer: RefCell<Balancer>,
+    suspicions: Suspicions,
     in_flight: Arc<InFlight>,
+    /// How many requests may be sent to one more server.
+    pub retries: RetryBudget,
+    /// Requests that wait until their service can serve.
+    pub hold: Hold,
+    /// Failures of servers in a row.
+    pub streaks: Streaks,
     /// Requests that wait for servers with a cap.
     pub queues: Rc<Queues>,
     routers: RefCell<OwnRouters>,
@@ -124,6 +136,7 @@ impl Worker {
         servers: Servers,
     ) -> Self {
         let queues = Queues::new(servers.readiness.gates().clone());
+        let suspicions = servers.readiness.suspicions().clone();
         let balancer = Balancer::new(index, of, servers.readiness);
         Self {
             config,
@@ -139,6 +152,10 @@ impl Worker {
             balancer: RefCell::new(balancer),
             in_flight: servers.in_flight,
             queues,
+            retries: RetryBudget::default(),
+            hold: Hold::default(),
+            streaks: Streaks::default(),
+            suspicions,
             routers: RefCell::default(),
             scratch: RefCell::default(),
             date: Cell::new((None, [0; date::LENGTH])),
@@ -205,10 +222,31 @@ impl Worker {
         self.in_flight.begin(server.id)
     }
 
-    /// The server has failed this worker before it answered: for a while others are preferred.
-    pub fn suspect(&self, server: &Server) {
-        let until = uring::now() + limits::SUSPECT_TIME;
-        self.balancer.borrow_mut().suspect(server.id, until);
+    /// From now on others are preferred to this server for so long, by all workers. Whether that is news.
+    pub fn suspect(
+        &self,
+        server: ServerId,
+        cause: Cause,
+        (now, time): (Instant, Duration),
+    ) -> bool {
+        let news = self.suspicions.of(server, now).is_none();
+        self.suspicions.tell(server, cause, (now, time));
+        self.balancer.borrow_mut().suspect(server, now + time);
+        news
+    }
+
+    /// Whether a server of the service takes connections; then it is suspected no more.
+    pub async fn reaches(&self, service: &Service) -> bool {
+        let Some(picked) = self.pick(service) else {
+            return false;
+        };
+        let connecting = self.pool.connect(picked.server, None);
+        let connected = tokio::time::timeout(limits::HOLD_CONNECT, connecting).await;
+        let reached = matches!(connected, Ok(Ok(_)));
+        if reached {
+            self.balancer.borrow_mut().trust(picked.server.id);
+        }
+        reached
     }
 
     /// Memory for one request's messages; given back with [`Self::give_back`].
@@ -280,6 +318,7 @@ impl Worker {
         self.pool.sweep();
         self.multiplexed.sweep();
         self.balancer.borrow_mut().forgive(uring::now());
+        self.retries.refill();
         let generation = self.rules.load().generation;
         self.routers.borrow_mut().keep_to(generation);
     }

@@ -10,6 +10,7 @@ fn router(name: &str, priority: i64, rule: &str) -> Arc<Router> {
     let kind = ServiceKind::LoadBalancer(LoadBalancer {
         servers: Vec::new(),
         pass_host_header: true,
+        on_failure: crate::service::OnFailure::default(),
     });
     let id = Registry::default()
         .service(Protocol::Http, &service)

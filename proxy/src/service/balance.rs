@@ -27,6 +27,8 @@ pub struct Balancer {
     readiness: Readiness,
     /// Servers that have just failed this worker, each until when it is taken for one that is down.
     suspects: IdMap<ServerId, Instant>,
+    /// Suspicions of all workers that it has heard of.
+    told: u64,
     /// Memory: the ranks of a service's children.
     ranks: Vec<Rank>,
 }
@@ -38,6 +40,8 @@ pub struct Picked<'s> {
     pub server: &'s Arc<Server>,
     /// How.
     pub load_balancer: &'s LoadBalancer,
+    /// How good it is, where that was looked at.
+    pub rank: Rank,
 }
 
 /// Of the children, those of this rank.
@@ -55,8 +59,9 @@ impl Balancer {
             worker,
             workers: workers.max(1),
             positions: Vec::new(),
-            readiness,
             suspects: IdMap::default(),
+            told: readiness.suspicions().told(),
+            readiness,
             ranks: Vec::new(),
         }
     }
@@ -66,6 +71,20 @@ impl Balancer {
     pub fn suspect(&mut self, server: ServerId, until: Instant) {
         if self.suspects.len() < SUSPECTS_MAX {
             self.suspects.insert(server, until);
+        }
+    }
+
+    /// Ends a suspicion: the server has shown that it is there.
+    pub fn trust(&mut self, server: ServerId) {
+        self.suspects.remove(&server);
+    }
+
+    /// Takes up what other workers suspect.
+    fn hear(&mut self) {
+        let suspicions = self.readiness.suspicions().clone();
+        let before = std::mem::replace(&mut self.told, suspicions.told());
+        for (server, until) in suspicions.since(before) {
+            self.suspect(server, until);
         }
     }
 
@@ -90,14 +109,18 @@ impl Balancer {
         if service.is_empty() {
             return None;
         }
+        if self.readiness.suspicions().told() != self.told {
+            self.hear();
+        }
         let looks = service.watched || !self.suspects.is_empty();
-        let index = match looks {
-            false => self.choose(service, jar, None),
+        let (index, rank) = match looks {
+            false => (self.choose(service, jar, None), Rank::Ready),
             true => {
                 let mut ranks = std::mem::take(&mut self.ranks);
                 let index = self.look(service, jar, &mut ranks);
+                let rank = index.and_then(|index| ranks.get(index).copied());
                 self.ranks = ranks;
-                index?
+                (index?, rank.unwrap_or(Rank::Ready))
             }
         };
         match &service.kind {
@@ -106,6 +129,7 @@ impl Balancer {
                 Some(Picked {
                     server,
                     load_balancer,
+                    rank,
                 })
             }
             ServiceKind::Weighted(services) => self.pick_for(&services.get(index)?.service, jar),

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use super::{Gates, Server, ServerId, Service, ServiceKind};
+use super::{Gates, Server, ServerId, Service, ServiceKind, Suspicions};
 use crate::limits::SERVERS_MAX;
 
 /// What keeps a server from requests; a bit of its entry.
@@ -55,11 +55,12 @@ impl Rank {
     }
 }
 
-/// The table, and that of the gates. Clones are one and the same.
+/// The table, and those of gates and suspicions. Clones are one and the same.
 #[derive(Clone)]
 pub struct Readiness {
     bits: Arc<[AtomicU8]>,
     gates: Gates,
+    suspicions: Suspicions,
 }
 
 impl Default for Readiness {
@@ -67,6 +68,7 @@ impl Default for Readiness {
         Self {
             bits: (0..SERVERS_MAX).map(|_| AtomicU8::new(0)).collect(),
             gates: Gates::default(),
+            suspicions: Suspicions::default(),
         }
     }
 }
@@ -111,6 +113,11 @@ impl Readiness {
         &self.gates
     }
 
+    /// Servers that have just failed.
+    pub fn suspicions(&self) -> &Suspicions {
+        &self.suspicions
+    }
+
     /// That of the best server of a service; [`Rank::Out`] where it has none.
     pub fn best(&self, service: &Service) -> Rank {
         best(service, &|server: &Server| self.rank(server))
@@ -122,6 +129,7 @@ impl Readiness {
             bits.store(0, Ordering::Relaxed);
         }
         self.gates.clear(slot);
+        self.suspicions.clear(slot);
     }
 }
 

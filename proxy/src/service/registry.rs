@@ -27,6 +27,9 @@ struct Id {
     generation: u32,
 }
 
+/// Above every slot.
+const IN_USE: u64 = 1 << 31;
+
 impl ServiceId {
     /// The place of the service in tables, below [`SERVICES_MAX`]. At any time no two services in use have the same;
     /// a later service may get it.
@@ -36,6 +39,20 @@ impl ServiceId {
 }
 
 impl ServerId {
+    /// As a number that is never 0.
+    pub(super) fn to_bits(self) -> u64 {
+        u64::from(self.0.generation) << 32 | IN_USE | u64::from(self.0.slot)
+    }
+
+    /// The id of such a number.
+    pub(super) fn of_bits(bits: u64) -> Option<Self> {
+        let id = Id {
+            slot: (bits & (IN_USE - 1)) as u32,
+            generation: (bits >> 32) as u32,
+        };
+        (bits & IN_USE != 0).then_some(Self(id))
+    }
+
     /// The place of the server in fixed tables, below [`SERVERS_MAX`]. At any time no two servers in use have the
     /// same; a later server may get it.
     pub fn slot(self) -> usize {

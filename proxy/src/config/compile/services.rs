@@ -1,19 +1,26 @@
 //! Services of one protocol, children before parents.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::File;
+use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
+
+use bytes::Bytes;
 
 use super::transports::Transport;
 use super::{Context, Merged, local};
 use crate::config::document::{Host, LoadBalancerDraft, Named, ServerDraft, ServiceDraft};
 use crate::config::walker::Spanned;
 use crate::config::{Lint, Origin, Problem};
-use crate::limits::{SERVERS_MAX, SERVICE_DEPTH_MAX, SERVICE_TREE_MAX, SERVICES_MAX};
+use crate::limits::{
+    PAGE_BYTES_MAX, SERVERS_MAX, SERVICE_DEPTH_MAX, SERVICE_TREE_MAX, SERVICES_MAX,
+};
 use crate::service::standing::Standing;
 use crate::service::sticky::Sticky;
 use crate::service::{
-    Cap, LoadBalancer, Protocol, Scheme, Server, Service, ServiceKind, Target, WeightedService,
+    Cap, LoadBalancer, OnFailure, Protocol, Scheme, Server, Service, ServiceKind, Target,
+    WeightedService,
 };
 
 /// The compiled services of one protocol, and which were refused.
@@ -287,10 +294,35 @@ fn load_balancer(
     if servers.iter().any(|server| server.unresolved.is_none()) {
         servers.retain(|server| server.unresolved.is_none());
     }
+    let page = draft.page.as_ref().map(page).transpose()?;
     Ok(LoadBalancer {
         servers,
         pass_host_header: draft.pass_host_header,
+        on_failure: OnFailure {
+            page,
+            ..draft.on_failure.clone()
+        },
     })
+}
+
+/// The file of `unavailablePage`, as it is now.
+fn page(path: &Spanned<String>) -> Result<Bytes, Problem> {
+    let problem = |found: String| Problem::error(path.origin.clone(), found);
+    let mut text = Vec::new();
+    let read = File::open(&path.value).and_then(|file| {
+        let most = PAGE_BYTES_MAX as u64 + 1;
+        file.take(most).read_to_end(&mut text)
+    });
+    match read {
+        Err(error) => Err(problem(format!("unavailablePage {}: {error}", path.value))
+            .remedy("name a file that weir can read")),
+        Ok(read) if read > PAGE_BYTES_MAX => Err(problem(format!(
+            "unavailablePage {}, which is larger",
+            path.value
+        ))
+        .allowed(format!("at most {PAGE_BYTES_MAX} bytes"))),
+        Ok(_) => Ok(text.into()),
+    }
 }
 
 /// Hands the servers over to be checked, and says of each what administrators have said. Whether any of them may be

@@ -5,8 +5,12 @@ use std::time::Duration;
 use super::keys;
 use crate::config::Problem;
 use crate::config::walker::{Cost, Fields, Walker};
-use crate::limits::{QUEUE_LENGTH, QUEUE_TIME, SERVER_CONNECTIONS_MAX};
+use crate::limits::{
+    HEALTH_INTERVAL_MAX, HEALTH_STREAK_MAX, HOLD_TIME_MAX, PASSIVE_WINDOW, QUEUE_LENGTH,
+    QUEUE_TIME, SERVER_CONNECTIONS_MAX,
+};
 use crate::service::sticky::Cookie;
+use crate::service::{OnFailure, Passive};
 
 /// `sticky.cookie` of a load balancer or a weighted service.
 pub(super) fn sticky(walker: &mut Walker, fields: &Fields<'_>) -> Option<Cookie> {
@@ -97,15 +101,47 @@ pub(super) fn idle(walker: &mut Walker, fields: &Fields<'_>) {
         // What a server has sent goes on at once.
         walker.duration(&place);
     }
-    if let Some(place) = fields.get("passiveHealthCheck")
-        && walker.fields(&place, &keys::PASSIVE_HEALTH_CHECK).is_some()
-    {
-        let problem = Problem::warning(place.origin().clone(), "passiveHealthCheck").remedy(
-            "its numbers are not used: a server that refuses a connection, or resets one before its answer, gets \
-             nothing for 2 s while another one can, and a request that may be repeated goes there",
-        );
-        walker.report(Cost::Element, &place, problem);
+}
+
+/// `passiveHealthCheck` and `holdTime`.
+pub(super) fn on_failure(walker: &mut Walker, fields: &Fields<'_>) -> OnFailure {
+    let hold_time = fields.get("holdTime").and_then(|place| {
+        let time = walker.duration(&place)?;
+        if time > HOLD_TIME_MAX {
+            walker.wrong(&place, "at most 5m");
+        }
+        Some(time.min(HOLD_TIME_MAX))
+    });
+    OnFailure {
+        passive: passive(walker, fields).unwrap_or_default(),
+        hold_time: hold_time.unwrap_or_default(),
+        page: None,
     }
+}
+
+/// Traefik's numbers: one failure takes a server out for as long as failures are counted.
+fn passive(walker: &mut Walker, fields: &Fields<'_>) -> Option<Passive> {
+    let place = fields.get("passiveHealthCheck")?;
+    let fields = walker.fields(&place, &keys::PASSIVE_HEALTH_CHECK)?;
+    let window = fields.get("failureWindow").and_then(|place| {
+        let window = walker.duration(&place)?;
+        if window.is_zero() || window > HEALTH_INTERVAL_MAX {
+            walker.wrong(&place, "more than 0 and at most 24h");
+        }
+        Some(window)
+    });
+    let window = window.unwrap_or(PASSIVE_WINDOW);
+    let failures = fields
+        .get("maxFailedAttempts")
+        .and_then(|place| walker.integer(&place, 1..=i64::from(HEALTH_STREAK_MAX)));
+    Some(Passive {
+        failures: failures
+            .and_then(|failures| u32::try_from(failures).ok())
+            .unwrap_or(1),
+        window,
+        out: window,
+        server_errors: true,
+    })
 }
 
 /// `healthCheck: {}` of a weighted or failover service: what Traefik needs it for, weir does anyway.

@@ -202,6 +202,8 @@ pub const HTTP_LOAD_BALANCER: Keys = Keys {
         "passiveHealthCheck",
         "serversTransport",
         "queue",
+        "holdTime",
+        "unavailablePage",
     ],
     later: &[],
 };

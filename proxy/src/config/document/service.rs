@@ -146,6 +146,10 @@ fn load_balancer(
         sticky: balancing::sticky(walker, &fields),
         health: health_check(walker, &fields).map(Arc::new),
         queue: balancing::queue(walker, &fields),
+        on_failure: balancing::on_failure(walker, &fields),
+        page: fields
+            .get("unavailablePage")
+            .and_then(|place| Some(place.spanned(walker.string(&place)?))),
     }))
 }
 

@@ -129,7 +129,7 @@ impl Http2Client {
         if let Ok(mut stream) = respond.send_response(response, head_only)
             && !head_only
         {
-            let _ = stream.send_data(Bytes::from_static(answer.text.as_bytes()), true);
+            let _ = stream.send_data(answer.text.clone(), true);
         }
     }
 

@@ -56,6 +56,7 @@ fn router(name: &str, rule: &str, priority: i64) -> Arc<TcpRouter> {
     let kind = ServiceKind::LoadBalancer(LoadBalancer {
         servers: Vec::new(),
         pass_host_header: true,
+        on_failure: crate::service::OnFailure::default(),
     });
     let id = Registry::default()
         .service(Protocol::Tcp, &service)

@@ -26,6 +26,7 @@ impl Fixture {
         let kind = ServiceKind::LoadBalancer(LoadBalancer {
             servers,
             pass_host_header: true,
+            on_failure: crate::service::OnFailure::default(),
         });
         let id = self.registry.service(Protocol::Http, &name).unwrap();
         Arc::new(Service::new(id, name, kind))

@@ -1,0 +1,150 @@
+//! Servers that fail, all of them or again and again: what is tried, held and answered then.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use xtask::backend::Backend;
+
+use super::{app, backend, get, node, says, setup, weir};
+use crate::support::client::Connection;
+use crate::support::{eventually, free_port};
+
+fn dead() -> SocketAddr {
+    ([127, 0, 0, 1], free_port()).into()
+}
+
+#[test]
+fn a_server_that_starts_again_is_a_delay_and_not_an_error() {
+    let (a, b) = (dead(), dead());
+    let (_weir, address) = weir(&app(&[a, b], ", holdTime: 60s"));
+    let clients: Vec<_> = (0..40)
+        .map(|_| thread::spawn(move || node(&get(address))))
+        .collect();
+    eventually("they are held", || {
+        clients
+            .iter()
+            .all(|client| !client.is_finished())
+            .then_some(())
+    });
+    let mut post = Connection::open(address);
+    post.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody");
+    let _b = Backend::plain("b", b).expect("the address");
+    for client in clients {
+        assert_eq!(client.join().expect("an answer"), "b");
+    }
+    assert_eq!(
+        node(&post.response()),
+        "b",
+        "nothing of it has gone anywhere"
+    );
+}
+
+#[test]
+fn who_is_held_too_long_gets_the_operators_page() {
+    let page = "{dir}/unavailable.html";
+    let more = format!(", holdTime: 300ms, unavailablePage: '{page}'");
+    let (setup, address) = setup("");
+    setup.write("unavailable.html", "<h1>We are back soon</h1>");
+    setup.write("rules/app.yml", &app(&[dead()], &more));
+    let weir = setup.start().listening(address);
+    let answer = get(address);
+    let field = |name| answer.field(name);
+    assert_eq!(
+        (answer.status, answer.text().as_str()),
+        (503, "<h1>We are back soon</h1>")
+    );
+    assert_eq!(field("content-type"), Some("text/html; charset=utf-8"));
+    assert_eq!(field("x-weir-reason"), Some("no_server"));
+    let (code, said) = super::command(weir.setup(), &["server", "list"]);
+    assert!(
+        code == Some(0) && said.contains("it cannot be connected to"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_page_that_is_missing_costs_its_service() {
+    let (setup, address) = setup(&app(&[dead()], ", unavailablePage: /nonexistent.html"));
+    let weir = setup.start().listening(address);
+    weir.logged("unavailablePage /nonexistent.html: No such file");
+    assert_eq!(get(address).status, 404);
+}
+
+/// A server that answers each request like this.
+fn answering(answer: &'static str) -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let address = listener.local_addr().expect("an address");
+    let (requests, counted) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let count = Arc::clone(&counted);
+    drop(requests);
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let count = Arc::clone(&count);
+            let serve = move |mut stream: TcpStream| {
+                let mut head = [0; 4096];
+                while stream.read(&mut head).is_ok_and(|read| read > 0) {
+                    count.fetch_add(1, Ordering::SeqCst);
+                    if answer.is_empty() || stream.write_all(answer.as_bytes()).is_err() {
+                        return;
+                    }
+                }
+            };
+            let stream = stream.expect("a connection");
+            thread::spawn(move || serve(stream));
+        }
+    });
+    (address, counted)
+}
+
+#[test]
+fn failures_in_a_row_take_a_server_out_for_all_workers_and_status_says_so() {
+    let a = backend("a");
+    let (sick, asked) = answering("HTTP/1.1 500 Sick\r\nContent-Length: 0\r\n\r\n");
+    let more = ", passiveHealthCheck: {maxFailedAttempts: 3, failureWindow: 60s}";
+    let (weir, address) = weir(&app(&[sick, a.address()], more));
+    let mut connection = Connection::open(address);
+    let statuses = (0..40).map(|_| connection.get("a.example", "/").status);
+    assert_eq!(statuses.filter(|status| *status == 500).count(), 3);
+    // The other worker has heard of it.
+    (0..40).for_each(|_| assert_eq!(node(&get(address)), "a"));
+    assert_eq!(asked.load(Ordering::SeqCst), 3);
+    says(
+        weir.setup(),
+        &["status"],
+        &format!("out   http://{sick} of app@file"),
+    );
+    says(
+        weir.setup(),
+        &["server", "list"],
+        "too many requests in a row failed there",
+    );
+}
+
+#[test]
+fn servers_that_reset_everything_are_not_asked_three_times_for_each_request() {
+    let ((a, asked_a), (b, asked_b)) = (answering(""), answering(""));
+    let (weir, address) = weir(&app(&[a, b], ""));
+    let clients: Vec<_> = (0..4)
+        .map(|_| {
+            thread::spawn(move || {
+                let mut connection = Connection::open(address);
+                for _ in 0..3_000 {
+                    assert_eq!(connection.get("a.example", "/").status, 502);
+                }
+            })
+        })
+        .collect();
+    clients
+        .into_iter()
+        .for_each(|client| client.join().expect("answers"));
+    let asked = asked_a.load(Ordering::SeqCst) + asked_b.load(Ordering::SeqCst);
+    // A fifth of them, what two workers had kept, and ten a second.
+    assert!(
+        (12_000..17_500).contains(&asked),
+        "{asked} for 12000 requests"
+    );
+    says(weir.setup(), &["status"], "retry_budget");
+}
