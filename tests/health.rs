@@ -3,6 +3,7 @@
 mod failover;
 mod hold;
 mod queue;
+mod weights;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

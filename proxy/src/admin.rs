@@ -51,6 +51,15 @@ pub enum Request {
         /// What it is to do.
         standing: Standing,
     },
+    /// To give a server, or an entry of a weighted service, a weight.
+    Weigh {
+        /// The name of its service.
+        service: String,
+        /// Its URL or address as written; the name of an entry.
+        server: String,
+        /// At least 1; `None`: what the rule files say.
+        weight: Option<u32>,
+    },
 }
 
 /// A server and how it is.
@@ -63,6 +72,9 @@ pub struct ServerState {
     pub service: String,
     /// As written.
     pub server: String,
+    /// Its share, as it is now.
+    #[serde(default)]
+    pub weight: u32,
     /// What an administrator has said; `None`: it is to serve.
     pub said: Option<Said>,
     /// What its health check says; `None`: it has none.

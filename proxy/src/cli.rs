@@ -72,6 +72,9 @@ enum Command {
     /// Servers: how they are, and what they are to do.
     #[command(subcommand)]
     Server(server::Server),
+    /// Services: which share their servers get.
+    #[command(subcommand)]
+    Service(server::Service),
     /// The XDP plane, whether the proxy runs or not.
     #[command(subcommand)]
     Steer(Steer),
@@ -122,6 +125,7 @@ pub fn main() -> ExitCode {
         Some(Command::Reload { dry_run, json }) => reload::run(sources, dry_run, json),
         Some(Command::Certs(command)) => certs::run(sources, &command),
         Some(Command::Server(command)) => server::run(sources, &command),
+        Some(Command::Service(command)) => server::service(sources, &command),
         Some(Command::Steer(command)) => steer(sources, &command),
     }
 }

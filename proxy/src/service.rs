@@ -191,6 +191,8 @@ pub struct WeightedService {
     pub service: Arc<Service>,
     /// At least 1.
     pub weight: u32,
+    /// The entry as it is in the rule files, to tell whether it has changed.
+    pub written: Arc<str>,
 }
 
 /// One server of a load balancer.
@@ -220,6 +222,8 @@ pub struct Server {
     pub backup: bool,
     /// How many requests and connections it may have at one time; `None`: any number.
     pub cap: Option<Cap>,
+    /// The server as it is in the rule files, to tell whether it has changed.
+    pub written: Arc<str>,
     /// Keeps `id`.
     pub lease: Lease,
 }

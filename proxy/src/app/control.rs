@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use super::rules::{Reply, Rules};
 use super::servers;
-use super::standings::Saying;
+use super::standings::{Saying, Word};
 use super::status::{self, StatusFile};
 use super::worker::Workers;
 use crate::admin::{Answer, Asked, Request, Server};
@@ -216,7 +216,20 @@ impl Supervision<'_> {
                 let saying = Saying {
                     service,
                     server,
-                    standing,
+                    what: Word::Stand(standing),
+                    user: asked.user,
+                };
+                self.rules.say(saying, asked.answers);
+            }
+            Request::Weigh {
+                service,
+                server,
+                weight,
+            } => {
+                let saying = Saying {
+                    service,
+                    server,
+                    what: Word::Weigh(weight),
                     user: asked.user,
                 };
                 self.rules.say(saying, asked.answers);

@@ -70,6 +70,9 @@ impl Rules {
         let mut loader = loader.sharing(Arc::clone(shared)).watching(watcher);
         loader.set_standings(standings::load(&standings::file(&config.state_dir)));
         let snapshot = loader.load();
+        let file = standings::file(&config.state_dir);
+        let outdated = loader.take_outdated();
+        standings::forgotten(&file, loader.standings(), &outdated);
         report(None, &snapshot);
         Ok(Self {
             names: loader.names(),
@@ -231,6 +234,7 @@ fn run(
     } else {
         loader.compile()
     });
+    standings::forgotten(standings, loader.standings(), &loader.take_outdated());
     let before = published.swap(Arc::clone(&snapshot));
     report(Some(&before), &snapshot);
     for reply in said {

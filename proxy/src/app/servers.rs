@@ -49,6 +49,7 @@ fn state(
         protocol,
         service: service.name.to_string(),
         server: server.name.to_string(),
+        weight: server.weight,
         said: rules.standings.get(&name).cloned(),
         health: monitor.state(server.id).map(|state| Health {
             up: state.is_up(),

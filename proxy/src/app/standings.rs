@@ -12,9 +12,9 @@ use crate::admin::Answer;
 use crate::certs::durable;
 use crate::clock;
 use crate::config::Snapshot;
-use crate::limits::STANDINGS_MAX;
+use crate::limits::{SERVICE_WEIGHT_MAX, STANDINGS_MAX};
 use crate::service::standing::{Said, ServerName, Standing, Standings};
-use crate::service::{Protocol, ServiceKind};
+use crate::service::{Protocol, Service, ServiceKind};
 
 /// Below the state directory.
 const FILE: &str = "servers.json";
@@ -26,10 +26,19 @@ pub struct Saying {
     pub service: String,
     /// As written in the rule files.
     pub server: String,
-    /// What it is to do.
-    pub standing: Standing,
+    /// What.
+    pub what: Word,
     /// Who says it.
     pub user: u32,
+}
+
+/// What is said.
+#[derive(Clone, Copy, Debug)]
+pub enum Word {
+    /// What the server is to do.
+    Stand(Standing),
+    /// Which weight it has; `None`: that of the rule files.
+    Weigh(Option<u32>),
 }
 
 /// A server and what was said, in the file.
@@ -79,27 +88,41 @@ pub fn change(
     rules: &Snapshot,
     saying: &Saying,
 ) -> Result<Standings, String> {
-    let names = find(rules, saying)?;
+    if let Word::Weigh(Some(weight)) = saying.what
+        && !(1..=SERVICE_WEIGHT_MAX).contains(&weight)
+    {
+        return Err(format!(
+            "a weight is from 1 to {SERVICE_WEIGHT_MAX}: `weir server drain` or `maint` takes a server out"
+        ));
+    }
     let mut standings = before.clone();
     let by = user(saying.user);
-    for name in names {
-        info!(
-            service = &*name.1,
-            server = &*name.2,
-            by,
-            "the server is to be: {}",
-            saying.standing.as_str()
-        );
-        if saying.standing == Standing::Ready {
-            standings.remove(&name);
-            continue;
-        }
-        let said = Said {
-            standing: saying.standing,
+    for (name, written) in find(rules, saying)? {
+        let before = standings.remove(&name);
+        let mut said = Said {
+            standing: before
+                .as_ref()
+                .map_or(Standing::Ready, |said| said.standing),
+            weight: before.and_then(|said| said.weight),
+            written: written.to_string(),
             by: by.clone(),
             at: clock::unix_seconds(),
         };
-        standings.insert(name, said);
+        let (service, server) = (&*name.1, &*name.2);
+        match saying.what {
+            Word::Stand(standing) => {
+                said.standing = standing;
+                let standing = standing.as_str();
+                info!(service, server, by, "the server is to be: {standing}");
+            }
+            Word::Weigh(weight) => {
+                said.weight = weight;
+                info!(service, server, by, weight, "the server's weight is said");
+            }
+        }
+        if !said.is_nothing() {
+            standings.insert(name, said);
+        }
     }
     if standings.len() > STANDINGS_MAX {
         return Err(format!(
@@ -124,20 +147,41 @@ fn keep(file: &Path, standings: &Standings) -> std::io::Result<()> {
     durable::write(file, &serde_json::to_vec(&kept)?)
 }
 
-/// The servers meant: as a rule one; two where an HTTP and a TCP service have the same name and server.
-fn find(rules: &Snapshot, saying: &Saying) -> Result<Vec<ServerName>, String> {
-    let service = short(&saying.service);
-    let mut of_service = Vec::new();
-    for (protocol, name, server) in servers(rules).filter(|(_, name, _)| short(name) == service) {
-        of_service.push((protocol, Arc::from(short(name)), Arc::clone(server)));
+/// What the files have changed is no longer kept, and said to be so.
+pub fn forgotten(file: &Path, standings: &Standings, outdated: &[ServerName]) {
+    if outdated.is_empty() {
+        return;
     }
-    let same =
-        |name: &ServerName| name.2.trim_end_matches('/') == saying.server.trim_end_matches('/');
-    let found: Vec<ServerName> = of_service
+    for (_, service, server) in outdated {
+        info!(
+            service = &**service,
+            server = &**server,
+            "the rule files have changed the server: what was said of it no longer holds"
+        );
+    }
+    if let Err(error) = keep(file, standings) {
+        warn!(
+            "{} cannot be written: {error}: after a restart it is looked at again",
+            file.display()
+        );
+    }
+}
+
+/// The servers meant, and how they are written: as a rule one; two where an HTTP and a TCP service have the same name
+/// and server. Weights are those of entries of weighted services, too.
+fn find(rules: &Snapshot, saying: &Saying) -> Result<Vec<(ServerName, Arc<str>)>, String> {
+    let service = short(&saying.service);
+    let entries = matches!(saying.what, Word::Weigh(_));
+    let of_service: Vec<(ServerName, Arc<str>)> = rules
+        .services
         .iter()
-        .filter(|name| same(name))
-        .cloned()
+        .filter(|(_, one)| short(&one.name) == service)
+        .flat_map(|(protocol, one)| children(*protocol, one, entries))
         .collect();
+    let same = |(name, _): &&(ServerName, Arc<str>)| {
+        name.2.trim_end_matches('/') == saying.server.trim_end_matches('/')
+    };
+    let found: Vec<_> = of_service.iter().filter(same).cloned().collect();
     if !found.is_empty() {
         return Ok(found);
     }
@@ -146,7 +190,7 @@ fn find(rules: &Snapshot, saying: &Saying) -> Result<Vec<ServerName>, String> {
             "there is no load balancer {service}: `weir server list` shows all"
         ));
     }
-    let names: Vec<&str> = of_service.iter().map(|name| &*name.2).collect();
+    let names: Vec<&str> = of_service.iter().map(|(name, _)| &*name.2).collect();
     Err(format!(
         "the service {service} has no server {:?}: its servers are {}",
         saying.server,
@@ -154,19 +198,28 @@ fn find(rules: &Snapshot, saying: &Saying) -> Result<Vec<ServerName>, String> {
     ))
 }
 
-/// Each server of each load balancer, with the full name of its service.
-fn servers(rules: &Snapshot) -> impl Iterator<Item = (Protocol, &str, &Arc<str>)> {
-    rules.services.iter().flat_map(|(protocol, service)| {
-        let servers: &[_] = match &service.kind {
-            ServiceKind::LoadBalancer(balancer) => &balancer.servers,
-            ServiceKind::Weighted(_) | ServiceKind::Failover(_) => &[],
-        };
-        let each = move |server| -> (Protocol, &str, &Arc<str>) {
-            let server: &Arc<crate::service::Server> = server;
-            (*protocol, &service.name, &server.name)
-        };
-        servers.iter().map(each)
-    })
+/// The servers of a load balancer; where `entries` are meant, those of a weighted service.
+fn children(protocol: Protocol, service: &Service, entries: bool) -> Vec<(ServerName, Arc<str>)> {
+    let parent: Arc<str> = short(&service.name).into();
+    let child = |name: &str, written: &Arc<str>| {
+        let name = (protocol, Arc::clone(&parent), name.into());
+        (name, Arc::clone(written))
+    };
+    match &service.kind {
+        ServiceKind::LoadBalancer(balancer) => {
+            let servers = balancer.servers.iter();
+            servers
+                .map(|server| child(&server.name, &server.written))
+                .collect()
+        }
+        ServiceKind::Weighted(services) if entries => {
+            let entries = services.iter();
+            entries
+                .map(|entry| child(short(&entry.service.name), &entry.written))
+                .collect()
+        }
+        ServiceKind::Weighted(_) | ServiceKind::Failover(_) => Vec::new(),
+    }
 }
 
 /// A name without `@file`.

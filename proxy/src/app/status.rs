@@ -192,7 +192,10 @@ pub fn servers(
             service: format!("{service}@file"),
             server: server.to_string(),
             state: said.standing.as_str().to_owned(),
-            reason: format!("said by {}", said.by),
+            reason: match said.weight {
+                None => format!("said by {}", said.by),
+                Some(weight) => format!("weight {weight}, said by {}", said.by),
+            },
             since: said.at,
         });
     down.chain(suspected).chain(said).collect()

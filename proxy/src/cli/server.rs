@@ -71,6 +71,56 @@ pub(super) fn run(sources: &Sources, command: &Server) -> ExitCode {
     })
 }
 
+/// What is wanted of services.
+#[derive(Subcommand)]
+pub(super) enum Service {
+    /// The server gets this share of the requests, in both planes, until the rule file changes it.
+    Weight {
+        /// A load balancer or weighted service, as in the rule files.
+        service: String,
+        /// The server's url or address, as in the rule files; of a weighted service the name of an entry.
+        server: String,
+        /// From 1 to 1,000,000; or `file`: what the rule files say.
+        #[arg(value_parser = weight)]
+        weight: Weight,
+    },
+}
+
+/// A weight; `None`: that of the rule files.
+#[derive(Clone, Copy)]
+pub(super) struct Weight(Option<u32>);
+
+fn weight(text: &str) -> Result<Weight, String> {
+    if text == "file" {
+        return Ok(Weight(None));
+    }
+    let weight = text.parse().ok();
+    weight
+        .map(|weight| Weight(Some(weight)))
+        .ok_or_else(|| "a whole number, or `file`".to_owned())
+}
+
+pub(super) fn service(sources: &Sources, command: &Service) -> ExitCode {
+    super::with_config(sources, |config| {
+        let Service::Weight {
+            service,
+            server,
+            weight: Weight(weight),
+        } = command;
+        let request = Request::Weigh {
+            service: service.clone(),
+            server: server.clone(),
+            weight: *weight,
+        };
+        admin::ask(&config.runtime_dir, &request, |_| {})?;
+        match weight {
+            Some(weight) => println!("{server} of {service} has the weight {weight}"),
+            None => println!("{server} of {service} has the weight of the rule files"),
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
 fn list(config: &StaticConfig, service: Option<String>, json: bool) -> Result<ExitCode, String> {
     let request = Request::Servers { service };
     admin::ask(&config.runtime_dir, &request, |answer| match answer {
@@ -136,6 +186,7 @@ fn line(state: &ServerState) -> String {
         health,
         in_flight,
         suspicion,
+        weight,
         ..
     } = state;
     let standing = said.as_ref().map_or(Standing::Ready, |said| said.standing);
@@ -144,6 +195,9 @@ fn line(state: &ServerState) -> String {
         standing.as_str()
     );
     if let Some(said) = said {
+        if said.weight.is_some() {
+            line.push_str(&format!(", weight {weight}"));
+        }
         line.push_str(&format!(", said by {} {}", said.by, ago(said.at)));
     }
     if let Some(suspicion) = suspicion {

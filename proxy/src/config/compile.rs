@@ -12,7 +12,7 @@ use super::walker::Spanned;
 use super::{EntryPointTable, FileNames, Problem, StaticConfig, Wanted};
 use crate::middleware::Middleware;
 use crate::rule::{HttpMatcher, TcpMatcher};
-use crate::service::standing::Standings;
+use crate::service::standing::{Said, ServerName, Standings};
 use crate::service::{Protocol, Registry, Service, Target};
 use crate::tls::{self, KeyPair};
 
@@ -44,6 +44,8 @@ pub(super) struct Context<'a> {
     pub(super) default_certificate: &'a KeyPair,
     /// Seconds since 1970.
     pub(super) now: i64,
+    /// Of those, what was said of servers that are written otherwise now.
+    pub(super) outdated: Vec<ServerName>,
     /// In any order.
     pub(super) problems: Vec<Problem>,
     /// In the order of the routers' names.
@@ -62,6 +64,18 @@ pub(super) struct Compiled {
     pub(super) files: FileNames,
     /// Names of routers that nobody has a certificate for.
     pub(super) uncertified: Vec<Box<str>>,
+}
+
+impl Context<'_> {
+    /// What administrators have said of a server that is written so.
+    fn said(&mut self, name: ServerName, written: &str) -> Option<&Said> {
+        let said = self.standings.get(&name)?;
+        if said.holds(written) {
+            return Some(said);
+        }
+        self.outdated.push(name);
+        None
+    }
 }
 
 /// Named elements of all files, by name: the same order, and so the same ties, at every load.

@@ -17,7 +17,7 @@ mod check;
 pub use self::check::{Check, Checked};
 use crate::clock;
 use crate::limits::{RULE_DIRECTORY_DEPTH_MAX, RULE_FILES_MAX};
-use crate::service::standing::Standings;
+use crate::service::standing::{ServerName, Standings};
 use crate::service::{Readiness, Registry};
 use crate::tls::{self, KeyPair};
 
@@ -33,6 +33,8 @@ pub struct Loader {
     resolver: Resolver,
     transports: Transports,
     standings: Arc<Standings>,
+    /// Something that administrators had said was taken back by a change of the files.
+    outdated: Vec<ServerName>,
     last_good: LastGood,
     /// Why nothing outlives the process.
     not_kept: Option<Problem>,
@@ -64,6 +66,7 @@ impl Loader {
             resolver: Resolver::default(),
             transports: Transports::default(),
             standings: Arc::default(),
+            outdated: Vec::new(),
             last_good: LastGood::default(),
             not_kept: None,
             read: Default::default(),
@@ -149,6 +152,7 @@ impl Loader {
             shared: &self.shared,
             default_certificate: &self.default_certificate,
             now,
+            outdated: Vec::new(),
             problems: Vec::new(),
             wanted: Vec::new(),
             targets: Vec::new(),
@@ -160,6 +164,7 @@ impl Loader {
             uncertified,
         } = compile::compile(&mut context, documents);
         let targets = context.targets;
+        let outdated = context.outdated;
         let needs = Needs {
             wanted: context.wanted,
             files,
@@ -171,6 +176,7 @@ impl Loader {
             problems.extend(watcher.follow(&pem_files));
         }
         problems.sort_by(|a, b| a.origin.cmp(&b.origin));
+        self.forget(outdated);
         Snapshot {
             generation: self.generation,
             entry_points,
@@ -198,6 +204,23 @@ impl Loader {
     /// From the next load on they say this.
     pub fn set_standings(&mut self, standings: Standings) {
         self.standings = Arc::new(standings);
+    }
+
+    /// What the files have changed is as they say.
+    fn forget(&mut self, outdated: Vec<ServerName>) {
+        if outdated.is_empty() {
+            return;
+        }
+        let standings = Arc::make_mut(&mut self.standings);
+        outdated.iter().for_each(|name| {
+            standings.remove(name);
+        });
+        self.outdated.extend(outdated);
+    }
+
+    /// Servers of which something was said that no longer holds because the files have changed them; each is told once.
+    pub fn take_outdated(&mut self) -> Vec<ServerName> {
+        std::mem::take(&mut self.outdated)
     }
 
     /// The names of servers, shared with it.

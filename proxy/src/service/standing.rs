@@ -22,15 +22,34 @@ pub enum Standing {
 /// That, and who said so.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Said {
-    /// Never [`Standing::Ready`], which is what is said of nobody.
+    /// What it is to do.
     pub standing: Standing,
+    /// Its weight in place of the one in the rule files; at least 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u32>,
+    /// The server as it was in the rule files; what has been said holds until that changes. Empty: always.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub written: String,
     /// The name of a user.
     pub by: String,
     /// When, in seconds since 1970.
     pub at: u64,
 }
 
-/// A server over reloads and restarts: protocol, service as in the rule files, address as written.
+impl Said {
+    /// Whether it says nothing at all.
+    pub fn is_nothing(&self) -> bool {
+        self.standing == Standing::Ready && self.weight.is_none()
+    }
+
+    /// Whether it still holds of a server that is written so now.
+    pub fn holds(&self, written: &str) -> bool {
+        self.written.is_empty() || self.written == written
+    }
+}
+
+/// A server over reloads and restarts: protocol, service as in the rule files, address as written; or an entry of a
+/// weighted service by its name.
 pub type ServerName = (Protocol, Arc<str>, Arc<str>);
 
 /// All that has been said and not taken back.

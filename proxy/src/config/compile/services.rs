@@ -156,20 +156,22 @@ impl Services {
                     sticky,
                 )
             }
-            ServiceDraft::Weighted(children, cookie) => match self.weighted(named, children) {
-                Ok((kind, extent, names)) => {
-                    watched = kind.is_watched();
-                    let cookie = cookie.as_ref();
-                    let names = names.into_iter();
-                    let sticky = cookie.map(|cookie| Sticky::new(cookie, &full_name, names));
-                    (kind, extent, sticky)
+            ServiceDraft::Weighted(children, cookie) => {
+                match self.weighted(context, protocol, named, children) {
+                    Ok((kind, extent, names)) => {
+                        watched = kind.is_watched();
+                        let cookie = cookie.as_ref();
+                        let names = names.into_iter();
+                        let sticky = cookie.map(|cookie| Sticky::new(cookie, &full_name, names));
+                        (kind, extent, sticky)
+                    }
+                    Err(problem) => {
+                        let path = format!("{}.weighted", path(protocol, &named.name));
+                        context.problems.push(lost(problem.at(path)));
+                        return None;
+                    }
                 }
-                Err(problem) => {
-                    let path = format!("{}.weighted", path(protocol, &named.name));
-                    context.problems.push(lost(problem.at(path)));
-                    return None;
-                }
-            },
+            }
             ServiceDraft::Failover(children) => match self.failover(named, children) {
                 Ok((kind, extent)) => {
                     watched = kind.is_watched();
@@ -203,6 +205,8 @@ impl Services {
     /// A weighted service without the children that have no server left, and the names of the others as written.
     fn weighted<'d>(
         &self,
+        context: &mut Context<'_>,
+        protocol: Protocol,
         named: &Named<ServiceDraft>,
         children: &'d [(Spanned<String>, u32)],
     ) -> Result<(ServiceKind, Extent, Vec<&'d str>), Problem> {
@@ -213,9 +217,14 @@ impl Services {
             let (service, below) = self.lookup(reference)?;
             extent = extent.over(below);
             if !service.is_empty() {
+                let written: Arc<str> = weight.to_string().into();
+                let child = reference.value.split('@').next().unwrap_or_default();
+                let name = (protocol, named.name.clone(), child.into());
+                let said = context.said(name, &written).and_then(|said| said.weight);
                 entries.push(WeightedService {
                     service: service.clone(),
-                    weight: *weight,
+                    weight: said.unwrap_or(*weight),
+                    written,
                 });
                 names.push(reference.value.as_str());
             }
@@ -338,9 +347,9 @@ fn watch(
     for server in &balancer.servers {
         watched |= server.backup || server.cap.is_some();
         let name = (protocol, named.name.clone(), server.name.clone());
-        let said = context.standings.get(&name);
-        watched |= said.is_some();
+        let said = context.said(name, &server.written);
         let standing = said.map_or(Standing::Ready, |said| said.standing);
+        watched |= standing != Standing::Ready;
         standing.apply(context.registry.readiness(), server.id);
     }
     let Some(check) = &draft.health else {
@@ -380,6 +389,9 @@ fn server(
     (draft, (queue, patience)): (&ServerDraft, (u32, Duration)),
     transport: &Transport,
 ) -> Option<Arc<Server>> {
+    let written = written(draft);
+    let name = (protocol, service.name.clone(), draft.name.clone());
+    let weight = context.said(name, &written).and_then(|said| said.weight);
     let cap = draft.max_connections.map(|most| Cap {
         most,
         queue,
@@ -423,11 +435,25 @@ fn server(
         base_path: draft.base_path.clone(),
         addresses: ips.into_iter().map(|ip| (ip, draft.port).into()).collect(),
         unresolved,
-        weight: draft.weight,
+        weight: weight.unwrap_or(draft.weight),
         backup: draft.backup,
         cap,
+        written: written.into(),
         lease,
     }))
+}
+
+/// What a change of is a change of the server.
+fn written(draft: &ServerDraft) -> String {
+    let ServerDraft {
+        weight,
+        backup,
+        max_connections,
+        base_path,
+        tls,
+        ..
+    } = draft;
+    format!("{weight} {backup} {max_connections:?} {base_path:?} {tls}")
 }
 
 /// The names of services, each after those it names; without those that lead in a circle (Kahn's algorithm).

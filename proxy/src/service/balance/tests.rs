@@ -60,6 +60,7 @@ impl Fixture {
             weight,
             backup: name_is_backup,
             cap: None,
+            written: Arc::default(),
             lease,
         })
     }
@@ -68,6 +69,7 @@ impl Fixture {
         let entry = |(service, weight): &(&Arc<Service>, u32)| WeightedService {
             service: Arc::clone(service),
             weight: *weight,
+            written: Arc::default(),
         };
         let kind = ServiceKind::Weighted(services.iter().map(entry).collect());
         let name: Arc<str> = name.into();

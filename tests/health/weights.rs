@@ -1,0 +1,106 @@
+//! What administrators say of weights, and how long it holds.
+
+use super::{app, backend, command, get, node, says, weir};
+use crate::support::eventually;
+
+/// How many of 80 requests each of two servers gets.
+fn shares(address: std::net::SocketAddr) -> (usize, usize) {
+    let nodes: Vec<String> = (0..80).map(|_| node(&get(address))).collect();
+    let count = |name: &str| nodes.iter().filter(|node| *node == name).count();
+    (count("a"), count("b"))
+}
+
+#[test]
+fn a_weight_holds_over_a_restart_until_the_file_changes_the_server() {
+    let (a, b) = (backend("a"), backend("b"));
+    let servers = [a.address(), b.address()];
+    let (weir, address) = weir(&app(&servers, ""));
+    assert_eq!(shares(address), (40, 40));
+    let url = format!("http://{}", a.address());
+    let (code, said) = command(weir.setup(), &["service", "weight", "app", &url, "3"]);
+    assert!(
+        code == Some(0) && said.contains("has the weight 3"),
+        "{said}"
+    );
+    // At once, and exactly: 3 to 1 over both workers.
+    let near = |(got, _): (usize, usize), due: usize| got.abs_diff(due) <= 2;
+    assert!(near(shares(address), 60));
+    says(weir.setup(), &["server", "list"], ", weight 3, said by");
+    says(weir.setup(), &["status"], "weight 3, said by");
+
+    weir.signal(nix::sys::signal::Signal::SIGTERM);
+    let (_, setup) = weir.wait();
+    let weir = setup.start().listening(address);
+    assert!(near(shares(address), 60));
+    // Another change of the file is none of this server.
+    weir.setup()
+        .write("rules/app.yml", &app(&servers, ", sticky: {cookie: {}}"));
+    weir.logged("generation=2");
+    assert!(near(shares(address), 60));
+    let written = app(&servers, "").replace(
+        &format!("{{url: 'http://{}'}}", a.address()),
+        &format!("{{url: 'http://{}', weight: 2}}", a.address()),
+    );
+    weir.setup().write("rules/app.yml", &written);
+    weir.logged("the rule files have changed the server");
+    eventually("the weights of the file", || {
+        near(shares(address), 53).then_some(())
+    });
+    assert!(!command(weir.setup(), &["status"]).1.contains("said by"));
+}
+
+#[test]
+fn a_drain_ends_when_the_file_changes_the_server_and_weights_have_bounds() {
+    let (a, b) = (backend("a"), backend("b"));
+    let servers = [a.address(), b.address()];
+    let (weir, address) = weir(&app(&servers, ""));
+    let url = format!("http://{}", a.address());
+    assert_eq!(
+        command(weir.setup(), &["server", "drain", "app", &url]).0,
+        Some(0)
+    );
+    assert_eq!(shares(address), (0, 80));
+    for wrong in ["0", "1000001", "many"] {
+        let (code, said) = command(weir.setup(), &["service", "weight", "app", &url, wrong]);
+        assert!(code != Some(0), "{wrong}: {said}");
+    }
+    // A weight beside it leaves it drained; the weight of the file is back by name.
+    assert_eq!(
+        command(weir.setup(), &["service", "weight", "app", &url, "5"]).0,
+        Some(0)
+    );
+    assert_eq!(shares(address), (0, 80));
+    assert_eq!(
+        command(weir.setup(), &["server", "ready", "app", &url]).0,
+        Some(0)
+    );
+    assert!(shares(address).0 > 60);
+    assert_eq!(
+        command(weir.setup(), &["service", "weight", "app", &url, "file"]).0,
+        Some(0)
+    );
+    assert!(shares(address).0.abs_diff(40) <= 2);
+}
+
+#[test]
+fn entries_of_a_weighted_service_have_weights_too() {
+    let (a, b) = (backend("a"), backend("b"));
+    let rules = format!(
+        "http:\n  routers:\n    app: {{rule: PathPrefix(`/`), service: app}}\n  services:\n    \
+         app: {{weighted: {{services: [{{name: new}}, {{name: old, weight: 3}}]}}}}\n    \
+         new: {{loadBalancer: {{servers: [{{url: 'http://{}'}}]}}}}\n    \
+         old: {{loadBalancer: {{servers: [{{url: 'http://{}'}}]}}}}\n",
+        a.address(),
+        b.address()
+    );
+    let (weir, address) = weir(&rules);
+    assert!(shares(address).0.abs_diff(20) <= 2);
+    let (code, said) = command(weir.setup(), &["service", "weight", "app", "new", "9"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(shares(address).0.abs_diff(60) <= 2);
+    let (code, said) = command(weir.setup(), &["server", "drain", "app", "new"]);
+    assert!(
+        code == Some(1) && said.contains("there is no load balancer app"),
+        "{said}"
+    );
+}
