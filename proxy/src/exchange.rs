@@ -328,7 +328,13 @@ async fn carry_out(
         Plan::Steer(address) => {
             let within = Some(limits::UPSTREAM_CONNECT);
             let server = Box::pin(upstream::connect_to(&[address], within)).await?;
-            Box::pin(tunnel(&transport, &Transport::plain(server), patience)).await
+            Box::pin(tunnel(
+                worker,
+                &transport,
+                &Transport::plain(server),
+                patience,
+            ))
+            .await
         }
         Plan::Tunnel(router, _) => {
             let client = Addresses {
@@ -349,7 +355,7 @@ async fn carry_out(
                 ..patience
             };
             let _running = worker.runs_on(server);
-            Box::pin(tunnel(&transport, &connected.transport, patience)).await
+            Box::pin(tunnel(worker, &transport, &connected.transport, patience)).await
         }
         Plan::Http | Plan::Https(_) => {
             let is_http2 = match transport.alpn() {
@@ -376,12 +382,19 @@ async fn carry_out(
     }
 }
 
-async fn tunnel(client: &Transport, server: &Transport, patience: Patience) -> io::Result<()> {
-    tunnel::run(client, server, patience)
-        .await
-        .inspect_err(|_| {
-            // A failure on one side must not look like an orderly end on the other.
-            client.abort();
-            server.abort();
-        })
+async fn tunnel(
+    worker: &Worker,
+    client: &Transport,
+    server: &Transport,
+    patience: Patience,
+) -> io::Result<()> {
+    let ended = tokio::select! {
+        ended = tunnel::run(client, server, patience) => ended,
+        () = worker.resets(server.peer_addr()) => Err(io::ErrorKind::ConnectionReset.into()),
+    };
+    ended.inspect_err(|_| {
+        // A failure on one side must not look like an orderly end on the other.
+        client.abort();
+        server.abort();
+    })
 }

@@ -79,6 +79,8 @@ pub const HOLD_LOOK: Duration = Duration::from_millis(100);
 pub const HOLD_CONNECT: Duration = Duration::from_secs(1);
 /// The file of `unavailablePage`.
 pub const PAGE_BYTES_MAX: usize = 256 << 10;
+/// Walks over all flows that remove those of a server (`onDown: reset`), unless one finds none before.
+pub const RESET_WALKS_MAX: usize = 4;
 /// Servers that one request is sent to at most, one after the other.
 pub const SERVER_TRIES_MAX: usize = 3;
 

@@ -87,6 +87,9 @@ impl Plane {
         let tables = snapshot.entry_points.iter();
         self.steer(tables.map(|table| table.steered.clone()).collect())
             .await;
+        if let Some(active) = &mut self.active {
+            active.reset(&snapshot.resets);
+        }
     }
 
     /// Makes the program steer by these tables, one for each entry point of the static file, same index.

@@ -234,7 +234,8 @@ fn run(
     } else {
         loader.compile()
     });
-    standings::forgotten(standings, loader.standings(), &loader.take_outdated());
+    let outdated = loader.take_outdated();
+    standings::forgotten(standings, loader.standings(), &outdated);
     let before = published.swap(Arc::clone(&snapshot));
     report(Some(&before), &snapshot);
     for reply in said {

@@ -1,6 +1,7 @@
 //! Drafts to what workers use: names become references, references that lead nowhere cost their router alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::document::{
@@ -52,6 +53,8 @@ pub(super) struct Context<'a> {
     pub(super) wanted: Vec<Wanted>,
     /// Servers to check.
     pub(super) targets: Vec<Target>,
+    /// Servers that are down and whose connections are to be reset.
+    pub(super) resets: BTreeSet<SocketAddr>,
 }
 
 /// What documents compile to.

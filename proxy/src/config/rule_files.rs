@@ -1,5 +1,6 @@
 //! The rule files: finding and reading them, and compiling them all into one [`Snapshot`].
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -156,6 +157,7 @@ impl Loader {
             problems: Vec::new(),
             wanted: Vec::new(),
             targets: Vec::new(),
+            resets: BTreeSet::new(),
         };
         let Compiled {
             entry_points,
@@ -164,6 +166,7 @@ impl Loader {
             uncertified,
         } = compile::compile(&mut context, documents);
         let targets = context.targets;
+        let resets = Arc::new(context.resets);
         let outdated = context.outdated;
         let needs = Needs {
             wanted: context.wanted,
@@ -185,6 +188,7 @@ impl Loader {
             shared: Arc::clone(&self.shared),
             services,
             targets,
+            resets,
             standings: Arc::clone(&self.standings),
             inventory: Arc::new(inventory),
             problems,

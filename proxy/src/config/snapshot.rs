@@ -1,7 +1,7 @@
 //! What the rules say at one moment, compiled. Immutable, shared by all workers, swapped as a whole.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
+use std::collections::{BTreeSet, HashMap};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::{Inventory, Needs, Problem, Severity};
@@ -30,6 +30,8 @@ pub struct Snapshot {
     pub services: Vec<(Protocol, Arc<Service>)>,
     /// Servers with a health check, and which.
     pub targets: Vec<Target>,
+    /// Addresses of servers that are down and whose connections are to be reset (`onDown: reset`), in both planes.
+    pub resets: Arc<BTreeSet<SocketAddr>>,
     /// What administrators have said of servers.
     pub standings: Arc<Standings>,
     /// What the rules consist of, by name.

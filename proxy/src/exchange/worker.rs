@@ -71,6 +71,10 @@ pub struct Worker {
     encoders: Cell<usize>,
     /// A connection has ended.
     freed: Notify,
+    /// The generation of the rules that was looked at for servers whose connections are to be reset.
+    reset_seen: Cell<u64>,
+    /// There are such.
+    resets: Notify,
     stopping: Cell<bool>,
     /// The worker has begun to stop.
     stop: Notify,
@@ -162,6 +166,8 @@ impl Worker {
             connections: Cell::new(0),
             encoders: Cell::new(0),
             freed: Notify::new(),
+            reset_seen: Cell::new(0),
+            resets: Notify::new(),
             stopping: Cell::new(false),
             stop: Notify::new(),
             cutting: Cell::new(false),
@@ -319,8 +325,22 @@ impl Worker {
         self.multiplexed.sweep();
         self.balancer.borrow_mut().forgive(uring::now());
         self.retries.refill();
-        let generation = self.rules.load().generation;
-        self.routers.borrow_mut().keep_to(generation);
+        let rules = self.rules.load();
+        self.routers.borrow_mut().keep_to(rules.generation);
+        if self.reset_seen.replace(rules.generation) != rules.generation && !rules.resets.is_empty()
+        {
+            self.resets.notify_waiters();
+        }
+    }
+
+    /// Resolves when connections to this server are to be reset because it is down.
+    pub async fn resets(&self, server: SocketAddr) {
+        loop {
+            self.resets.notified().await;
+            if self.rules.load().resets.contains(&server) {
+                return;
+            }
+        }
     }
 
     /// Whether the worker is to end: responses say `Connection: close` from now on.

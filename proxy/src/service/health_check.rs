@@ -19,6 +19,8 @@ pub struct HealthCheck {
     pub pace: Pace,
     /// `timeout`, for all of one probe.
     pub timeout: Duration,
+    /// `onDown: reset`: connections to a server that goes down are reset. TCP only.
+    pub resets: bool,
 }
 
 impl HealthCheck {

@@ -94,6 +94,12 @@ impl Readiness {
         (before & bit != 0) != on
     }
 
+    /// Whether its health check holds it to be down.
+    pub fn is_down(&self, server: ServerId) -> bool {
+        let bits = self.bits.get(server.slot());
+        bits.is_some_and(|bits| bits.load(Ordering::Relaxed) & Hindrance::Down as u8 != 0)
+    }
+
     /// How much the server is to be preferred now, among those of its load balancer.
     pub fn rank(&self, server: &Server) -> Rank {
         let bits = self.bits.get(server.id.slot());

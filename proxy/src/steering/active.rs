@@ -1,7 +1,7 @@
 //! The plane while the program is attached: what it was last told, what it knows of the network, and the one way from
 //! there to the maps ([`Active::refresh`]), taken after every change of either.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -42,6 +42,8 @@ pub struct Active {
     /// The names in the runtime directory are those of the maps.
     named: bool,
     walk: Option<Walk>,
+    /// Servers whose flows have been removed since they went down.
+    reset: Arc<BTreeSet<SocketAddr>>,
     interval: Interval,
     /// Something has changed since the maps were last filled.
     stale: bool,
@@ -112,6 +114,7 @@ impl Active {
             steered: Vec::new(),
             named: false,
             walk: None,
+            reset: Arc::default(),
             interval,
             stale: false,
         })
@@ -128,6 +131,33 @@ impl Active {
         (self.stale, self.named) = (true, false);
         self.find_new_servers().await;
         self.refresh().await;
+    }
+
+    /// Removes the flows of those of these servers that were not among the last: their clients' next packets pass up,
+    /// and the kernel, which knows nothing of such a connection, answers them with a reset. Call it when rings no
+    /// longer lead there.
+    pub fn reset(&mut self, servers: &Arc<BTreeSet<SocketAddr>>) {
+        let before = std::mem::replace(&mut self.reset, Arc::clone(servers));
+        let indices = self.tables.indices(&(&**servers - &*before));
+        if indices.is_empty() {
+            return;
+        }
+        let maps = self.program.pins().maps();
+        // As a walk: not for this thread. Nobody waits for it.
+        tokio::task::spawn_blocking(move || {
+            let removed = Maps::open(&maps).and_then(|mut maps| maps.remove_flows(&indices));
+            match removed {
+                Ok(connections) => {
+                    tracing::info!(
+                        connections,
+                        "steered connections to servers that are down are reset"
+                    );
+                }
+                Err(error) => {
+                    tracing::error!(%error, "steered connections to servers that are down stay");
+                }
+            }
+        });
     }
 
     /// Waits for the next change of the network, or the next interval, and acts on it. Safe to cancel.

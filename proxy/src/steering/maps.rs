@@ -1,7 +1,7 @@
 //! The pinned maps of the XDP program, typed. What `weir steer` and the plane read and write; who may write what and
 //! when is the business of [`super::tables`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::File;
 use std::net::{IpAddr, SocketAddr};
@@ -17,6 +17,8 @@ use weir_common::map::{
     self, Config, ListenerKey, Pool, RULE_TABLE_BITS, Ring, RuleKey, Server, ServerStats,
 };
 use weir_common::{Address, Counter};
+
+use crate::limits::RESET_WALKS_MAX;
 
 /// Number of a steered table: what a listener refers to and a rule key begins with.
 pub type TableId = u32;
@@ -227,6 +229,21 @@ impl Maps {
         Ok(counts)
     }
 
+    /// Removes both directions of all flows of these servers; how many connections that were. Again until a walk finds
+    /// none: the program may have been opening some.
+    pub fn remove_flows(&mut self, servers: &BTreeSet<u16>) -> Result<u64, MapFailure> {
+        let mut connections = 0;
+        for _ in 0..RESET_WALKS_MAX {
+            let found = self.v4.remove_flows(servers, map::FLOWS_V4)?
+                + self.v6.remove_flows(servers, map::FLOWS_V6)?;
+            connections += found;
+            if found == 0 {
+                break;
+            }
+        }
+        Ok(connections)
+    }
+
     /// What went to and came from a server, over all CPUs.
     pub fn server_traffic(&self, server: u16) -> Result<ServerStats, MapFailure> {
         let by_cpu = self
@@ -405,6 +422,28 @@ impl<A: Address + Pod> FamilyMaps<A> {
             }
         }
         Ok(rules)
+    }
+
+    fn remove_flows(
+        &mut self,
+        servers: &BTreeSet<u16>,
+        name: &'static str,
+    ) -> Result<u64, MapFailure> {
+        let (mut keys, mut connections) = (Vec::new(), 0);
+        for entry in self.flows.iter().take(2 * map::FLOWS_DEFAULT as usize) {
+            let (key, flow) = entry.within(name)?;
+            if servers.contains(&flow.server) {
+                connections += u64::from(flow.direction == FORWARD && !closed(flow.state));
+                keys.push(key);
+            }
+        }
+        for key in keys {
+            match self.flows.remove(&key) {
+                Err(MapError::KeyNotFound) => {}
+                removed => removed.within(name)?,
+            }
+        }
+        Ok(connections)
     }
 
     fn count_connections(

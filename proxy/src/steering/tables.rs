@@ -110,6 +110,13 @@ impl Tables {
         })
     }
 
+    /// The indices of these servers, as far as flows may refer to them.
+    pub fn indices(&self, servers: &BTreeSet<SocketAddr>) -> BTreeSet<u16> {
+        let all = self.servers.all().into_iter();
+        let found = all.filter(|(server, _)| servers.contains(server));
+        found.map(|(_, index)| index).collect()
+    }
+
     /// `weir steer off` holds: new connections go to user space.
     pub fn is_switched_off(&self) -> Result<bool, MapFailure> {
         Ok(is_switched_off(&self.maps.config()?))

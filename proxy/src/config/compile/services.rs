@@ -362,6 +362,9 @@ fn watch(
         &draft.older,
     );
     for server in &balancer.servers {
+        if check.resets && context.registry.readiness().is_down(server.id) {
+            context.resets.extend(server.addresses.iter().copied());
+        }
         let adds = check.scheme() == Some(Scheme::Https) && server.tls.is_none();
         let written = draft.servers.iter().find(|draft| draft.name == server.name);
         let added = written.filter(|_| adds).and_then(|written| {

@@ -69,7 +69,15 @@ pub(super) fn tcp(walker: &mut Walker, fields: &Fields<'_>) -> Option<HealthChec
         send: bytes(walker, "send"),
         expect: bytes(walker, "expect"),
     };
-    check(walker, &fields, &place, question)
+    let actions = [("keep", false), ("reset", true)];
+    let resets = fields
+        .get("onDown")
+        .and_then(|place| walker.choice(&place, &actions));
+    let check = check(walker, &fields, &place, question)?;
+    Some(HealthCheck {
+        resets: resets.unwrap_or(false),
+        ..check
+    })
 }
 
 /// What both have.
@@ -104,6 +112,7 @@ fn check(
         port: port.and_then(|port| u16::try_from(port).ok()),
         pace,
         timeout,
+        resets: false,
     })
 }
 

@@ -255,6 +255,7 @@ pub const TCP_HEALTH_CHECK: Keys = Keys {
         "port",
         "send",
         "expect",
+        "onDown",
         "interval",
         "unhealthyInterval",
         "timeout",
