@@ -2,6 +2,7 @@
 
 mod failover;
 mod hold;
+mod load;
 mod queue;
 mod weights;
 

@@ -77,9 +77,8 @@ fn a_page_that_is_missing_costs_its_service() {
 fn answering(answer: &'static str) -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
     let address = listener.local_addr().expect("an address");
-    let (requests, counted) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let counted = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&counted);
-    drop(requests);
     thread::spawn(move || {
         for stream in listener.incoming() {
             let count = Arc::clone(&count);
@@ -130,10 +129,7 @@ fn servers_that_reset_everything_are_not_asked_three_times_for_each_request() {
     let clients: Vec<_> = (0..4)
         .map(|_| {
             thread::spawn(move || {
-                let mut connection = Connection::open(address);
-                for _ in 0..3_000 {
-                    assert_eq!(connection.get("a.example", "/").status, 502);
-                }
+                (0..1_500).for_each(|_| assert_eq!(get(address).status, 502));
             })
         })
         .collect();
@@ -143,8 +139,8 @@ fn servers_that_reset_everything_are_not_asked_three_times_for_each_request() {
     let asked = asked_a.load(Ordering::SeqCst) + asked_b.load(Ordering::SeqCst);
     // A fifth of them, what two workers had kept, and ten a second.
     assert!(
-        (12_000..17_500).contains(&asked),
-        "{asked} for 12000 requests"
+        (6_000..12_000).contains(&asked),
+        "{asked} for 6000 requests"
     );
     says(weir.setup(), &["status"], "retry_budget");
 }

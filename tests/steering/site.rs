@@ -186,6 +186,22 @@ impl Site {
         self.servers.iter().map(|node| node.within(work)).collect()
     }
 
+    /// More servers of the same names at this port, in the clear.
+    pub fn serve_plain(&self, port: u16) -> Vec<Backend> {
+        self.serve(|name| Backend::plain(name, ([0u16; 8], port)))
+    }
+
+    /// More servers of the same names at this port, over TLS.
+    pub fn serve_tls(&self, port: u16) -> Vec<Backend> {
+        self.serve(|name| Backend::tls(name, ([0u16; 8], port)))
+    }
+
+    fn serve(&self, start: impl Fn(&str) -> std::io::Result<Backend> + Sync) -> Vec<Backend> {
+        let servers = SERVERS.iter().zip(&self.servers);
+        let servers = servers.map(|((name, _), node)| node.within(|| start(name)));
+        servers.map(|server| server.expect("a server")).collect()
+    }
+
     /// The name in the certificate that openssl shows this client.
     pub fn certificate_name(&self, client: &str) -> String {
         let script = "openssl s_client -connect \"$1\" -bind \"$2\" </dev/null 2>&1 | \

@@ -46,6 +46,12 @@ const COMMANDS: &[Command] = &[
         run: demo::demo,
     },
     Command {
+        name: "serve",
+        arguments: "NAME ADDRESS...",
+        about: "Be a server of the demo, in a process that can be killed",
+        run: demo::serve,
+    },
+    Command {
         name: "test",
         arguments: "[NAME]",
         about: "Run every test, or those whose name contains NAME, and count what was skipped and why",

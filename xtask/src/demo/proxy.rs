@@ -89,6 +89,16 @@ impl<'a> Proxy<'a> {
         self.daemon.log()
     }
 
+    /// What this proxy is told by a command.
+    pub(super) fn tell(&self, arguments: &[&str]) -> Outcome<String> {
+        let mut command = Command::new(binary());
+        command
+            .args(arguments)
+            .arg("--configFile")
+            .arg(&self.config);
+        output(&mut command)
+    }
+
     /// The command that asks this proxy something, for a terminal.
     pub(super) fn command_line(&self, arguments: &[&str]) -> String {
         let (binary, config) = (binary(), self.config.display());

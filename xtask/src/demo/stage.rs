@@ -1,11 +1,18 @@
 //! Where the demo plays: who the parties are, where they are, and what each of them expects.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::env;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use tempfile::TempDir;
 use xtask::backend::Backend;
+use xtask::daemon::{Daemon, within};
 use xtask::lab::{Node, Switch};
 use xtask::netns::{self, Namespace};
 
@@ -16,6 +23,12 @@ use crate::shell::{Failure, Outcome, repository, target};
 /// Ports of the servers in rules/demo: HTTP for the proxy, HTTPS for steered connections.
 const HTTP: u16 = 8080;
 const HTTPS: u16 = 8443;
+
+/// The server that is killed.
+const KILLED: &str = "production-b";
+
+/// How long a server may take to start or to end.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What stands in the place of 10.77 when everything is on loopback.
 const LAB: &str = "10.77.";
@@ -52,9 +65,20 @@ const SERVERS: &[(&str, &str, &[Party])] = &[
 /// The parties, in place, with their servers running.
 pub(super) struct Stage {
     // Servers first: they are dropped before the network they are in.
-    _servers: Vec<Backend>,
+    servers: RefCell<BTreeMap<&'static str, Server>>,
     lab: Option<Lab>,
     directory: TempDir,
+}
+
+/// A server that runs.
+enum Server {
+    /// In this process.
+    Here {
+        #[expect(dead_code, reason = "held until it is stopped")]
+        running: Vec<Backend>,
+    },
+    /// In one of its own, which can be killed.
+    Apart(Daemon),
 }
 
 /// The namespaces of the demo as root.
@@ -63,7 +87,7 @@ struct Lab {
     tester: Node,
     partner: Node,
     client: Node,
-    _servers: Vec<Node>,
+    servers: Vec<Node>,
     _switch: Switch,
 }
 
@@ -79,42 +103,85 @@ impl Stage {
         if pass.exists() {
             edge.hear_xdp(&pass)?;
         }
-        let (mut nodes, mut servers) = (Vec::new(), Vec::new());
-        for (name, short, addresses) in SERVERS {
-            let node = plug(&switch, short, addresses)?;
-            servers.extend(
-                node.within(|| serve(name, addresses.iter().flat_map(|(v4, v6)| [*v4, *v6])))?,
-            );
-            nodes.push(node);
+        let mut nodes = Vec::new();
+        for (_, short, addresses) in SERVERS {
+            nodes.push(plug(&switch, short, addresses)?);
         }
         let lab = Lab {
             tester: plug(&switch, "tester", TESTER)?,
             partner: plug(&switch, "partner", PARTNERS)?,
             client: plug(&switch, "client", CLIENT)?,
             edge,
-            _servers: nodes,
+            servers: nodes,
             _switch: switch,
         };
         lab.introduce()?;
-        Ok(Self {
-            _servers: servers,
-            lab: Some(lab),
-            directory: tempfile::tempdir()?,
-        })
+        Self::with_servers(Some(lab))
     }
 
     /// Everybody on a loopback address of their own.
     pub(super) fn loopback() -> Outcome<Self> {
-        let mut servers = Vec::new();
-        for (name, _, addresses) in SERVERS {
-            let addresses: Vec<String> = addresses.iter().map(|(v4, _)| on_loopback(v4)).collect();
-            servers.extend(serve(name, addresses.iter().map(String::as_str))?);
-        }
-        Ok(Self {
-            _servers: servers,
-            lab: None,
+        Self::with_servers(None)
+    }
+
+    fn with_servers(lab: Option<Lab>) -> Outcome<Self> {
+        let stage = Self {
+            servers: RefCell::default(),
+            lab,
             directory: tempfile::tempdir()?,
-        })
+        };
+        for (name, ..) in SERVERS {
+            stage.start(name)?;
+        }
+        Ok(stage)
+    }
+
+    /// Starts a server of this name.
+    pub(super) fn start(&self, name: &str) -> Outcome {
+        let found = (0..).zip(SERVERS).find(|(_, (known, ..))| *known == name);
+        let (index, (name, _, parties)) = found.ok_or("no such server")?;
+        let namespace = self.lab.as_ref().map(|lab| lab.servers[index].namespace());
+        let addresses: Vec<String> = match namespace {
+            Some(_) => parties
+                .iter()
+                .flat_map(|(v4, v6)| [(*v4).to_owned(), (*v6).to_owned()])
+                .collect(),
+            None => parties.iter().map(|(v4, _)| on_loopback(v4)).collect(),
+        };
+        let server = if *name == KILLED {
+            Server::Apart(apart(name, &addresses, namespace)?)
+        } else {
+            let running = within(namespace, || {
+                serve(name, addresses.iter().map(String::as_str)).map_err(|error| error.to_string())
+            })?;
+            Server::Here { running }
+        };
+        self.servers.borrow_mut().insert(name, server);
+        Ok(())
+    }
+
+    /// Ends a server: kill -9, where it is a process of its own.
+    pub(super) fn stop(&self, name: &str) -> Outcome {
+        if let Some(Server::Apart(mut daemon)) = self.servers.borrow_mut().remove(name) {
+            daemon.signal(Signal::SIGKILL)?;
+            daemon.wait(PATIENCE)?;
+        }
+        Ok(())
+    }
+
+    /// Where a client comes from whose requests the proxy spreads over production.
+    pub(super) fn client(&self) -> IpAddr {
+        self.address(CLIENT[0].0)
+    }
+
+    /// The URL of a server of production, as in the rule files.
+    pub(super) fn url(&self, name: &str) -> String {
+        let found = SERVERS.iter().find(|(known, ..)| *known == name);
+        let (.., parties) = found.expect("a server of the demo");
+        format!(
+            "http://{}",
+            SocketAddr::new(self.address(parties[0].0), HTTP)
+        )
     }
 
     /// The namespace of the proxy.
@@ -296,7 +363,23 @@ fn plug(switch: &Switch, name: &str, parties: &[Party]) -> Outcome<Node> {
     Ok(switch.plug(name, &addresses)?)
 }
 
-fn serve<'a>(name: &str, addresses: impl Iterator<Item = &'a str>) -> Outcome<Vec<Backend>> {
+/// A server in a process of its own, once it serves.
+fn apart(name: &str, addresses: &[String], namespace: Option<&Namespace>) -> Outcome<Daemon> {
+    let mut command = Command::new(env::current_exe()?);
+    command.arg("serve").arg(name).args(addresses);
+    let mut daemon = Daemon::start(&mut command, namespace)?;
+    for address in addresses {
+        for port in [HTTP, HTTPS] {
+            daemon.listening(socket(address, port), PATIENCE)?;
+        }
+    }
+    Ok(daemon)
+}
+
+pub(super) fn serve<'a>(
+    name: &str,
+    addresses: impl Iterator<Item = &'a str>,
+) -> Outcome<Vec<Backend>> {
     let mut servers = Vec::new();
     for address in addresses {
         servers.push(
