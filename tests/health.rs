@@ -183,7 +183,7 @@ fn a_drained_server_keeps_its_users_over_reload_and_restart() {
     let (code, said) = command(weir.setup(), &["server", "drain", "app", &url, "--wait"]);
     assert_eq!(code, Some(0), "{said}");
     assert!(
-        said.contains("drain") && said.contains("0 in flight, said by"),
+        said.contains("drain") && said.contains("0 in flight, about 0 users lately, said by"),
         "{said}"
     );
     let (before_a, before_b) = (a.requests(), b.requests());
@@ -192,6 +192,7 @@ fn a_drained_server_keeps_its_users_over_reload_and_restart() {
     });
     assert_eq!(b.requests(), before_b, "new users");
     assert_eq!(user(address), "b");
+    says(weir.setup(), &["server", "list"], "about 1 users lately");
 
     weir.setup().write(
         "rules/more.yml",

@@ -4,6 +4,8 @@
 //! thread. One request as a line of JSON, answers as lines of JSON, the last of them [`Answer::Done`] or
 //! [`Answer::Refused`]. Whoever may open the socket (mode 0600: the user that weir runs as, and root) may ask anything.
 
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::config::inventory::Change;
@@ -82,6 +84,13 @@ pub struct ServerState {
     /// Why it gets nothing while another server can; `None`: nothing has failed there lately.
     #[serde(default)]
     pub suspicion: Option<Suspected>,
+    /// About how many clients it has had lately that its cookie or the want of others leaves there; `None`: it is not
+    /// drained.
+    #[serde(default)]
+    pub users: Option<u32>,
+    /// Where it is.
+    #[serde(default)]
+    pub addresses: Vec<SocketAddr>,
     /// Requests and connections that it has through workers.
     pub in_flight: u32,
 }

@@ -81,6 +81,12 @@ pub const HOLD_CONNECT: Duration = Duration::from_secs(1);
 pub const PAGE_BYTES_MAX: usize = 256 << 10;
 /// Walks over all flows that remove those of a server (`onDown: reset`), unless one finds none before.
 pub const RESET_WALKS_MAX: usize = 4;
+/// Drained servers whose clients are counted.
+pub const DRAINED_COUNTED: usize = 64;
+/// Bits by which clients of a drained server are counted.
+pub const USERS_BITS: usize = 512;
+/// Clients of a drained server were seen lately if that was in this period or the one before.
+pub const USERS_PERIOD: Duration = Duration::from_secs(300);
 /// Servers that one request is sent to at most, one after the other.
 pub const SERVER_TRIES_MAX: usize = 3;
 

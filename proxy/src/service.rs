@@ -22,6 +22,7 @@ mod servers_transport;
 pub mod standing;
 pub mod sticky;
 mod suspicion;
+mod users;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
@@ -42,6 +43,7 @@ pub use self::servers_transport::{
 };
 use self::sticky::Sticky;
 pub use self::suspicion::{Cause, Suspicion, Suspicions};
+pub use self::users::Users;
 use crate::tls::H2;
 
 /// A service of an HTTP or of a TCP router.

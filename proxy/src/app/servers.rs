@@ -7,6 +7,7 @@ use crate::admin::{Answer, Health, ServerState, Suspected};
 use crate::clock;
 use crate::config::Snapshot;
 use crate::health::Monitor;
+use crate::service::standing::Standing;
 use crate::service::{Protocol, Server, Service, ServiceKind};
 
 /// Each server of the load balancers with this name, of all without one.
@@ -45,12 +46,16 @@ fn state(
     (protocol, service, server): (Protocol, &Service, &Server),
 ) -> ServerState {
     let name = (protocol, short(&service.name).into(), server.name.clone());
+    let said = rules.standings.get(&name).cloned();
+    let drained = said
+        .as_ref()
+        .is_some_and(|said| said.standing == Standing::Drain);
     ServerState {
         protocol,
         service: service.name.to_string(),
         server: server.name.to_string(),
         weight: server.weight,
-        said: rules.standings.get(&name).cloned(),
+        said,
         health: monitor.state(server.id).map(|state| Health {
             up: state.is_up(),
             reason: state.reason().to_owned(),
@@ -60,6 +65,8 @@ fn state(
             reason: suspicion.cause.as_str().to_owned(),
             left: suspicion.left.as_millis() as u64,
         }),
+        users: drained.then(|| workers.users(server.id)),
+        addresses: server.addresses.to_vec(),
         in_flight: workers.in_flight(server.id),
     }
 }

@@ -17,8 +17,8 @@ use crate::exchange::{self, Clients, Servers, Worker};
 use crate::failure::{Counts, Failure};
 use crate::http2::Abuse;
 use crate::net::{Listener, ListenerOptions, Stream};
-use crate::service::{InFlight, ServerId, Suspicion, Suspicions};
-use crate::{limits, uring};
+use crate::service::{InFlight, ServerId, Suspicion, Suspicions, Users};
+use crate::{clock, limits, uring};
 
 /// The running workers.
 pub struct Workers {
@@ -26,6 +26,7 @@ pub struct Workers {
     failures: Vec<Arc<Counts>>,
     in_flight: Vec<Arc<InFlight>>,
     suspicions: Suspicions,
+    users: Users,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -63,6 +64,7 @@ impl Workers {
             failures: (0..of).map(|_| Arc::default()).collect(),
             in_flight: (0..of).map(|_| Arc::default()).collect(),
             suspicions: rules.readiness().suspicions().clone(),
+            users: rules.readiness().users().clone(),
             threads: Vec::with_capacity(of),
         };
         let clients = Clients::tables(&config.entry_points);
@@ -124,6 +126,12 @@ impl Workers {
     /// What is held against a server now because requests have failed there.
     pub fn suspicion(&self, server: ServerId) -> Option<Suspicion> {
         self.suspicions.of(server, Instant::now())
+    }
+
+    /// About how many clients a drained server has had lately.
+    pub fn users(&self, server: ServerId) -> u32 {
+        let period = clock::unix_seconds() / limits::USERS_PERIOD.as_secs();
+        self.users.lately(server, period)
     }
 
     /// How many suspicions there have been.

@@ -1,5 +1,7 @@
 //! `weir server`: what administrators say of servers, and what they are told of them.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -9,7 +11,9 @@ use crate::admin::{self, Answer, Request, ServerState};
 use crate::app::status::ago;
 use crate::config::{Sources, StaticConfig};
 use crate::limits::ADMIN_WAIT_LOOK;
+use crate::service::Protocol;
 use crate::service::standing::Standing;
+use crate::steering;
 
 /// What is wanted of servers.
 #[derive(Subcommand)]
@@ -53,8 +57,7 @@ pub(super) struct Which {
 
 #[derive(Args)]
 pub(super) struct Wait {
-    /// Returns when the server has no request or connection left that went through a worker; exits 1 if it has after
-    /// the time.
+    /// Returns when the server has no request or connection left, in the NIC neither; exits 1 if it has after the time.
     #[arg(long)]
     wait: bool,
     /// How long that may take, in seconds.
@@ -127,7 +130,7 @@ fn list(config: &StaticConfig, service: Option<String>, json: bool) -> Result<Ex
         Answer::Server(_) if json => {
             println!("{}", serde_json::to_string(&answer).unwrap_or_default());
         }
-        Answer::Server(state) => println!("{}", line(&state)),
+        Answer::Server(state) => println!("{}", line(&state, flows(config, &state))),
         _ => {}
     })?;
     Ok(ExitCode::SUCCESS)
@@ -149,12 +152,16 @@ fn stand(
     let end = Instant::now() + Duration::from_secs(wait.map_or(0, |wait| wait.timeout));
     loop {
         let states = states(config, service, server)?;
-        let left: u32 = states.iter().map(|state| state.in_flight).sum();
+        let in_flight: u32 = states.iter().map(|state| state.in_flight).sum();
+        let in_nic: u64 = states.iter().map(|state| flows(config, state)).sum();
+        let left = u64::from(in_flight) + in_nic;
         if wait.is_some() && left > 0 && Instant::now() < end {
             std::thread::sleep(ADMIN_WAIT_LOOK);
             continue;
         }
-        states.iter().for_each(|state| println!("{}", line(state)));
+        for state in &states {
+            println!("{}", line(state, flows(config, state)));
+        }
         return match left {
             1.. if wait.is_some() => Err(format!("{left} requests or connections are left")),
             _ => Ok(ExitCode::SUCCESS),
@@ -178,7 +185,24 @@ fn states(config: &StaticConfig, service: &str, server: &str) -> Result<Vec<Serv
     Ok(states)
 }
 
-fn line(state: &ServerState) -> String {
+/// Steered connections that a server has in the NIC; none where that cannot be read.
+fn flows(config: &StaticConfig, state: &ServerState) -> u64 {
+    if state.protocol != Protocol::Tcp {
+        return 0;
+    }
+    let status = steering::status(&config.steering.pin_path, &config.runtime_dir);
+    let status = status.unwrap_or_default();
+    let pools = status.pools.iter().flat_map(|pool| &pool.servers);
+    // A server is in as many pools as name it, each time with all its connections.
+    let by_address: BTreeMap<SocketAddr, u64> = pools
+        .chain(&status.retired)
+        .map(|server| (server.address, server.connections))
+        .collect();
+    let of = |address| by_address.get(address).copied().unwrap_or_default();
+    state.addresses.iter().map(of).sum()
+}
+
+fn line(state: &ServerState, flows: u64) -> String {
     let ServerState {
         service,
         server,
@@ -187,6 +211,7 @@ fn line(state: &ServerState) -> String {
         in_flight,
         suspicion,
         weight,
+        users,
         ..
     } = state;
     let standing = said.as_ref().map_or(Standing::Ready, |said| said.standing);
@@ -194,6 +219,12 @@ fn line(state: &ServerState) -> String {
         "{:<6} {server} of {service}: {in_flight} in flight",
         standing.as_str()
     );
+    if flows > 0 {
+        line.push_str(&format!(", {flows} connections in the NIC"));
+    }
+    if let Some(users) = users {
+        line.push_str(&format!(", about {users} users lately"));
+    }
     if let Some(said) = said {
         if said.weight.is_some() {
             line.push_str(&format!(", weight {weight}"));

@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::http::{Name, RequestHead};
 use crate::router::Agreed;
 use crate::rule::RequestView;
-use crate::service::Picked;
+use crate::service::{Picked, Rank};
 
 /// Where a request comes from.
 #[derive(Clone, Copy)]
@@ -115,7 +115,11 @@ impl<'a> Visitor<'a> {
     ) -> Option<Picked<'r>> {
         let headers = &head.headers;
         let mut jar = Jar { headers, cookies };
-        self.worker.pick_for(router.service.as_ref()?, &mut jar)
+        let picked = self.worker.pick_for(router.service.as_ref()?, &mut jar)?;
+        if picked.rank == Rank::Drained {
+            self.worker.stayed(picked.server, self.address.ip());
+        }
+        Some(picked)
     }
 
     /// Does to a request what the entry point's `http` says.

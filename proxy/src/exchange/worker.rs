@@ -1,7 +1,8 @@
 //! The state of one worker. Nobody else reads or writes it: no lock, no atomic.
 
 use std::cell::{Cell, RefCell};
-use std::net::SocketAddr;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -27,7 +28,8 @@ use crate::router::{Agreed, Router};
 use crate::rule::RequestView;
 use crate::service::sticky::CookieJar;
 use crate::service::{
-    Balancer, Cause, IdMap, InFlight, Picked, Readiness, Running, Server, ServerId, Service, Suspicions,
+    Balancer, Cause, IdMap, InFlight, Picked, Readiness, Running, Server, ServerId, Service,
+    Suspicions, Users,
 };
 use crate::upstream::{Multiplexed, Pool};
 use crate::{limits, uring};
@@ -55,6 +57,7 @@ pub struct Worker {
     rules: Arc<ArcSwap<Snapshot>>,
     balancer: RefCell<Balancer>,
     suspicions: Suspicions,
+    users: Users,
     in_flight: Arc<InFlight>,
     /// How many requests may be sent to one more server.
     pub retries: RetryBudget,
@@ -141,6 +144,7 @@ impl Worker {
     ) -> Self {
         let queues = Queues::new(servers.readiness.gates().clone());
         let suspicions = servers.readiness.suspicions().clone();
+        let users = servers.readiness.users().clone();
         let balancer = Balancer::new(index, of, servers.readiness);
         Self {
             config,
@@ -160,6 +164,7 @@ impl Worker {
             hold: Hold::default(),
             streaks: Streaks::default(),
             suspicions,
+            users,
             routers: RefCell::default(),
             scratch: RefCell::default(),
             date: Cell::new((None, [0; date::LENGTH])),
@@ -226,6 +231,14 @@ impl Worker {
     /// Counts a request or connection of this server until the result is dropped.
     pub fn runs_on(&self, server: &Server) -> Running {
         self.in_flight.begin(server.id)
+    }
+
+    /// A client has been at a drained server.
+    pub fn stayed(&self, server: &Server, client: IpAddr) {
+        let mut hash = DefaultHasher::new();
+        client.hash(&mut hash);
+        let period = crate::clock::unix_seconds() / limits::USERS_PERIOD.as_secs();
+        self.users.seen(server.id, hash.finish(), period);
     }
 
     /// From now on others are preferred to this server for so long, by all workers. Whether that is news.

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use super::{Gates, Server, ServerId, Service, ServiceKind, Suspicions};
+use super::{Gates, Server, ServerId, Service, ServiceKind, Suspicions, Users};
 use crate::limits::SERVERS_MAX;
 
 /// What keeps a server from requests; a bit of its entry.
@@ -55,12 +55,13 @@ impl Rank {
     }
 }
 
-/// The table, and those of gates and suspicions. Clones are one and the same.
+/// The table, and those of gates, suspicions and users. Clones are one and the same.
 #[derive(Clone)]
 pub struct Readiness {
     bits: Arc<[AtomicU8]>,
     gates: Gates,
     suspicions: Suspicions,
+    users: Users,
 }
 
 impl Default for Readiness {
@@ -69,6 +70,7 @@ impl Default for Readiness {
             bits: (0..SERVERS_MAX).map(|_| AtomicU8::new(0)).collect(),
             gates: Gates::default(),
             suspicions: Suspicions::default(),
+            users: Users::default(),
         }
     }
 }
@@ -117,6 +119,11 @@ impl Readiness {
     /// Who may come to servers with a cap.
     pub fn gates(&self) -> &Gates {
         &self.gates
+    }
+
+    /// Clients of drained servers.
+    pub fn users(&self) -> &Users {
+        &self.users
     }
 
     /// Servers that have just failed.
