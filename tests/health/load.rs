@@ -74,9 +74,10 @@ impl Client {
     }
 
     /// Waits for its end; panics unless every request got a good answer.
-    fn end(self) -> u64 {
-        let output = self.child.wait_with_output().expect("its output");
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    fn end(mut self) -> u64 {
+        let (mut said, output) = (String::new(), self.child.stdout.take());
+        let read = output.map(|mut output| output.read_to_string(&mut said));
+        assert!(matches!(read, Some(Ok(_))), "{read:?}");
         let of = self.of;
         if of > 0 {
             let good = format!("{of} succeeded, 0 failed, 0 errored, 0 timeout");

@@ -211,14 +211,13 @@ impl Loader {
     }
 
     /// What the files have changed is as they say.
-    fn forget(&mut self, outdated: Vec<ServerName>) {
+    fn forget(&mut self, mut outdated: Vec<ServerName>) {
         if outdated.is_empty() {
             return;
         }
         let standings = Arc::make_mut(&mut self.standings);
-        outdated.iter().for_each(|name| {
-            standings.remove(name);
-        });
+        // Some are named twice.
+        outdated.retain(|name| standings.remove(name).is_some());
         self.outdated.extend(outdated);
     }
 

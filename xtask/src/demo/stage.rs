@@ -156,7 +156,7 @@ impl Stage {
             })?;
             Server::Here { running }
         };
-        self.servers.borrow_mut().insert(name, server);
+        self.servers.borrow_mut().insert(*name, server);
         Ok(())
     }
 
