@@ -138,7 +138,7 @@ pub enum Answer {
         line: String,
     },
     /// A server.
-    Server(ServerState),
+    Server(Box<ServerState>),
     /// That was all.
     #[serde(rename_all = "camelCase")]
     Done {

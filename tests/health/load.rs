@@ -1,5 +1,5 @@
-//! Under load, counted at the client: servers that are drained, killed, weighed and that flap, and a weir that is started
-//! anew beside another one.
+//! Under load, counted at the client: servers that are drained, killed, weighed and that flap, and a weir that is
+//! started anew beside another one.
 //!
 //! `WEIR_LOAD_REQUESTS` says how many requests (default 20,000; 200,000 is what is promised), `WEIR_LOAD_SECONDS` how
 //! long a server flaps (default 6; 60).

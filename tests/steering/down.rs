@@ -1,5 +1,5 @@
-//! A steered server that goes down: its connections are reset or kept, those of the other server are left alone, in both
-//! planes.
+//! A steered server that goes down: its connections are reset or kept, those of the other server are left alone, in
+//! both planes.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};

@@ -26,7 +26,7 @@ pub fn list(
         if wanted(&service.name) {
             let state = |server| state(rules, monitor, workers, (*protocol, service, server));
             let servers = balancer.servers.iter();
-            answers.extend(servers.map(|server| Answer::Server(state(&**server))));
+            answers.extend(servers.map(|server| Answer::Server(Box::new(state(&**server)))));
         }
     }
     if answers.is_empty() && service.is_some() {

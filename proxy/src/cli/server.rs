@@ -179,7 +179,7 @@ fn states(config: &StaticConfig, service: &str, server: &str) -> Result<Vec<Serv
         if let Answer::Server(state) = answer
             && state.server.trim_end_matches('/') == server.trim_end_matches('/')
         {
-            states.push(state);
+            states.push(*state);
         }
     })?;
     Ok(states)

@@ -116,7 +116,7 @@ pub struct WantedCertificate {
 #[derive(Debug)]
 pub enum ServiceDraft {
     /// `loadBalancer`
-    LoadBalancer(LoadBalancerDraft),
+    LoadBalancer(Box<LoadBalancerDraft>),
     /// `weighted`: names and weights; those with weight 0 are not here. And its cookie, HTTP only.
     Weighted(Vec<(Spanned<String>, u32)>, Option<Cookie>),
     /// `failover`: the names of `service` and `fallback`.

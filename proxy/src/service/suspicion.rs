@@ -1,5 +1,5 @@
-//! Servers that requests have just failed on: a fixed table of atomics, indexed by the slot of [`ServerId`], and the last
-//! entries of it, by which a worker hears of what others have met.
+//! Servers that requests have just failed on: a fixed table of atomics, indexed by the slot of [`ServerId`], and the
+//! last entries of it, by which a worker hears of what others have met.
 //!
 //! Written when a server fails, read where status is asked for; workers look at one number, which changes only then.
 //! A worker that misses an entry meets the server itself.

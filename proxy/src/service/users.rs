@@ -1,8 +1,8 @@
 //! About how many clients of drained servers have been seen lately, by their addresses: a fixed table of atomics.
 //!
-//! Touched only by requests that go to a drained server, and by who asks. Counted by linear counting: each client sets a
-//! bit by its hash, and from how many are set follows about how many clients there were. Numbers are good to some
-//! percent up to a few hundred clients, and never too small by design.
+//! Touched only by requests that go to a drained server, and by who asks. Counted by linear counting: each client sets
+//! a bit by its hash, and from how many are set follows about how many clients there were. Numbers are good to some
+//! percent up to a few hundred clients; beyond a few thousand they say no more than that there are many.
 
 use std::fmt;
 use std::sync::Arc;

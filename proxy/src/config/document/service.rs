@@ -138,7 +138,7 @@ fn load_balancer(
     balancing::idle(walker, &fields);
     let transport = fields.get("serversTransport");
     let transport = transport.and_then(|place| Some(place.spanned(walker.string(&place)?)));
-    Some(ServiceDraft::LoadBalancer(LoadBalancerDraft {
+    Some(ServiceDraft::LoadBalancer(Box::new(LoadBalancerDraft {
         servers,
         pass_host_header,
         older: older(walker, &fields, transport.is_some())?,
@@ -150,7 +150,7 @@ fn load_balancer(
         page: fields
             .get("unavailablePage")
             .and_then(|place| Some(place.spanned(walker.string(&place)?))),
-    }))
+    })))
 }
 
 /// What a `serversTransport` says since there are such for TCP. Beside one Traefik ignores it.
