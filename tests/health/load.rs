@@ -241,7 +241,7 @@ fn weights_are_met_within_a_percent_over_all_workers_and_a_change_of_them_at_onc
             Client::h2load(address, count / 2, &["--h1", "-c7"]),
             Client::h2load(address, count / 2, &["-c5", "-m8"]),
         ];
-        let (_, done) = meanwhile(clients, || thread::yield_now());
+        let (_, done) = meanwhile(clients, thread::yield_now);
         let now = (a.requests() - before.0, b.requests() - before.1);
         assert_eq!(now.0 + now.1, done);
         let share = now.0 as f64 / done as f64;
