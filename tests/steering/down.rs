@@ -41,22 +41,25 @@ fn connect_from(client: &str) -> TcpStream {
     let from = SockaddrStorage::from(SocketAddr::new(client, 0));
     bind(descriptor.as_raw_fd(), &from).expect("its address");
     connect(descriptor.as_raw_fd(), &SockaddrStorage::from(entry)).expect("a connection");
-    let stream = TcpStream::from(descriptor);
+    let mut stream = TcpStream::from(descriptor);
+    stream.write_all(&BEGINNING).expect("it is sent");
     stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
     stream
 }
 
-/// Whether the connection is reset by what is sent on it.
+/// The beginning of a ClientHello whose end never comes: the server waits for it.
+const BEGINNING: [u8; 11] = [22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3];
+
+/// Whether the connection is reset when one more byte of that is sent.
 fn is_reset(stream: &mut TcpStream) -> bool {
-    // The first packet of a TLS record that never ends: the server waits for the rest.
-    if stream.write_all(&[22]).is_err() {
+    if stream.write_all(&[0]).is_err() {
         return true;
     }
     stream.set_nonblocking(true).expect("a flag");
     let read = stream.read(&mut [0]);
     stream.set_nonblocking(false).expect("a flag");
     match read {
-        Ok(_) => true,
+        Ok(read) => panic!("the server says {read} bytes"),
         Err(error) => error.kind() != std::io::ErrorKind::WouldBlock,
     }
 }
