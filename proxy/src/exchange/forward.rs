@@ -224,6 +224,7 @@ impl<D: Downstream, B: Source> Exchange<'_, D, B> {
     }
 
     /// A fresh connection, or room on one that has been opened meanwhile; `avoid` is the address to try last.
+    /// Boxed: most requests find an idle connection, and hold no room for this.
     async fn open(
         &mut self,
         server: &Server,
@@ -236,10 +237,10 @@ impl<D: Downstream, B: Source> Exchange<'_, D, B> {
         } = self.visitor.worker;
         let opened = if !upgrade && server.may_speak_http2() {
             let connect = pool.connect(server, avoid);
-            multiplexed.take_or_open(server, connect).await
+            Box::pin(multiplexed.take_or_open(server, connect)).await
         } else {
             let connect = pool.connect_http1(server, avoid);
-            connect.await.map(Way::Http1)
+            Box::pin(connect).await.map(Way::Http1)
         };
         opened.map_err(Failed::Connect)
     }
@@ -292,7 +293,7 @@ impl<D: Downstream, B: Source> Exchange<'_, D, B> {
             Delivered::Whole => Ok(server.keeps_alive() && self.asked.sent.get()),
             Delivered::Switched => {
                 let first = server.take_rest();
-                self.switched(transport, first, &scratch.response).await;
+                Box::pin(self.switched(transport, first, &scratch.response)).await;
                 Ok(false)
             }
         }

@@ -120,7 +120,7 @@ pub enum Delivered {
     Switched,
 }
 
-/// Reads the server's response and relays it.
+/// Reads the server's response and relays it. What is boxed here is rare: every request would hold room for it.
 ///
 /// # Errors
 /// The client has not got all of it.
@@ -146,7 +146,9 @@ pub async fn deliver(
             return Ok(Delivered::Switched);
         }
         if response.status.is_informational() {
-            client.interim(response).await.map_err(broke_off)?;
+            Box::pin(client.interim(response))
+                .await
+                .map_err(broke_off)?;
             continue;
         }
         label(response, request);
@@ -163,7 +165,7 @@ pub async fn deliver(
         };
         return match encoding {
             None => finish(server.body(), begin).await,
-            Some(encoding) => finish(Encoded::new(server.body(), encoding), begin).await,
+            Some(encoding) => Box::pin(finish(Encoded::new(server.body(), encoding), begin)).await,
         };
     }
     Err(Failed::NoEnd)
