@@ -1,5 +1,7 @@
 //! `weir check` through the real binary: exit codes, text and JSON, without a running proxy.
 
+use std::fs;
+use std::path::Path;
 use std::process::Output;
 
 use crate::support::weir::Setup;
@@ -65,4 +67,64 @@ fn json_says_the_same_and_entry_points_come_from_flags() {
         (Some(1), Some("error")),
         "{said}"
     );
+}
+
+/// The blocks of YAML and TOML in the README and below docs/, each with the file's extension.
+fn examples() -> Vec<(&'static str, String)> {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let pages = fs::read_dir(top.join("docs")).expect("docs").flatten();
+    let pages = pages
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|it| it == "md"));
+    let mut blocks = Vec::new();
+    for page in pages.chain([top.join("README.md")]) {
+        let text = fs::read_to_string(page).expect("a page");
+        for (start, extension) in [("```yaml\n", "yml"), ("```toml\n", "toml")] {
+            let rest = text.split(start).skip(1);
+            let inside = rest.map(|rest| rest.split("```").next().unwrap_or_default().to_owned());
+            blocks.extend(inside.map(|block| (extension, block)));
+        }
+    }
+    blocks
+}
+
+#[test]
+fn every_example_of_the_documentation_passes() {
+    let examples = examples();
+    assert!(examples.len() > 15, "{}", examples.len());
+    for (extension, example) in examples {
+        let first = example
+            .split([':', '.', ' '])
+            .next()
+            .unwrap_or_default()
+            .trim_start_matches('[');
+        let is_rules = matches!(first, "http" | "tcp" | "tls");
+        let missing = !is_rules && !example.contains("entryPoints");
+        let setup = match is_rules {
+            true => Setup::new("").rules(&format!("example.{extension}"), &example),
+            false if missing => Setup::new(&format!(
+                "entryPoints: {{web: {{address: ':80'}}}}\n{example}"
+            )),
+            false => Setup::new(&example),
+        };
+        let mut arguments = vec!["check", "--offline", "--format", "json"];
+        let (rules, config) = (
+            setup.path("rules").display().to_string(),
+            setup.config_file(),
+        );
+        arguments.extend(if is_rules {
+            [&*rules].to_vec()
+        } else {
+            ["--configFile", &config, &rules].to_vec()
+        });
+        let output = setup.run(&arguments);
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        // An example is a part: it may name what stands elsewhere.
+        let wrong = |problem: &&serde_json::Value| {
+            problem["severity"] == "error" && problem["lint"] != "dangling-reference"
+        };
+        let problems = report["problems"].as_array().expect("a list").iter();
+        let wrong: Vec<_> = problems.filter(wrong).collect();
+        assert!(wrong.is_empty(), "{example}: {wrong:#?}");
+    }
 }

@@ -7,15 +7,20 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::mpsc::Sender;
 use std::thread;
 
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, StreamOwned};
 use tempfile::TempDir;
+use xtask::certificate;
 use xtask::daemon::Daemon;
 use xtask::netns::Namespace;
 
 use crate::support::{DEADLINE, require_root};
 use crate::upstream::pki::Pki;
 
+mod headnode;
 mod nginx;
 
 /// Where weir listens; the servers have other addresses.
@@ -37,6 +42,31 @@ const CERTIFICATES: [&[&str]; 5] = [
     &["build.galaxy.example", "stats.galaxy.example"],
     &["influxdb.galaxy.example"],
 ];
+/// The flags of the site, beside its addresses and its directory.
+const FLAGS: &str = "--ping --ping.entryPoint=websecure --api=true
+--providers.swarm.exposedByDefault=false --providers.swarm.endpoint=unix:///var/run/docker.sock
+--api.dashboard=true --api.insecure=false --global.sendAnonymousUsage=false --global.checkNewVersion=false
+--entryPoints.web.http.redirections.entryPoint.to=websecure
+--entryPoints.web.http.redirections.entryPoint.scheme=https
+--metrics.prometheus=true --metrics.prometheus.buckets=0.1,0.3,1.2,5.0 --metrics.prometheus.addEntryPointsLabels=true
+--metrics.prometheus.addrouterslabels=true --metrics.prometheus.addServicesLabels=true
+--metrics.prometheus.entryPoint=metrics --metrics.prometheus.headerlabels.origin=Origin
+--providers.file.watch=true
+--certificatesResolvers.ts.tailscale=true
+--certificatesResolvers.route53.acme.storage=/letsencrypt/acme.json
+--certificatesResolvers.route53.acme.dnsChallenge.provider=route53
+--certificatesresolvers.route53.acme.caserver=https://acme-v02.api.letsencrypt.org/directory
+--certificatesresolvers.route53.acme.email=certificates@galaxy.example
+--log.level=INFO --accesslog=true --accesslog.filepath=/var/log/traefik/access.log";
+/// What of it has no effect yet, or means nothing here: told once each.
+const WITHOUT_EFFECT: [&str; 6] = [
+    "ping",
+    "api",
+    "providers.swarm",
+    "global",
+    "metrics",
+    "accessLog",
+];
 /// What identifies the one head node: the first 16 hexadecimal digits of the SHA-256 of its URL.
 const HEADNODE: &str = "0b1fe443c5b61d74";
 const GREETING: &[u8] = b"220 ftp.galaxy.example ready\r\n";
@@ -44,10 +74,12 @@ const GREETING: &[u8] = b"220 ftp.galaxy.example ready\r\n";
 /// The site, running.
 struct Site {
     // First, so that they end before their directory and their network go.
-    _weir: Daemon,
+    weir: Daemon,
     _nginx: Daemon,
     namespace: Namespace,
     dir: TempDir,
+    /// Has the head node send its next event.
+    events: Sender<()>,
 }
 
 impl Site {
@@ -66,16 +98,31 @@ impl Site {
         write(&dir, "servers.pem", &servers.authority());
         write(&dir, "site.pem", &site.authority());
         write(&dir, "hosts", HOSTS);
+        let events = namespace.within(headnode::serve);
         let nginx = nginx::start(dir.path(), &servers, &namespace);
         namespace.within(serve_ftp);
         rules(&dir, &site);
         let weir = weir(&dir, &namespace);
         Some(Self {
-            _weir: weir,
+            weir,
             _nginx: nginx,
             namespace,
             dir,
+            events,
         })
+    }
+
+    /// HTTP/1.1 with the site through TLS, as this host.
+    fn connect(&self, host: &str) -> StreamOwned<ClientConnection, TcpStream> {
+        let authority =
+            fs::read_to_string(self.dir.path().join("site.pem")).expect("the authority");
+        let config = certificate::client(&authority).expect("a client");
+        let name = ServerName::try_from(host.to_owned()).expect("a name");
+        let session = ClientConnection::new(config, name).expect("a session");
+        let connect = || TcpStream::connect((EDGE, 443)).expect("weir accepts");
+        let stream = self.namespace.within(connect);
+        stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
+        StreamOwned::new(session, stream)
     }
 
     /// What curl receives, head and body, with every name at weir's address. It takes certificates of the site's
@@ -139,16 +186,13 @@ fn weir(dir: &TempDir, namespace: &Namespace) -> Daemon {
         ("amqps", 5671),
         ("ftp", 21),
         ("influxdb", 8086),
+        ("cvmfs-rsync", 9087),
+        ("metrics", 8082),
     ] {
         command.arg(format!("--entryPoints.{name}.address={EDGE}:{port}"));
     }
-    command.args([
-        "--entryPoints.web.http.redirections.entryPoint.to=websecure",
-        "--entryPoints.web.http.redirections.entryPoint.scheme=https",
-        "--providers.file.watch=true",
-        "--log.level=INFO",
-        "--workers=1",
-    ]);
+    command.args(FLAGS.split_whitespace());
+    command.arg("--workers=1");
     command.arg(format!(
         "--providers.file.directory={}",
         dir.path().join("rules").display()
@@ -188,13 +232,71 @@ fn assert_all(said: &str, expected: &[&str]) {
 #[test]
 fn everything_a_galaxy_site_expects_of_its_proxy() {
     let Some(site) = Site::start() else { return };
+    flags(&site);
     redirections(&site);
     main_site(&site);
+    websocket(&site);
+    events_are_flushed(&site);
     terms(&site);
     events(&site);
     other_hosts(&site);
     unknown(&site);
     streams(&site);
+}
+
+/// Each flag without effect is told of once; what it would serve is not there.
+fn flags(site: &Site) {
+    let log = site.weir.log();
+    for path in WITHOUT_EFFECT {
+        let told = format!(": {path}: found the key ");
+        assert_eq!(log.matches(&told).count(), 1, "{path}: {log}");
+    }
+    let said = site.curl(&["http://usegalaxy.example:8082/metrics"]);
+    assert_all(&said, &["HTTP/1.1 404 "]);
+    let said = site.curl(&["http://usegalaxy.example:443/ping"]);
+    assert_all(&said, &["HTTP/1.1 404 "]);
+    let said = site.curl(&["https://usegalaxy.example/ping"]);
+    assert_all(
+        &said,
+        &["HTTP/1.1 200 ", "headnode host=usegalaxy.example "],
+    );
+}
+
+/// An interactive tool's WebSocket.
+fn websocket(site: &Site) {
+    let mut stream = site.connect("k.ep.interactivetool.climate.usegalaxy.example");
+    let request = "GET /ws HTTP/1.1\r\nHost: k.ep.interactivetool.climate.usegalaxy.example\r\nConnection: Upgrade\r\n\
+                   Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    stream.write_all(request.as_bytes()).expect("sent");
+    let head = headnode::head(&mut stream);
+    assert_all(
+        &head,
+        &[
+            "HTTP/1.1 101 ",
+            "\r\nX-Seen: k.ep.interactivetool.climate.usegalaxy.example wss\r\n",
+        ],
+    );
+    let mut back = [0; 5];
+    stream.write_all(b"hello").expect("sent");
+    stream.read_exact(&mut back).expect("an echo");
+    assert_eq!(&back, b"hello");
+}
+
+/// An event is with the client before the next one is sent.
+fn events_are_flushed(site: &Site) {
+    let mut stream = site.connect("usegalaxy.example");
+    let request = "GET /api/events/stream/now HTTP/1.1\r\nHost: usegalaxy.example\r\nAccept: text/event-stream\r\n\r\n";
+    stream.write_all(request.as_bytes()).expect("sent");
+    let head = headnode::head(&mut stream);
+    assert_all(&head, &["HTTP/1.1 200 ", "text/event-stream"]);
+    for event in ["data: 1\n\n", "data: 2\n\n"] {
+        site.events.send(()).expect("the head node waits");
+        let (mut text, mut byte) = (String::new(), [0]);
+        while !text.ends_with(event) {
+            stream.read_exact(&mut byte).expect("the event");
+            text.push(byte[0].into());
+        }
+    }
 }
 
 /// Plain HTTP goes to HTTPS with its path and query, a POST as a POST.

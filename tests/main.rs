@@ -27,6 +27,7 @@ mod proxy_protocol;
 mod reload;
 mod routing;
 mod stalls;
+mod status;
 mod steering;
 mod tcp;
 mod tls;

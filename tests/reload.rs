@@ -1,14 +1,20 @@
 //! Rule files that change under a running weir: what a broken one costs, what a restart finds, `weir reload`.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use nix::sys::signal::Signal;
+use xtask::backend::Backend;
 
 use crate::support::client::Connection;
 use crate::support::weir::{Setup, Weir};
 use crate::support::{eventually, free_port};
+use crate::upgrades::origin::{KEY, Origin, switching};
 
 /// A router for a path, to a server whose name does not resolve: 502 says that the router is there, 404 that it is not.
 fn router(name: &str) -> String {
@@ -166,4 +172,103 @@ fn a_reload_says_what_changes_and_a_dry_run_changes_nothing() {
     assert!(
         String::from_utf8_lossy(&output.stderr).contains("no weir runs with this configuration")
     );
+}
+
+/// How many reloads; `WEIR_TEST_RELOADS` says another number. `cargo xtask bench reload` does 100, of 2,000 files.
+const RELOADS: usize = 10;
+/// Rule files of five routers each.
+const FILES: usize = 100;
+const TUNNELS: usize = 20;
+
+fn app(file: usize, version: usize) -> String {
+    let router = |number: usize| {
+        format!(
+            "app-{file}-{number}: {{rule: Host(`app-{file}-{number}.example`) && PathPrefix(`/{version}`), service: main}}"
+        )
+    };
+    let routers: Vec<String> = (0..5).map(router).collect();
+    format!("http: {{routers: {{{}}}}}\n", routers.join(", "))
+}
+
+/// An upgraded connection; the origin echoes.
+fn tunnel(address: SocketAddr) -> Connection {
+    let mut connection = Connection::open(address);
+    connection.send(format!(
+        "GET / HTTP/1.1\r\nHost: tunnels\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\n"
+    ));
+    assert_eq!(connection.head().0, 101);
+    connection
+}
+
+#[test]
+fn reloads_cost_no_request_and_no_tunnel_and_leave_one_set_of_rules() {
+    let (server, origin) = (
+        Backend::plain("a", ([127, 0, 0, 1], 0)).expect("a server"),
+        Origin::new(|_, stream| {
+            stream.get_mut().write_all(switching().as_bytes())?;
+            std::io::copy(stream, &mut stream.get_ref().try_clone()?).map(drop)
+        }),
+    );
+    let (address, setup) = site(false);
+    let setup = setup.rules("service.yml", "{}\n");
+    let service = |name: &str, at: SocketAddr| {
+        format!("{name}: {{loadBalancer: {{servers: [{{url: 'http://{at}'}}]}}}}")
+    };
+    let mut setup = setup.rules(
+        "main.yml",
+        &format!(
+            "http: {{routers: {{main: {{rule: Host(`main`), service: main}}, tunnels: {{rule: Host(`tunnels`), service: tunnels}}}}, \
+             services: {{{}, {}}}}}\n",
+            service("main", server.address()),
+            service("tunnels", origin.address())
+        ),
+    );
+    for file in 0..FILES {
+        setup = setup.rules(&format!("app-{file}.yml"), &app(file, 0));
+    }
+    let weir = setup.start().listening(address);
+    let mut tunnels: Vec<Connection> = (0..TUNNELS).map(|_| tunnel(address)).collect();
+    let over = Arc::new(AtomicBool::new(false));
+    let clients: Vec<_> = (0..4)
+        .map(|_| {
+            let over = Arc::clone(&over);
+            thread::spawn(move || {
+                let (mut client, mut count) = (Connection::open(address), 0);
+                while !over.load(Ordering::Relaxed) {
+                    assert_eq!(client.get("main", "/bytes/1000").status, 200);
+                    count += 1;
+                }
+                count
+            })
+        })
+        .collect();
+    let reloads = std::env::var("WEIR_TEST_RELOADS")
+        .ok()
+        .and_then(|number| number.parse().ok());
+    for version in 1..=reloads.unwrap_or(RELOADS) {
+        let file = version % FILES;
+        weir.setup()
+            .write(&format!("rules/app-{file}.yml"), &app(file, version));
+        let (code, said) = reload(&weir, &[]);
+        assert_eq!(code, Some(0), "{said}");
+    }
+    over.store(true, Ordering::Relaxed);
+    for client in clients {
+        assert!(client.join().expect("no request fails on its connection") > 0);
+    }
+    for tunnel in &mut tunnels {
+        let mut back = [0; 4];
+        tunnel.send("ping");
+        tunnel.reader().read_exact(&mut back).expect("an echo");
+        assert_eq!(&back, b"ping");
+    }
+    eventually("one set of rules is left", || {
+        let config = weir.setup().config_file();
+        let output = weir
+            .setup()
+            .run(&["status", "--json", "--configFile", &config]);
+        let status: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
+        (status["loads_held"] == 1).then_some(())
+    });
 }

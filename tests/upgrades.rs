@@ -1,6 +1,6 @@
 //! Upgrades through the real binary: WebSockets byte for byte as without weir, other protocols, refusals, and the end.
 
-mod origin;
+pub mod origin;
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};

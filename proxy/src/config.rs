@@ -9,6 +9,7 @@
 pub mod assignment;
 mod compile;
 pub mod document;
+mod file_certificate;
 pub mod inventory;
 pub mod last_good;
 pub mod lint;
@@ -28,6 +29,7 @@ pub mod walker;
 pub mod watch;
 pub mod yaml;
 
+pub use self::file_certificate::FileCertificate;
 pub use self::inventory::Inventory;
 pub use self::lint::Lint;
 pub use self::needs::{FileNames, Needs, Wanted};

@@ -11,6 +11,7 @@ mod body;
 mod budget;
 mod challenge;
 mod clients;
+mod complaints;
 mod connection;
 mod course;
 mod decision;

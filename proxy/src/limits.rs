@@ -443,6 +443,18 @@ pub const ADMIN_PATIENCE: Duration = Duration::from_secs(10);
 pub const ADMIN_ANSWER: Duration = Duration::from_secs(120);
 /// Changes that one answer names; more are counted.
 pub const ADMIN_CHANGES_MAX: usize = 1_000;
+/// How long the log is silent about a reason for which a server's requests failed, once it has told of it.
+pub const COMPLAINT_PAUSE: Duration = Duration::from_secs(10);
+/// Pairs of a reason and a server that each worker remembers for that; what is beyond is counted, and not told.
+pub const COMPLAINTS_MAX: usize = 64;
+/// An answer is written in pieces of so many bytes, each of which has that time.
+pub const ADMIN_WRITE_BYTES: usize = 64 << 10;
+/// `weir status` shows the certificates of files that end within so many seconds.
+pub const CERTIFICATE_DUE: Duration = Duration::from_secs(1_209_600);
+/// Names that one line of `weir status` shows; more are counted.
+pub const STATUS_NAMES_MAX: usize = 10;
+/// Between two looks at whether anybody still holds former rules.
+pub const FORMER_RULES_LOOK: Duration = Duration::from_millis(100);
 
 // The process.
 

@@ -6,6 +6,7 @@
 //! contradicts the host ends the start.
 
 pub mod maps;
+pub mod mode;
 pub mod network;
 pub mod program;
 pub mod servers;
@@ -23,8 +24,9 @@ mod world;
 use std::sync::Arc;
 
 use self::active::{Active, NotActive};
+use self::mode::InterfaceMode;
 use self::program::Pins;
-use crate::config::static_file::OnStop;
+use crate::config::static_file::{EntryPoint, OnStop};
 use crate::config::{Problem, Snapshot, StaticConfig};
 use crate::router::steered::SteeredTable;
 
@@ -45,6 +47,8 @@ pub static OBJECT: Option<&[u8]> = None;
 /// does nothing but end what an earlier process left.
 pub struct Plane {
     active: Option<Active>,
+    /// Why there is none.
+    inactive: String,
     /// An earlier process's program steers by the last rules until this one serves.
     leftovers: Option<Pins>,
 }
@@ -59,17 +63,21 @@ impl Plane {
     /// kernel that refuses is no error: it is logged, and steering happens in user space.
     pub async fn start(config: &StaticConfig) -> Result<Self, Vec<Problem>> {
         let pins = Pins::below(&config.steering.pin_path);
-        let active = match Active::start(config, &pins).await {
-            Ok(active) => Some(active),
+        let (active, inactive) = match Active::start(config, &pins).await {
+            Ok(active) => (Some(active), String::new()),
             Err(NotActive::Contradicted(problems)) => return Err(problems),
-            Err(NotActive::Unwanted) => None,
+            Err(NotActive::Unwanted) => (None, String::new()),
             Err(NotActive::Refused(reason)) => {
                 tracing::warn!(%reason, "steering happens in user space");
-                None
+                (None, reason)
             }
         };
         let leftovers = active.is_none().then(|| leftovers::find(pins)).flatten();
-        Ok(Self { active, leftovers })
+        Ok(Self {
+            active,
+            inactive,
+            leftovers,
+        })
     }
 
     /// The program runs on at least one interface.
@@ -80,6 +88,28 @@ impl Plane {
     /// Nobody has detached the program by hand; it may wait for its interfaces to come back.
     pub fn is_active(&self) -> bool {
         self.active.is_some()
+    }
+
+    /// For each entry point, the interfaces that it steers on and where their clients are steered now; none where it
+    /// steers in user space only.
+    pub fn modes(&self, entry_points: &[EntryPoint]) -> Vec<Vec<(String, InterfaceMode)>> {
+        let off = self.active.as_ref().is_some_and(Active::is_switched_off);
+        let mode = |name: &str| match &self.active {
+            None => InterfaceMode::user_space(&*self.inactive),
+            Some(_) if off => {
+                InterfaceMode::user_space("`weir steer off` was said; `weir steer on` ends it")
+            }
+            Some(active) => active.mode(name),
+        };
+        let of_one = |entry_point: &EntryPoint| {
+            let steering = entry_point.steering.as_ref();
+            let interfaces = steering
+                .filter(|_| listens::steers(entry_point))
+                .into_iter();
+            let names = interfaces.flat_map(|steering| &steering.interfaces);
+            names.map(|name| (name.clone(), mode(name))).collect()
+        };
+        entry_points.iter().map(of_one).collect()
     }
 
     /// Makes the program steer by the snapshot's rules. Returns when it does. Call it first when the workers serve.
@@ -119,6 +149,7 @@ impl Plane {
             "the XDP program was detached by hand: steering happens in user space until a restart"
         );
         self.active = None;
+        self.inactive = "the program was detached by hand; a restart attaches it".to_owned();
     }
 
     /// A clean end: keeps the program steering, or detaches it, as `steering.onStop` says.

@@ -10,7 +10,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr::NonNull;
 
-pub use thread::lower_priority;
+pub use thread::{lower_priority, return_memory};
 
 /// Anonymous, zeroed, page-aligned memory, private to this process. Its address never changes.
 pub struct Mapping {

@@ -9,6 +9,7 @@ use std::process::Command;
 use xtask::daemon::Daemon;
 use xtask::netns::Namespace;
 
+use super::headnode::ADDRESS;
 use crate::support::DEADLINE;
 use crate::upstream::pki::Pki;
 
@@ -23,6 +24,17 @@ const SERVERS: [(&str, &str, &str); 6] = [
     ("mq", "192.0.2.188:5671", "mq.galaxy.example"),
     ("influxdb", "192.0.2.189:8086", "influxdb.galaxy.example"),
 ];
+
+/// As Galaxy's own nginx does it.
+fn behind() -> String {
+    let to = format!(
+        "proxy_pass http://{ADDRESS}; proxy_http_version 1.1; proxy_set_header Host $host;"
+    );
+    format!(
+        "location /ws {{ {to} proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; }} \
+         location /api/events/stream/now {{ {to} proxy_buffering off; }}"
+    )
+}
 
 /// Starts it with files in this directory.
 pub fn start(dir: &Path, pki: &Pki, namespace: &Namespace) -> Daemon {
@@ -41,7 +53,12 @@ pub fn start(dir: &Path, pki: &Pki, namespace: &Namespace) -> Daemon {
         );
         servers += &format!(
             "server {{ listen {address} ssl; ssl_certificate {certificate}; ssl_certificate_key {key}; \
-             location / {{ return 200 \"{name} {SAYS} {padding}\"; }} }}\n"
+             location / {{ return 200 \"{name} {SAYS} {padding}\"; }} {} }}\n",
+            if name == "headnode" {
+                behind()
+            } else {
+                String::new()
+            }
         );
     }
     let base = dir.display();

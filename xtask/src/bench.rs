@@ -11,6 +11,7 @@ mod idle;
 mod load;
 mod proxies;
 mod readers;
+mod reload;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -43,7 +44,7 @@ const RELAYS: &[Scenario] = &[
     scenario("relay-bodies", Load::new(32, 1 << 20)),
 ];
 /// More than the proxies: what other scenarios are called.
-const OTHERS: &[&str] = &["relay", "readers", "idle"];
+const OTHERS: &[&str] = &["relay", "readers", "idle", "reload"];
 
 const fn scenario(name: &'static str, load: Load) -> Scenario {
     Scenario { name, load }
@@ -98,6 +99,9 @@ pub fn run(arguments: &[String]) -> Outcome {
     }
     if wants("idle") {
         idle::run()?;
+    }
+    if wants("reload") {
+        reload::run(options.rounds)?;
     }
     Ok(())
 }

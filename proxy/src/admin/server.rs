@@ -13,7 +13,9 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::{Answer, Request, SOCKET};
-use crate::limits::{ADMIN_CONNECTIONS_MAX, ADMIN_PATIENCE, ADMIN_REQUEST_BYTES_MAX};
+use crate::limits::{
+    ADMIN_CONNECTIONS_MAX, ADMIN_PATIENCE, ADMIN_REQUEST_BYTES_MAX, ADMIN_WRITE_BYTES,
+};
 
 /// What somebody asks, and where the answer goes.
 #[derive(Debug)]
@@ -107,11 +109,21 @@ async fn serve(mut stream: UnixStream, sender: &mpsc::Sender<Asked>) -> io::Resu
             "that is no request of this version: {error}"
         ))],
     };
-    for answer in answers {
-        let line = serde_json::to_string(&answer)? + "\n";
-        timeout(ADMIN_PATIENCE, writer.write_all(line.as_bytes())).await??;
+    let text = tokio::task::spawn_blocking(move || lines(&answers)).await??;
+    for part in text.chunks(ADMIN_WRITE_BYTES) {
+        timeout(ADMIN_PATIENCE, writer.write_all(part)).await??;
     }
     Ok(())
+}
+
+/// On the blocking pool: there may be tens of thousands.
+fn lines(answers: &[Answer]) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    for answer in answers {
+        serde_json::to_writer(&mut text, answer)?;
+        text.push(b'\n');
+    }
+    Ok(text)
 }
 
 async fn hand_over(request: Request, user: u32, sender: &mpsc::Sender<Asked>) -> Vec<Answer> {

@@ -14,7 +14,7 @@ use tracing::{info, warn};
 use super::rules::{Reply, Rules};
 use super::servers;
 use super::standings::{Saying, Word};
-use super::status::{self, StatusFile};
+use super::status::{self, Facts, StatusFile};
 use super::worker::Workers;
 use crate::admin::{Answer, Asked, Request, Server};
 use crate::certs::overview::Overview;
@@ -23,6 +23,7 @@ use crate::config::static_file::Timeouts;
 use crate::config::{Refresh, Snapshot, StaticConfig, Watch};
 use crate::health::Monitor;
 use crate::steering::Plane;
+use crate::steering::mode::InterfaceMode;
 use crate::{limits, sys};
 
 /// The control plane.
@@ -107,7 +108,7 @@ impl Control {
             admin,
             certificates,
             mut rules,
-            status,
+            mut status,
         } = self;
         let monitor = Monitor::new(rules.readiness().clone());
         let mut supervision = Supervision {
@@ -117,15 +118,14 @@ impl Control {
             certificates: certificates.as_ref(),
             rules: &mut rules,
             workers: &workers,
-            status: &status,
-            told: BTreeMap::new(),
+            status: &mut status,
             suspected: (0, false),
-            overview: Arc::default(),
+            told: Told::default(),
         };
         let ended = runtime.block_on(supervision.wait(signals, watch, admin));
         workers.stop(grace(&config) + limits::STOP_EXTRA);
         plane.stop();
-        status.remove();
+        runtime.block_on(status.remove());
         ended.map_err(|line| vec![line])
     }
 }
@@ -137,14 +137,19 @@ struct Supervision<'a> {
     certificates: Option<&'a Keeper>,
     rules: &'a mut Rules,
     workers: &'a Workers,
-    status: &'a StatusFile,
+    status: &'a mut StatusFile,
     monitor: Monitor,
-    /// The failures in the status file.
-    told: BTreeMap<String, u64>,
     /// Suspicions before the status file was written, and whether it shows any.
     suspected: (u64, bool),
-    /// The certificates in the status file.
-    overview: Arc<Overview>,
+    told: Told,
+}
+
+/// What the status file says of what changes without an event.
+#[derive(Default, PartialEq, Eq)]
+struct Told {
+    failures: BTreeMap<String, u64>,
+    certificates: Arc<Overview>,
+    steering: Vec<Vec<(String, InterfaceMode)>>,
 }
 
 impl Supervision<'_> {
@@ -174,17 +179,21 @@ impl Supervision<'_> {
                     if rings {
                         self.rules.rename();
                     }
-                    self.write_status(&self.rules.published().load_full());
+                    self.write_status();
                 }
                 () = changed(&mut watch) => self.rules.reload(),
                 () = changed(&mut pems) => self.rules.rename(),
                 () = obtained(self.certificates) => self.rules.rename(),
                 asked = asked(&mut admin) => self.answer(asked),
-                snapshot = self.rules.reloaded() => self.apply(&snapshot).await,
-                () = self.plane.follow() => self.write_status(&self.rules.published().load_full()),
+                changed = self.rules.changed() => match changed {
+                    Some(snapshot) => self.apply(&snapshot).await,
+                    None => self.write_status(),
+                },
+                () = self.plane.follow() => self.write_status(),
+                () = self.status.written() => {}
                 _ = telling.tick() => {
                     self.rules.published().load().shared.tickets.rotate(Instant::now());
-                    self.tell_failures();
+                    self.tell_changes();
                 }
                 () = ended(self.workers, &mut every) => {
                     return Err("a worker ended by itself; weir ends with it so that it can be started anew".to_owned());
@@ -260,17 +269,7 @@ impl Supervision<'_> {
         if let Some(keeper) = self.certificates {
             keeper.need(Arc::clone(&snapshot.needs));
         }
-        self.write_status(snapshot);
-    }
-
-    /// Failures are told soon, but not one by one.
-    fn tell_failures(&mut self) {
-        let certificates = self.certificates.map(Keeper::overview);
-        let is_new = certificates.is_some_and(|overview| *overview != *self.overview);
-        let suspected = self.suspected.1 || self.suspected.0 != self.workers.suspicions();
-        if is_new || suspected || self.told != self.failures() {
-            self.write_status(&self.rules.published().load_full());
-        }
+        self.write_status();
     }
 
     /// By reason; and those that only the certificates know of.
@@ -284,19 +283,37 @@ impl Supervision<'_> {
         failures
     }
 
-    fn write_status(&mut self, snapshot: &Snapshot) {
-        let failures = self.failures();
-        if let Some(keeper) = self.certificates {
-            self.overview = keeper.overview();
+    /// What no event tells of is told soon, but not one by one.
+    fn tell_changes(&mut self) {
+        let suspected = self.suspected.1 || self.suspected.0 != self.workers.suspicions();
+        if suspected || self.told != self.seen() {
+            self.write_status();
         }
-        let in_nic = self.plane.is_running();
+    }
+
+    fn seen(&self) -> Told {
+        Told {
+            failures: self.failures(),
+            certificates: self.certificates.map(Keeper::overview).unwrap_or_default(),
+            steering: self.plane.modes(&self.config.entry_points),
+        }
+    }
+
+    fn write_status(&mut self) {
+        self.told = self.seen();
+        let rules = self.rules.published().load_full();
         let told = self.workers.suspicions();
-        let suspected = servers::suspected(snapshot, self.workers);
+        let suspected = servers::suspected(&rules, self.workers);
         self.suspected = (told, !suspected.is_empty());
-        let servers = status::servers(snapshot, &self.monitor, suspected);
-        self.status
-            .write(snapshot, in_nic, &failures, (&self.overview, servers));
-        self.told = failures;
+        let servers = status::servers(&rules, &self.monitor, suspected);
+        self.status.write(Facts {
+            rules,
+            held: self.rules.held(),
+            steering: self.told.steering.clone(),
+            failures: self.told.failures.clone(),
+            certificates: Arc::clone(&self.told.certificates),
+            servers,
+        });
     }
 
     fn stopping(&self, signal: &str) {

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
 use tracing::{error, info, warn};
 
 use super::standings::{self, Saying};
 use crate::admin::Answer;
 use crate::config::{Loader, PemWatcher, Resolver, Severity, Snapshot, StaticConfig, Watch};
-use crate::limits::ADMIN_CHANGES_MAX;
+use crate::limits::{ADMIN_CHANGES_MAX, FORMER_RULES_LOOK};
 use crate::service::Readiness;
+use crate::sys;
 use crate::tls::Shared;
 
 /// Names in one line of the log.
@@ -39,6 +41,11 @@ pub struct Rules {
     standings: PathBuf,
     /// Tells of changes of PEM files, which are `rename`d; until somebody takes it.
     pem_watch: Option<Watch>,
+    /// Former rules: let go of here, on the pool, when nobody else holds them any more, so that no worker ever frees
+    /// ten thousand routers between two packets.
+    former: Vec<Arc<Snapshot>>,
+    /// When to look at them.
+    next_look: Instant,
 }
 
 /// A load that somebody or something asked for.
@@ -55,7 +62,8 @@ enum Wanted {
 
 /// What a load came to.
 enum Outcome {
-    Loaded(Arc<Snapshot>),
+    /// What is in force now, and what was before.
+    Loaded(Arc<Snapshot>, Arc<Snapshot>),
     Previewed,
 }
 
@@ -83,6 +91,8 @@ impl Rules {
             under_way: None,
             next: Vec::new(),
             pem_watch,
+            former: Vec::new(),
+            next_look: Instant::now(),
         })
     }
 
@@ -131,23 +141,61 @@ impl Rules {
         });
     }
 
-    /// Resolves when a load has ended and its rules are published; never, while none is under way. Cancel-safe.
-    pub async fn reloaded(&mut self) -> Arc<Snapshot> {
+    /// Resolves when a load has ended and its rules are published, with these; with `None` when former rules have been
+    /// let go of. Cancel-safe.
+    pub async fn changed(&mut self) -> Option<Arc<Snapshot>> {
         loop {
-            let Some(load) = &mut self.under_way else {
-                return std::future::pending().await;
+            let loaded = async {
+                match &mut self.under_way {
+                    Some(load) => load.await,
+                    None => std::future::pending().await,
+                }
             };
-            let (loader, outcome) = match load.await {
+            let loaded = tokio::select! {
+                loaded = loaded => loaded,
+                () = sleep_until(self.next_look), if !self.former.is_empty() => {
+                    if self.let_go() {
+                        return None;
+                    }
+                    continue;
+                }
+            };
+            let (loader, outcome) = match loaded {
                 Ok(loaded) => loaded,
                 Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
             };
             self.under_way = None;
             self.loader = Some(loader);
             self.start();
-            if let Outcome::Loaded(snapshot) = outcome {
-                return snapshot;
+            if let Outcome::Loaded(snapshot, before) = outcome {
+                self.former.push(before);
+                self.next_look = Instant::now() + FORMER_RULES_LOOK;
+                return Some(snapshot);
             }
         }
+    }
+
+    /// How many loads are in memory: that in force, and those that somebody still looks at.
+    pub fn held(&self) -> usize {
+        1 + self.former.len()
+    }
+
+    /// Lets go of former rules that nobody else holds; whether there were any.
+    fn let_go(&mut self) -> bool {
+        self.next_look = Instant::now() + FORMER_RULES_LOOK;
+        let free = self
+            .former
+            .extract_if(.., |rules| Arc::strong_count(rules) == 1);
+        let free: Vec<Arc<Snapshot>> = free.collect();
+        let any = !free.is_empty();
+        if any {
+            // Nobody waits for the end of that.
+            drop(tokio::task::spawn_blocking(move || {
+                drop(free);
+                sys::return_memory();
+            }));
+        }
+        any
     }
 
     fn want(&mut self, wanted: Wanted) {
@@ -244,7 +292,7 @@ fn run(
     for reply in replies {
         let _ = reply.send(answers(&before, &snapshot, false));
     }
-    (loader, Outcome::Loaded(snapshot))
+    (loader, Outcome::Loaded(snapshot, before))
 }
 
 fn answers(before: &Snapshot, now: &Snapshot, dry_run: bool) -> Vec<Answer> {

@@ -1,21 +1,28 @@
-//! `weir status`: what the running proxy says about itself, through a file in its runtime directory.
+//! What the running proxy says about itself, in a file of its runtime directory: `weir status` shows it.
+//!
+//! Owns: the file, and what it says. Never: finding out; the control thread hands over what it knows, and the blocking
+//! pool makes text of it and writes, one file at a time.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use tokio::task::JoinHandle;
 use tracing::warn;
 
 use super::listen::Reserved;
 use crate::certs::overview::Overview;
-use crate::clock;
-use crate::config::{Severity, Snapshot, StaticConfig};
+use crate::config::{FileCertificate, Severity, Snapshot, StaticConfig};
 use crate::health::Monitor;
+use crate::steering::mode::InterfaceMode;
+
+mod show;
+
+pub use self::show::{ago, show};
 
 /// The file's name in the runtime directory.
 const FILE: &str = "status.json";
@@ -29,8 +36,8 @@ struct Status {
     entry_points: Vec<EntryPointStatus>,
     /// How many times the rules have been loaded.
     generation: u64,
-    /// Steered connections are steered in the NIC where `weir steer status` says so; else all in user space.
-    steering_in_nic: bool,
+    /// Loads of rules that are still in memory: one, but for what somebody still looks at after a change.
+    loads_held: usize,
     /// How often weir answered a request itself, or closed a connection, by reason (docs/ERRORS.md).
     failures: BTreeMap<String, u64>,
     /// Servers that do not take requests as usual, and why.
@@ -41,8 +48,9 @@ struct Status {
     warnings: Vec<String>,
     /// Those of resolvers.
     certificates: Overview,
+    /// Those of files.
+    certificate_files: Vec<FileCertificate>,
     /// Names of routers whose clients get the self-signed certificate.
-    #[serde(default)]
     uncertified: Vec<Box<str>>,
 }
 
@@ -54,10 +62,19 @@ struct EntryPointStatus {
     https_routers: usize,
     tcp_routers: usize,
     steered_routers: usize,
+    /// Where clients are steered, for each of its `steering.interfaces`; empty: in user space.
+    steering: Vec<InterfaceStatus>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct InterfaceStatus {
+    interface: String,
+    #[serde(flatten)]
+    mode: InterfaceMode,
 }
 
 /// A server that does not take requests as usual.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ServerStatus {
     /// `name@file`
     pub service: String,
@@ -71,8 +88,33 @@ pub struct ServerStatus {
     pub since: u64,
 }
 
-/// Writes the status file of this process, and removes it at the end.
+/// What the control thread knows at one moment.
+pub struct Facts {
+    /// The rules in force.
+    pub rules: Arc<Snapshot>,
+    /// Loads of rules in memory.
+    pub held: usize,
+    /// Of each entry point, as [`crate::steering::Plane::modes`] gives it.
+    pub steering: Vec<Vec<(String, InterfaceMode)>>,
+    /// How often each has happened.
+    pub failures: BTreeMap<String, u64>,
+    /// Of resolvers.
+    pub certificates: Arc<Overview>,
+    /// Those that do not take requests as usual.
+    pub servers: Vec<ServerStatus>,
+}
+
+/// The status file of this process: written anew by the blocking pool whenever something has changed, removed at the
+/// end.
 pub struct StatusFile {
+    place: Arc<Place>,
+    /// What is to be written next.
+    wanted: Option<Facts>,
+    writing: Option<JoinHandle<()>>,
+}
+
+/// Where it is, and what never changes.
+struct Place {
     path: PathBuf,
     workers: usize,
     entry_points: Vec<(String, SocketAddr)>,
@@ -102,44 +144,62 @@ impl StatusFile {
             .entry_points
             .iter()
             .map(|entry_point| entry_point.name.clone());
-        Ok(Self {
+        let place = Place {
             path: directory.join(FILE),
             workers,
             entry_points: names.zip(reserved.iter().map(|one| one.address)).collect(),
+        };
+        Ok(Self {
+            place: Arc::new(place),
+            wanted: None,
+            writing: None,
         })
     }
 
-    /// Writes what is so now. Readers see the old file or the new one, never half of it.
-    pub fn write(
-        &self,
-        snapshot: &Snapshot,
-        in_nic: bool,
-        failures: &BTreeMap<String, u64>,
-        (certificates, servers): (&Overview, Vec<ServerStatus>),
-    ) {
-        let (errors, warnings): (Vec<_>, Vec<_>) = snapshot
-            .problems
-            .iter()
-            .partition(|problem| problem.severity == Severity::Error);
-        let lines = |problems: Vec<&crate::config::Problem>| {
-            problems.iter().map(ToString::to_string).collect()
+    /// Has this written; of what waits for its turn, only the last.
+    pub fn write(&mut self, facts: Facts) {
+        self.wanted = Some(facts);
+        self.start();
+    }
+
+    /// Resolves when something was written, and begins with what waits; never, while there is nothing. Cancel-safe.
+    pub async fn written(&mut self) {
+        let Some(writing) = &mut self.writing else {
+            return std::future::pending().await;
         };
-        let status = Status {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            pid: std::process::id(),
-            workers: self.workers,
-            entry_points: self.entry_points(snapshot),
-            generation: snapshot.generation,
-            steering_in_nic: in_nic,
-            failures: failures.clone(),
-            servers,
-            errors: lines(errors),
-            warnings: lines(warnings),
-            certificates: certificates.clone(),
-            uncertified: snapshot.uncertified.to_vec(),
-        };
+        if let Err(panicked) = writing.await {
+            std::panic::resume_unwind(panicked.into_panic());
+        }
+        self.writing = None;
+        self.start();
+    }
+
+    /// The process ends: nobody is to take the file for a running proxy's.
+    pub async fn remove(&mut self) {
+        self.wanted = None;
+        if self.writing.is_some() {
+            self.written().await;
+        }
+        // Missing is as good as removed; anything else the reader finds out by the process id.
+        let _ = fs::remove_file(&self.place.path);
+    }
+
+    fn start(&mut self) {
+        if self.writing.is_some() {
+            return;
+        }
+        if let Some(facts) = self.wanted.take() {
+            let place = Arc::clone(&self.place);
+            self.writing = Some(tokio::task::spawn_blocking(move || place.write(&facts)));
+        }
+    }
+}
+
+impl Place {
+    /// Readers see the old file or the new one, never half of it.
+    fn write(&self, facts: &Facts) {
         let draft = self.path.with_extension("json.new");
-        let written = serde_json::to_string_pretty(&status)
+        let written = serde_json::to_string_pretty(&self.status(facts))
             .map_err(io::Error::from)
             .and_then(|text| fs::write(&draft, text))
             .and_then(|()| fs::rename(&draft, &self.path));
@@ -151,24 +211,50 @@ impl StatusFile {
         }
     }
 
-    /// The process ends: nobody is to take the file for a running proxy's.
-    pub fn remove(&self) {
-        // Missing is as good as removed; anything else the reader finds out by the process id.
-        let _ = fs::remove_file(&self.path);
+    fn status(&self, facts: &Facts) -> Status {
+        let rules = &facts.rules;
+        let lines = |severity: Severity| {
+            let problems = rules.problems.iter();
+            let these = problems.filter(|problem| problem.severity == severity);
+            these.map(ToString::to_string).collect()
+        };
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            workers: self.workers,
+            entry_points: self.entry_points(facts),
+            generation: rules.generation,
+            loads_held: facts.held,
+            failures: facts.failures.clone(),
+            servers: facts.servers.clone(),
+            errors: lines(Severity::Error),
+            warnings: lines(Severity::Warning),
+            certificates: (*facts.certificates).clone(),
+            certificate_files: rules.certificates.to_vec(),
+            uncertified: rules.uncertified.to_vec(),
+        }
     }
 
-    fn entry_points(&self, snapshot: &Snapshot) -> Vec<EntryPointStatus> {
-        let tables = self.entry_points.iter().zip(&snapshot.entry_points);
-        tables
-            .map(|((name, address), table)| EntryPointStatus {
-                name: name.clone(),
-                address: *address,
-                http_routers: table.http.serving(),
-                https_routers: table.https.serving(),
-                tcp_routers: table.tcp.serving() + table.tcp_tls.serving(),
-                steered_routers: table.steered.rules().len(),
-            })
-            .collect()
+    fn entry_points(&self, facts: &Facts) -> Vec<EntryPointStatus> {
+        let tables = self.entry_points.iter().zip(&facts.rules.entry_points);
+        let all = tables.zip(&facts.steering);
+        all.map(|(((name, address), table), steering)| EntryPointStatus {
+            name: name.clone(),
+            address: *address,
+            http_routers: table.http.serving(),
+            https_routers: table.https.serving(),
+            tcp_routers: table.tcp.serving() + table.tcp_tls.serving(),
+            steered_routers: table.steered.rules().len(),
+            steering: steering.iter().map(interface).collect(),
+        })
+        .collect()
+    }
+}
+
+fn interface((interface, mode): &(String, InterfaceMode)) -> InterfaceStatus {
+    InterfaceStatus {
+        interface: interface.clone(),
+        mode: mode.clone(),
     }
 }
 
@@ -199,141 +285,4 @@ pub fn servers(
             since: said.at,
         });
     down.chain(suspected).chain(said).collect()
-}
-
-/// Shows the status of the proxy that runs with this configuration. Exit code 1 if something was left out.
-///
-/// # Errors
-/// One line if none runs.
-pub fn show(config: &StaticConfig, json: bool) -> Result<ExitCode, String> {
-    let path = config.runtime_dir.join(FILE);
-    let (text, status) = read(&path)?;
-    if json {
-        println!("{text}");
-    } else {
-        print!("{}", status.table());
-    }
-    Ok(if status.errors.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
-}
-
-fn read(path: &Path) -> Result<(String, Status), String> {
-    let text = fs::read_to_string(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => format!(
-            "no weir runs with this configuration ({} is not there)",
-            path.display()
-        ),
-        _ => format!("{} cannot be read: {error}", path.display()),
-    })?;
-    let status: Status = serde_json::from_str(&text).map_err(|error| {
-        format!(
-            "{} is not a status file of this version: {error}",
-            path.display()
-        )
-    })?;
-    if !Path::new(&format!("/proc/{}", status.pid)).exists() {
-        return Err(format!(
-            "weir is not running: process {} ended without saying so",
-            status.pid
-        ));
-    }
-    Ok((text, status))
-}
-
-/// How long something is so, for people.
-pub(crate) fn ago(since: u64) -> String {
-    let seconds = clock::unix_seconds().saturating_sub(since);
-    match seconds {
-        0..120 => format!("for {seconds} s"),
-        120..7_200 => format!("for {} min", seconds / 60),
-        7_200..172_800 => format!("for {} h", seconds / 3_600),
-        _ => format!("for {} days", seconds / 86_400),
-    }
-}
-
-impl Status {
-    /// How many there are, and what is due.
-    fn certificates(&self, out: &mut String) {
-        let (overview, now) = (
-            &self.certificates,
-            i64::try_from(clock::unix_seconds()).unwrap_or(i64::MAX),
-        );
-        if overview.certificates.is_empty() && overview.orders.is_empty() {
-            return;
-        }
-        let _ = writeln!(
-            out,
-            "  certificates: {} (see `weir certs list`)",
-            overview.certificates.len()
-        );
-        for line in overview.planned(now) {
-            let _ = writeln!(out, "  due: {line}");
-        }
-        for name in overview.missing(now) {
-            let _ = writeln!(
-                out,
-                "  NO CERTIFICATE: clients that ask for {name} get the default one"
-            );
-        }
-    }
-
-    fn table(&self) -> String {
-        let mut out = String::new();
-        let _ = writeln!(
-            out,
-            "weir {}, process {}, {} workers, rules loaded {} times",
-            self.version, self.pid, self.workers, self.generation
-        );
-        for entry_point in &self.entry_points {
-            let EntryPointStatus {
-                name,
-                address,
-                http_routers,
-                https_routers,
-                tcp_routers,
-                steered_routers,
-            } = entry_point;
-            let _ = writeln!(
-                out,
-                "  {name:<16} {address:<24} routers: {http_routers} http, {https_routers} https, {tcp_routers} tcp, \
-                 {steered_routers} steered"
-            );
-        }
-        for (reason, count) in self.failures.iter().filter(|(_, count)| **count > 0) {
-            let _ = writeln!(out, "  {reason:<20} {count} (docs/ERRORS.md)");
-        }
-        self.certificates(&mut out);
-        for name in &self.uncertified {
-            let _ = writeln!(
-                out,
-                "  NO CERTIFICATE: clients that ask for {name} get the self-signed one"
-            );
-        }
-        for ServerStatus {
-            service,
-            server,
-            state,
-            reason,
-            since,
-        } in &self.servers
-        {
-            let ago = ago(*since);
-            let _ = writeln!(out, "  {state:<5} {server} of {service}, {ago}: {reason}");
-        }
-        let plane = if self.steering_in_nic {
-            "in the NIC (see `weir steer status`)"
-        } else {
-            "in user space"
-        };
-        let _ = writeln!(out, "  steered connections are steered {plane}");
-        for (title, lines) in [("left out", &self.errors), ("warnings", &self.warnings)] {
-            for line in lines {
-                let _ = writeln!(out, "  {title}: {line}");
-            }
-        }
-        out
-    }
 }

@@ -10,7 +10,7 @@ use super::document::{
 use super::pem_files::PemFiles;
 use super::resolve::Resolver;
 use super::walker::Spanned;
-use super::{EntryPointTable, FileNames, Problem, StaticConfig, Wanted};
+use super::{EntryPointTable, FileCertificate, FileNames, Problem, StaticConfig, Wanted};
 use crate::middleware::Middleware;
 use crate::rule::{HttpMatcher, TcpMatcher};
 use crate::service::standing::{Said, ServerName, Standings};
@@ -65,6 +65,8 @@ pub(super) struct Compiled {
     pub(super) services: Vec<(Protocol, Arc<Service>)>,
     /// What certificates of files serve.
     pub(super) files: FileNames,
+    /// These certificates.
+    pub(super) certificates: Vec<FileCertificate>,
     /// Names of routers that nobody has a certificate for.
     pub(super) uncertified: Vec<Box<str>>,
 }
@@ -154,7 +156,7 @@ pub(super) fn compile(context: &mut Context<'_>, documents: Vec<Document>) -> Co
         );
         merge(problems, "tls.stores", &mut drafts.stores, document.stores);
     }
-    let (store, files) = store::compile(context, &certificates, &drafts.stores);
+    let (store, files, certificates) = store::compile(context, &certificates, &drafts.stores);
     let terms = terms::compile(context, &drafts.tls_options, &store);
     let both = [&drafts.http_services, &drafts.tcp_services];
     context.resolver.want(
@@ -187,6 +189,7 @@ pub(super) fn compile(context: &mut Context<'_>, documents: Vec<Document>) -> Co
         entry_points,
         services,
         files,
+        certificates,
         uncertified,
     }
 }

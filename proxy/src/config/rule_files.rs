@@ -1,6 +1,6 @@
 //! The rule files: finding and reading them, and compiling them all into one [`Snapshot`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -41,6 +41,8 @@ pub struct Loader {
     not_kept: Option<Problem>,
     /// What the files said when they were read last, and what was wrong with them.
     read: (Vec<Document>, Vec<Problem>),
+    /// What good files say, so that only those that change are decoded anew.
+    decoded: HashMap<Arc<Path>, Decoded>,
     default_certificate: KeyPair,
     /// Certificates that were obtained, and what authorities are shown.
     shared: Arc<tls::Shared>,
@@ -51,6 +53,16 @@ pub struct Loader {
     /// What is agreed on with clients, as of the last load.
     terms: TermsKept,
     generation: u64,
+}
+
+/// A good rule file. Decoding depends on its text alone: templates see the environment, which stays.
+#[derive(Clone, Debug)]
+struct Decoded {
+    text: Arc<str>,
+    /// Without its tree.
+    document: Document,
+    /// Warnings, and errors that cost elements.
+    problems: Vec<Problem>,
 }
 
 impl Loader {
@@ -71,6 +83,7 @@ impl Loader {
             last_good: LastGood::default(),
             not_kept: None,
             read: Default::default(),
+            decoded: HashMap::new(),
             default_certificate,
             shared: Arc::default(),
             pems: PemFiles::default(),
@@ -115,6 +128,7 @@ impl Loader {
         let mut preview = Self {
             last_good: self.last_good.detached(),
             pems: self.pems.clone(),
+            decoded: self.decoded.clone(),
             shared: Arc::clone(&self.shared),
             generation: self.generation,
             ..fresh
@@ -163,6 +177,7 @@ impl Loader {
             entry_points,
             services,
             files,
+            certificates,
             uncertified,
         } = compile::compile(&mut context, documents);
         let targets = context.targets;
@@ -184,6 +199,7 @@ impl Loader {
             generation: self.generation,
             entry_points,
             needs: Arc::new(needs),
+            certificates: certificates.into(),
             uncertified: uncertified.into(),
             shared: Arc::clone(&self.shared),
             services,
@@ -239,23 +255,38 @@ impl Loader {
         if problems.len() == found {
             self.last_good.retain(files.iter().map(|file| &**file));
         }
+        let mut before = std::mem::take(&mut self.decoded);
         let documents = files
             .iter()
-            .filter_map(|file| self.read_one(file, &mut problems))
+            .filter_map(|file| self.read_one(file, before.remove(file), &mut problems))
             .collect();
         (documents, problems)
     }
 
     /// What the file says, or what it said when it was last good.
-    fn read_one(&mut self, file: &Path, problems: &mut Vec<Problem>) -> Option<Document> {
+    fn read_one(
+        &mut self,
+        file: &Arc<Path>,
+        before: Option<Decoded>,
+        problems: &mut Vec<Problem>,
+    ) -> Option<Document> {
         let (document, mut found) = match source::read(file) {
-            Ok(text) => {
-                let (document, found) = document::decode(file, &text);
-                if document.is_some() {
-                    problems.extend(self.last_good.keep(file, &text));
+            Ok(text) => match before.filter(|before| *before.text == *text) {
+                Some(same) => {
+                    problems.extend(same.problems.iter().cloned());
+                    let document = same.document.clone();
+                    self.decoded.insert(Arc::clone(file), same);
+                    return Some(document);
                 }
-                (document, found)
-            }
+                None => {
+                    let (document, found) = document::decode(file, &text);
+                    if let Some(document) = &document {
+                        problems.extend(self.last_good.keep(file, &text));
+                        self.remember(file, document, &found);
+                    }
+                    (document, found)
+                }
+            },
             Err(problem) => (None, vec![problem.lost("the file")]),
         };
         let last_good = self.last_good.get(file).filter(|_| document.is_none());
@@ -270,6 +301,21 @@ impl Loader {
         }
         problems.extend(found);
         document.or(instead.flatten())
+    }
+
+    fn remember(&mut self, file: &Arc<Path>, document: &Document, problems: &[Problem]) {
+        let Some(text) = self.last_good.get(file) else {
+            return;
+        };
+        let decoded = Decoded {
+            text: Arc::clone(text),
+            document: Document {
+                tree: None,
+                ..document.clone()
+            },
+            problems: problems.to_vec(),
+        };
+        self.decoded.insert(Arc::clone(file), decoded);
     }
 }
 

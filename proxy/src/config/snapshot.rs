@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use super::{Inventory, Needs, Problem, Severity};
+use super::{FileCertificate, Inventory, Needs, Problem, Severity};
 use crate::router::steered::SteeredTable;
 use crate::router::{Certainty, HttpsNames, RouterTable, TcpRouter, TcpTable, TcpTls, TermsTable};
 use crate::rule::ConnectionView;
@@ -22,6 +22,8 @@ pub struct Snapshot {
     pub entry_points: Vec<EntryPointTable>,
     /// Which certificates the rules need.
     pub needs: Arc<Needs>,
+    /// The certificates of files.
+    pub certificates: Arc<[FileCertificate]>,
     /// Names of routers whose clients get the self-signed certificate, as nobody has or obtains one for them.
     pub uncertified: Arc<[Box<str>]>,
     /// What authorities are shown that look whether a name is ours: the same in all snapshots.

@@ -1,9 +1,13 @@
-//! The documentation names every key and no other, and its examples work.
+//! The documentation names every key and no other, and its examples work; Traefik's keys are known.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::{Problem, StaticConfig, document, static_file};
+
+mod documented;
+mod traefik;
+mod tree;
 
 const README: &str = include_str!("../../../README.md");
 const DOCUMENT: &str = include_str!("../../../docs/CONFIGURATION.md");

@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::clients::Seat;
 use super::forwarded;
@@ -17,6 +17,7 @@ use crate::http::{Name, RequestHead};
 use crate::router::Agreed;
 use crate::rule::RequestView;
 use crate::service::{Picked, Rank};
+use crate::uring;
 
 /// Where a request comes from.
 #[derive(Clone, Copy)]
@@ -47,7 +48,8 @@ impl<'a> Visitor<'a> {
         }
     }
 
-    /// Counts a failure and logs it. `place`: router and server, where it got so far.
+    /// Counts a failure and logs it: at WARN now and then, if it is not the client's, else at DEBUG. `place`: router
+    /// and server, where it got so far.
     pub fn note(
         &self,
         failure: Failure,
@@ -56,17 +58,28 @@ impl<'a> Visitor<'a> {
         detail: &dyn fmt::Display,
     ) {
         self.worker.failures.add(failure);
-        debug!(
-            client = %self.address,
-            entry_point = self.settings().name,
-            reason = failure.as_str(),
-            fault = failure.fault().as_str(),
-            status = failure.status().map(|status| status.code()),
-            request_id = &*String::from_utf8_lossy(request_id),
-            router = place.map(|(router, _)| router),
-            server = place.map(|(_, server)| server),
-            "{detail}"
-        );
+        let server = place.map(|(_, server)| server);
+        let untold = self.worker.complaints.due(failure, server, uring::now());
+        macro_rules! tell {
+            ($level:ident $(, $more:tt)*) => {
+                $level!(
+                    client = %self.address,
+                    entry_point = self.settings().name,
+                    reason = failure.as_str(),
+                    fault = failure.fault().as_str(),
+                    status = failure.status().map(|status| status.code()),
+                    request_id = &*String::from_utf8_lossy(request_id),
+                    router = place.map(|(router, _)| router),
+                    server,
+                    $($more,)*
+                    "{detail}"
+                )
+            };
+        }
+        match untold {
+            Some(untold) => tell!(warn, untold),
+            None => tell!(debug),
+        }
     }
 
     /// The router for a request, whose path and query are cleaned.

@@ -14,6 +14,7 @@ use tracing::warn;
 
 use super::budget::RetryBudget;
 use super::clients::Clients;
+use super::complaints::Complaints;
 use super::hold::Hold;
 use super::http2::Windows;
 use super::passive::Streaks;
@@ -46,6 +47,8 @@ pub struct Worker {
     pub hostname: Box<str>,
     /// How often requests and connections have failed here, and why.
     pub failures: Arc<Counts>,
+    /// Which of them the log has told lately.
+    pub complaints: Complaints,
     /// Connections of each client, by entry point.
     pub clients: Arc<[Option<Arc<Clients>>]>,
     /// Names for requests.
@@ -152,6 +155,7 @@ impl Worker {
             multiplexed: Multiplexed::default(),
             hostname: hostname(),
             failures,
+            complaints: Complaints::default(),
             clients,
             ids: RequestIds::default(),
             windows: Windows::default(),

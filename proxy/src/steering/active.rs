@@ -12,6 +12,7 @@ use tokio::time::{self, Interval, MissedTickBehavior};
 use super::attachments::{self, Attachments};
 use super::listens::{self, steers};
 use super::maps::{MapFailure, Maps};
+use super::mode::InterfaceMode;
 use super::network::{Interfaces, Network};
 use super::program::{Pins, Program};
 use super::snat::{self, SourcePorts};
@@ -178,6 +179,16 @@ impl Active {
     /// The program sees packets of at least one interface.
     pub fn is_running(&self) -> bool {
         !self.attachments.running(&self.interfaces).is_empty()
+    }
+
+    /// Where the clients of an interface are steered.
+    pub fn mode(&self, interface: &str) -> InterfaceMode {
+        self.attachments.mode(interface, &self.interfaces)
+    }
+
+    /// An operator has turned it off for new connections; also `false` where the map cannot be read.
+    pub fn is_switched_off(&self) -> bool {
+        self.tables.is_switched_off().unwrap_or(false)
     }
 
     /// An operator has removed every link.

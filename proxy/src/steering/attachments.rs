@@ -3,14 +3,20 @@
 
 use std::collections::BTreeMap;
 
+use super::mode::InterfaceMode;
 use super::network::{Interface, Interfaces};
 use super::program::{AttachMode, Pins, Program};
 use crate::config::static_file::SteeringMode;
 
-/// The interfaces the program was attached to at the start, by name.
-pub struct Attachments(BTreeMap<String, Attachment>);
+/// The interfaces of steered entry points, by name.
+pub struct Attachments {
+    /// Those the program was attached to at the start.
+    held: BTreeMap<String, Attachment>,
+    /// Those that refused it then, and why.
+    refused: BTreeMap<String, String>,
+}
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Attachment {
     /// The interface the state is about; 0 while there is none of this name.
     index: u32,
@@ -18,11 +24,11 @@ struct Attachment {
     state: State,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
     Runs(AttachMode),
-    /// The interface was made again and refuses the program so far.
-    Lost,
+    /// The interface was made again and refuses the program so far, and why.
+    Lost(String),
     /// An operator has removed the link: it stays away until a restart.
     Removed,
 }
@@ -34,7 +40,7 @@ impl Attachments {
         modes: &BTreeMap<String, SteeringMode>,
         interfaces: &Interfaces,
     ) -> Option<Self> {
-        let mut attached = BTreeMap::new();
+        let (mut held, mut refused) = (BTreeMap::new(), BTreeMap::new());
         for (name, &configured) in modes {
             match program.attach(name, configured) {
                 Ok(mode) => {
@@ -44,53 +50,86 @@ impl Attachments {
                         configured,
                         state: State::Runs(mode),
                     };
-                    attached.insert(name.clone(), attachment);
+                    held.insert(name.clone(), attachment);
                 }
                 Err(reason) => {
                     tracing::warn!(interface = name, %reason, "clients of this interface are steered in user space");
+                    refused.insert(name.clone(), reason.to_string());
                 }
             }
         }
-        (!attached.is_empty()).then_some(Self(attached))
+        (!held.is_empty()).then_some(Self { held, refused })
     }
 
     /// Sees which links have gone, and attaches again where an interface was deleted and made again.
     pub fn renew(&mut self, program: &mut Program, interfaces: &Interfaces) {
-        for (name, attachment) in &mut self.0 {
+        for (name, attachment) in &mut self.held {
             attachment.renew(name, index(interfaces, name), program);
         }
     }
 
     /// The interfaces that run the program now, in the order of their names.
     pub fn running<'i>(&self, interfaces: &'i Interfaces) -> Vec<&'i Interface> {
-        let running = self.0.iter().filter_map(|(name, attachment)| {
+        let running = self.held.iter().filter_map(|(name, attachment)| {
             let interface = interfaces.get(name)?;
-            let runs = matches!(attachment.state, State::Runs(_));
-            (runs && interface.index == attachment.index).then_some(interface)
+            attachment.runs_on(interface).then_some(interface)
         });
         running.collect()
     }
 
+    /// How the clients of an interface are steered.
+    pub fn mode(&self, name: &str, interfaces: &Interfaces) -> InterfaceMode {
+        let Some(attachment) = self.held.get(name) else {
+            let reason = self
+                .refused
+                .get(name)
+                .map_or("it is not steered", String::as_str);
+            return InterfaceMode::user_space(reason);
+        };
+        match &attachment.state {
+            State::Runs(mode) => match interfaces.get(name) {
+                Some(interface) if attachment.runs_on(interface) => (*mode).into(),
+                Some(_) => {
+                    InterfaceMode::lost("the interface was made again, and is looked at soon")
+                }
+                None => InterfaceMode::lost("the interface is not there; waited for"),
+            },
+            State::Lost(_) if !interfaces.contains_key(name) => {
+                InterfaceMode::lost("the interface is not there; waited for")
+            }
+            State::Lost(reason) => {
+                InterfaceMode::lost(format!("{reason}; tried again at each interval"))
+            }
+            State::Removed => {
+                InterfaceMode::user_space("the program was detached by hand; a restart attaches it")
+            }
+        }
+    }
+
     /// The program runs behind a driver somewhere.
     pub fn any_generic(&self) -> bool {
-        self.0
+        self.held
             .values()
             .any(|attachment| attachment.state == State::Runs(AttachMode::Generic))
     }
 
     /// An operator has removed every link.
     pub fn all_removed(&self) -> bool {
-        self.0
+        self.held
             .values()
             .all(|attachment| attachment.state == State::Removed)
     }
 }
 
 impl Attachment {
+    fn runs_on(&self, interface: &Interface) -> bool {
+        matches!(self.state, State::Runs(_)) && interface.index == self.index
+    }
+
     fn renew(&mut self, name: &str, index: u32, program: &mut Program) {
-        match self.state {
+        match &self.state {
             State::Removed => return,
-            State::Runs(mode) if !program.is_pinned(name, mode) => {
+            State::Runs(mode) if !program.is_pinned(name, *mode) => {
                 tracing::warn!(
                     interface = name,
                     "the XDP program was detached by hand: clients of this interface are steered in user space"
@@ -99,8 +138,8 @@ impl Attachment {
                 return;
             }
             State::Runs(_) if index == 0 || index == self.index => {}
-            State::Lost if index == 0 => {}
-            State::Runs(_) | State::Lost => self.attach(name, program),
+            State::Lost(_) if index == 0 => {}
+            State::Runs(_) | State::Lost(_) => self.attach(name, program),
         }
         self.index = index;
     }
@@ -112,13 +151,13 @@ impl Attachment {
                 self.state = State::Runs(mode);
             }
             Err(reason) => {
-                if self.state != State::Lost {
+                if !matches!(self.state, State::Lost(_)) {
                     tracing::warn!(
                         interface = name, %reason,
                         "the XDP program is not attached again: tried again at each interval"
                     );
                 }
-                self.state = State::Lost;
+                self.state = State::Lost(reason.to_string());
             }
         }
     }
@@ -149,7 +188,7 @@ pub fn detach_others(
     let held = pins.attached().unwrap_or_default();
     let old = held.iter().map(|(interface, _)| interface);
     let old: Vec<&str> = old
-        .filter(|interface| !taken.0.contains_key(*interface))
+        .filter(|interface| !taken.held.contains_key(*interface))
         .map(String::as_str)
         .collect();
     if !old.is_empty() {

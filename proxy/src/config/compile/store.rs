@@ -6,7 +6,7 @@ use super::routers::certificates;
 use super::{Context, Merged};
 use crate::config::document::{CertificateDraft, StoreDraft};
 use crate::config::pem_files::Loaded;
-use crate::config::{FileNames, Problem};
+use crate::config::{FileCertificate, FileNames, Problem};
 use crate::tls::{KeyPair, Store};
 
 /// What is left out of a change of files that cannot be used.
@@ -17,22 +17,35 @@ pub(super) fn compile(
     context: &mut Context<'_>,
     drafts: &[CertificateDraft],
     stores: &Merged<StoreDraft>,
-) -> (Arc<Store>, FileNames) {
+) -> (Arc<Store>, FileNames, Vec<FileCertificate>) {
     let path = "tls.certificates";
-    let mut pairs: Vec<KeyPair> = drafts
+    let of_files: Vec<(&CertificateDraft, KeyPair)> = drafts
         .iter()
-        .filter_map(|draft| pair(context, path, draft))
+        .filter_map(|draft| Some((draft, pair(context, path, draft)?)))
         .collect();
+    let mut pairs: Vec<KeyPair> = of_files.iter().map(|(_, pair)| pair.clone()).collect();
     let draft = stores.values().next().and_then(|named| named.usable());
-    let given = draft.and_then(|draft| draft.certificate.as_ref());
+    let given_by = draft.and_then(|draft| draft.certificate.as_ref());
     let given =
-        given.and_then(|draft| pair(context, "tls.stores.default.defaultCertificate", draft));
+        given_by.and_then(|draft| pair(context, "tls.stores.default.defaultCertificate", draft));
     // What the default certificate serves need not be obtained either, as in Traefik.
     let files = FileNames::new(&[&pairs[..], given.as_slice()].concat(), context.now);
     let obtained = context.shared.obtained.load();
     pairs.extend(obtained.iter().cloned());
-    let default = given.or_else(|| generated(context, draft?, &obtained));
-    (store(context, pairs, default), files)
+    let default = given
+        .clone()
+        .or_else(|| generated(context, draft?, &obtained));
+    let store = store(context, pairs, default);
+    let certificates = of_files
+        .iter()
+        .map(|(draft, pair)| FileCertificate::new(draft, pair, &store));
+    let mut certificates: Vec<FileCertificate> = certificates.collect();
+    certificates.extend(given_by.zip(given).map(|(draft, pair)| FileCertificate {
+        // To clients for whose name there is no other.
+        presented: true,
+        ..FileCertificate::new(draft, &pair, &store)
+    }));
+    (store, files, certificates)
 }
 
 /// The certificate, unless it is not there or cannot be used.

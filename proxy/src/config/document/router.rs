@@ -104,7 +104,7 @@ fn refuse_old_syntax(walker: &mut Walker, fields: &Fields<'_>) {
     {
         let found = format!("ruleSyntax {syntax:?}");
         let problem = Problem::error(place.origin().clone(), found)
-            .allowed("v3")
+            .allowed("v3, default")
             .remedy("write the rule in v3: Header for Headers, Host(`a`) || Host(`b`) for Host(`a`, `b`), HostRegexp(`^.+$`) for {name:.+}");
         walker.report(Cost::Element, &place, problem);
     }

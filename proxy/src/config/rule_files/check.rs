@@ -1,5 +1,6 @@
 //! Checking rule files without serving them: everything a load finds, and the lints.
 
+use std::collections::HashSet;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -68,7 +69,7 @@ impl Check {
         problems.extend(lint::all(&loader.config, &loader.read.0));
         problems.extend(loader.compile().problems);
         if self.offline {
-            problems.iter_mut().for_each(excuse);
+            excuse(&mut problems);
         }
         problems.sort_by(|a, b| a.origin.cmp(&b.origin));
         Ok(Checked { problems })
@@ -91,13 +92,43 @@ fn entry_points(documents: &[Document]) -> StaticConfig {
     StaticConfig::of_entry_points(&names)
 }
 
-/// A file that is missing here may be where the rules serve.
-fn excuse(problem: &mut Problem) {
-    let missing = ["No such file", "no such file", "Permission denied"];
-    if missing.iter().any(|text| problem.found.contains(text)) && !is_rule_file(problem) {
+/// A file that is missing here may be where the rules serve, and with it whatever needs it.
+fn excuse(problems: &mut [Problem]) {
+    const MISSING: [&str; 3] = ["No such file", "no such file", "Permission denied"];
+    let demote = |problem: &mut Problem| {
         problem.severity = Severity::Warning;
         problem.lost = Box::default();
+    };
+    let mut transports = HashSet::new();
+    for problem in problems.iter_mut() {
+        let missing = MISSING.iter().any(|text| problem.found.contains(text));
+        if missing && !is_rule_file(problem) {
+            transports.extend(transport_of(&problem.path));
+            demote(problem);
+        }
     }
+    let named = problems
+        .iter()
+        .filter(|problem| problem.severity == Severity::Error);
+    for broken in named.filter_map(|problem| transport_of(&problem.path)) {
+        transports.remove(&broken);
+    }
+    for problem in problems.iter_mut() {
+        let name = problem.found.strip_prefix("serversTransport ");
+        let protocol = problem.path.split('.').next().unwrap_or_default();
+        let needed =
+            name.map(|name| format!("{protocol}.serversTransports.{}", name.trim_matches('"')));
+        if needed.is_some_and(|needed| transports.contains(&needed)) {
+            demote(problem);
+        }
+    }
+}
+
+/// `http.serversTransports.X` of a path to it or below it.
+fn transport_of(path: &str) -> Option<String> {
+    let mut parts = path.splitn(4, '.');
+    let (protocol, section, name) = (parts.next()?, parts.next()?, parts.next()?);
+    (section == "serversTransports").then(|| format!("{protocol}.{section}.{name}"))
 }
 
 /// Whether it is about a rule file as a whole, which was asked for.

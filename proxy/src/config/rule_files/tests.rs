@@ -314,7 +314,7 @@ fn what_cannot_be_had_costs_its_router_or_server_alone() {
         ),
         (
             "http: {routers: {x: {rule: Host(`a`), service: app, ruleSyntax: v2}}}",
-            "b.yml:1:65: http.routers.x.ruleSyntax: found ruleSyntax \"v2\"; allowed v3; write the rule in v3",
+            "b.yml:1:65: http.routers.x.ruleSyntax: found ruleSyntax \"v2\"; allowed v3, default; write the rule in v3",
         ),
         (
             "http: {middlewares: {m: {rateLimit: {average: 1}}}}",

@@ -140,9 +140,8 @@ pub(super) fn all(
             continue;
         };
         if let Some(at) = fields.get("tailscale") {
-            let problem = Problem::warning(at.origin().clone(), "the key \"tailscale\"").remedy(
-                "Traefik has it, weir not yet: routers that name this resolver are left out",
-            );
+            let problem = Problem::warning(at.origin().clone(), "the key \"tailscale\"")
+                .remedy("Traefik has it, weir not yet: this resolver obtains no certificates");
             walker.report(Cost::Element, &at, problem);
             continue;
         }
@@ -278,7 +277,7 @@ fn dns(walker: &mut Walker, place: &Place<'_>) -> Option<Challenge> {
         if found.is_none() {
             let problem = Problem::warning(at.origin().clone(), format!("the provider {name:?}"))
                 .allowed("exec, rfc2136")
-                .remedy("run that provider's tool by exec: routers that name this resolver are left out");
+                .remedy("run that provider's tool by exec; until then this resolver obtains no certificates");
             walker.report(Cost::Element, &at, problem);
         }
         found.map(|(_, provider)| *provider)

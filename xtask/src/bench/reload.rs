@@ -1,0 +1,244 @@
+//! What reloads of 10,000 routers in 2,000 files cost: themselves, and those whose traffic runs meanwhile.
+
+mod site;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use xtask::process;
+
+use super::{median, micros, sorted};
+use crate::shell::{Outcome, find};
+use site::{Site, echoes};
+
+/// Reloads for each round.
+const RELOADS: usize = 20;
+/// WebSockets that stay open.
+const WEBSOCKETS: usize = 50;
+/// Keep-alive clients of the running traffic, and how often each asks.
+const CLIENTS: usize = 8;
+const PACE: Duration = Duration::from_millis(4);
+/// One side of a comparison.
+const SIDE: Duration = Duration::from_secs(3);
+/// How long wrk and h2load run.
+const LOAD_SECONDS: u32 = 30;
+
+/// With 20 reloads for each round: 5 rounds are the 100 of the goal.
+pub fn run(rounds: usize) -> Outcome {
+    println!("\nreload (10,000 routers in 2,000 files)");
+    let mut site = Site::start()?;
+    check(&site)?;
+    println!(
+        "  memory of the process: {:.1} MiB",
+        mebibytes(site.resident()?)
+    );
+    cost(&mut site, rounds * 2)?;
+    beside(&mut site, rounds)?;
+    websockets(&mut site, rounds * RELOADS)?;
+    load(&mut site, rounds * RELOADS)
+}
+
+fn check(site: &Site) -> Outcome {
+    let begun = Instant::now();
+    let output = site.weir(&["check", &site.rules_directory()])?;
+    println!(
+        "  weir check: {:.2} s, {}",
+        begun.elapsed().as_secs_f64(),
+        String::from_utf8_lossy(&output.stdout)
+            .trim()
+            .lines()
+            .last()
+            .unwrap_or_default()
+    );
+    Ok(())
+}
+
+/// Of a proxy that does nothing else.
+fn cost(site: &mut Site, reloads: usize) -> Outcome {
+    site.reload()?;
+    let before = process::processor_time(site.pid())?;
+    let mut times = Vec::new();
+    for _ in 0..reloads {
+        times.push(site.reload()?.as_secs_f64() * 1e3);
+    }
+    let used = process::processor_time(site.pid())? - before;
+    let times = sorted(times.into_iter());
+    println!(
+        "  a reload: {:.0} ms of one core, {:.0} ms until `weir reload` answers (median of {reloads})",
+        micros(used) / 1e3 / reloads as f64,
+        median(&times)
+    );
+    Ok(())
+}
+
+/// Traffic at a steady pace, without reloads and with one a second, in turns.
+fn beside(site: &mut Site, rounds: usize) -> Outcome {
+    let (mut alone, mut beside) = (Vec::new(), Vec::new());
+    let (mut late_alone, mut late_beside) = (Duration::ZERO, Duration::ZERO);
+    for _ in 0..rounds {
+        site.probed.latest();
+        alone.push(traffic(site.plain, || Ok(()))?);
+        late_alone = late_alone.max(site.probed.latest());
+        beside.push(traffic(site.plain, || site.reload().map(drop))?);
+        late_beside = late_beside.max(site.probed.latest());
+    }
+    for (name, sides, late) in [
+        ("without reloads", alone, late_alone),
+        ("with one a second", beside, late_beside),
+    ] {
+        let of = |value: fn(&Latencies) -> f64| median(&sorted(sides.iter().map(value)));
+        println!(
+            "  traffic {name}: p50 {:.0} us, p99 {:.0} us, p99.9 {:.0} us; the latest probe {:.0} ms late",
+            of(|one| one.p50),
+            of(|one| one.p99),
+            of(|one| one.p999),
+            late.as_secs_f64() * 1e3
+        );
+    }
+    Ok(())
+}
+
+struct Latencies {
+    p50: f64,
+    p99: f64,
+    p999: f64,
+}
+
+fn traffic(to: SocketAddr, mut each_second: impl FnMut() -> Outcome) -> Outcome<Latencies> {
+    let until = Instant::now() + SIDE;
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|_| thread::spawn(move || client(to, until)))
+        .collect();
+    while Instant::now() + Duration::from_secs(1) <= until {
+        let next = Instant::now() + Duration::from_secs(1);
+        each_second()?;
+        thread::sleep(next.saturating_duration_since(Instant::now()));
+    }
+    let mut all = Vec::new();
+    for client in clients {
+        all.extend(client.join().map_err(|_| "a client panicked")??);
+    }
+    let all = sorted(all.into_iter().map(micros));
+    let at = |part: f64| all[((all.len() - 1) as f64 * part) as usize];
+    Ok(Latencies {
+        p50: at(0.5),
+        p99: at(0.99),
+        p999: at(0.999),
+    })
+}
+
+fn client(to: SocketAddr, until: Instant) -> Outcome<Vec<Duration>> {
+    const ANSWER: usize = 2;
+    let mut stream = TcpStream::connect(to)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let (mut times, mut buffer) = (Vec::new(), [0; 4096]);
+    while Instant::now() < until {
+        let begun = Instant::now();
+        stream.write_all(b"GET /bytes/2 HTTP/1.1\r\nHost: main\r\n\r\n")?;
+        let mut read = 0;
+        while !buffer[..read].windows(4).any(|four| four == b"\r\n\r\n")
+            || !buffer[..read.saturating_sub(ANSWER)].ends_with(b"\r\n\r\n")
+        {
+            match stream.read(&mut buffer[read..])? {
+                0 => return Err("weir closed a connection".into()),
+                more => read += more,
+            }
+        }
+        times.push(begun.elapsed());
+        thread::sleep(PACE.saturating_sub(begun.elapsed()));
+    }
+    Ok(times)
+}
+
+fn websockets(site: &mut Site, reloads: usize) -> Outcome {
+    let mut tunnels = (0..WEBSOCKETS)
+        .map(|_| site.websocket())
+        .collect::<Outcome<Vec<_>>>()?;
+    // What the first reloads take stays taken.
+    for _ in 0..5 {
+        site.reload()?;
+    }
+    let before = site.resident()?;
+    for _ in 0..reloads {
+        site.reload()?;
+    }
+    thread::sleep(Duration::from_secs(1));
+    let (held, after) = (site.held()?, site.resident()?);
+    tunnels.iter_mut().try_for_each(echoes)?;
+    println!(
+        "  {reloads} reloads under {WEBSOCKETS} WebSockets: {held} load(s) of rules in memory a second later, \
+         {:.1} MiB before, {:.1} MiB after ({:+.1} %); all WebSockets echo",
+        mebibytes(before),
+        mebibytes(after),
+        (after as f64 / before as f64 - 1.0) * 100.0
+    );
+    Ok(())
+}
+
+/// Rules are loaded again and again under wrk and h2load; what these say.
+fn load(site: &mut Site, reloads: usize) -> Outcome {
+    let seconds = LOAD_SECONDS.to_string();
+    let url = format!("http://{}/bytes/1024", site.plain);
+    let (mut done, mut said) = (0, Vec::new());
+    while done < reloads {
+        let mut running = Vec::new();
+        for (name, arguments) in [
+            ("wrk", vec!["-t1", "-c16", "-d", &seconds, &url]),
+            ("h2load", vec!["-t1", "-c8", "-m8", "-D", &seconds, &url]),
+        ] {
+            let Some(program) = find(name) else {
+                println!("  {name} is not installed: left out");
+                continue;
+            };
+            running.push((name, spawn(&program, &arguments)?));
+        }
+        let until = Instant::now() + Duration::from_secs(u64::from(LOAD_SECONDS) - 1);
+        while Instant::now() < until {
+            site.reload()?;
+            done += 1;
+        }
+        for (name, child) in running {
+            let output = child.wait_with_output()?;
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            said.extend(
+                text.lines()
+                    .filter(|line| tells(line))
+                    .map(|line| format!("    {name}: {}", line.trim())),
+            );
+        }
+    }
+    println!(
+        "  {done} reloads under wrk and h2load:\n{}",
+        said.join("\n")
+    );
+    Ok(())
+}
+
+fn spawn(program: &Path, arguments: &[&str]) -> Outcome<std::process::Child> {
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    Ok(command.spawn()?)
+}
+
+/// The lines with counts, and those with errors.
+fn tells(line: &str) -> bool {
+    let starts = ["requests: ", "status codes: "]
+        .iter()
+        .any(|start| line.starts_with(start));
+    starts
+        || line.contains(" requests in ")
+        || line.contains("Socket errors")
+        || line.contains("Non-2xx")
+}
+
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
