@@ -306,7 +306,9 @@ impl Row {
             }
         }
         for (start, beside, value) in BESIDE {
-            if self.key.starts_with(start) && self.key != *beside {
+            // A check over TCP has no path.
+            let other = prefix.starts_with("tcp.") && beside.ends_with("healthCheck.path");
+            if self.key.starts_with(start) && self.key != *beside && !other {
                 let value = serde_json::from_str(value).expect("JSON");
                 set(&mut root, &format!("{prefix}{beside}"), value);
             }
