@@ -9,6 +9,7 @@ pub mod packet;
 mod passed;
 mod plane;
 mod ports;
+mod recent;
 mod steered;
 
 use std::net::SocketAddr;

@@ -160,7 +160,7 @@ pub fn note<I: Family>(
     frame: &Frame<I>,
     key: &Key<I::Address>,
     flow: &mut Flow<I::Address>,
-    (state, now): (u8, u32),
+    (state, now, epoch): (u8, u32, u64),
 ) {
     let mut news = flow.state != state;
     if flow.last != now {
@@ -169,6 +169,7 @@ pub fn note<I: Family>(
             flow.client = hop::back(frame);
             news = true;
         }
+        maps::keep_recent::<I>(key, flow, (now, epoch));
     }
     if !news {
         return;

@@ -7,18 +7,19 @@
 use core::ops::{Deref, DerefMut};
 
 use aya_ebpf::bindings::bpf_fib_lookup as FibLookup;
-use aya_ebpf::helpers::{bpf_fib_lookup, bpf_jiffies64, bpf_redirect};
+use aya_ebpf::helpers::{bpf_fib_lookup, bpf_jiffies64, bpf_ktime_get_ns, bpf_redirect};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::lpm_trie;
 use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray};
 use weir_common::Counter;
 use weir_common::address::{Mac, V4, V6};
 use weir_common::counter::COUNTERS_MAX;
-use weir_common::flow::{Clock, Flow, FlowKey};
+use weir_common::flow::{Clock, Flow, FlowKey, Recent, recent_slot};
 use weir_common::header::{Ip, Ipv4, Ipv6};
 use weir_common::map::{
-    Config, FLOWS_DEFAULT, Hop, LISTENERS_MAX, ListenerKey, POOLS_MAX, Pool, RULE_TABLE_BITS,
-    RULES_MAX, Ring, RuleKey, SCHEMA, SERVERS_MAX, SNAT_MAX, Server, ServerStats, ring_index,
+    Config, FLOWS_DEFAULT, Hop, LISTENERS_MAX, ListenerKey, POOLS_MAX, Pool, RECENT_MAX,
+    RULE_TABLE_BITS, RULES_MAX, Ring, RuleKey, SCHEMA, SERVERS_MAX, SNAT_MAX, Server, ServerStats,
+    ring_index,
 };
 
 use crate::packet::Frame;
@@ -49,6 +50,12 @@ static SNAT_V6: Array<V6> = Array::with_max_entries(SNAT_MAX, 0);
 static FLOWS_V4: LruHashMap<FlowKey<V4>, Flow<V4>> = LruHashMap::with_max_entries(FLOWS_DEFAULT, 0);
 #[map]
 static FLOWS_V6: LruHashMap<FlowKey<V6>, Flow<V6>> = LruHashMap::with_max_entries(FLOWS_DEFAULT, 0);
+#[map]
+static RECENT_V4: PerCpuArray<Recent<V4>> = PerCpuArray::with_max_entries(RECENT_MAX, 0);
+#[map]
+static RECENT_V6: PerCpuArray<Recent<V6>> = PerCpuArray::with_max_entries(RECENT_MAX, 0);
+#[map]
+static EPOCH: Array<u64> = Array::with_max_entries(1, 0);
 #[map]
 static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(COUNTERS_MAX, 0);
 
@@ -85,6 +92,8 @@ impl<A> DerefMut for Key<A> {
 pub trait Family: Ip {
     /// Where its flows are.
     fn flows() -> &'static LruHashMap<FlowKey<Self::Address>, Flow<Self::Address>>;
+    /// Where this CPU's copies of them are.
+    fn recent() -> &'static PerCpuArray<Recent<Self::Address>>;
     /// Number of the steered table for a destination, its port in network order.
     fn table(destination: Self::Address, port: u16) -> Option<u32>;
     /// Pool for a client, by the longest prefix in a table; may be `NO_POOL`.
@@ -101,6 +110,11 @@ impl Family for Ipv4 {
     #[inline(always)]
     fn flows() -> &'static LruHashMap<FlowKey<V4>, Flow<V4>> {
         &FLOWS_V4
+    }
+
+    #[inline(always)]
+    fn recent() -> &'static PerCpuArray<Recent<V4>> {
+        &RECENT_V4
     }
 
     #[inline(always)]
@@ -141,6 +155,11 @@ impl Family for Ipv6 {
     #[inline(always)]
     fn flows() -> &'static LruHashMap<FlowKey<V6>, Flow<V6>> {
         &FLOWS_V6
+    }
+
+    #[inline(always)]
+    fn recent() -> &'static PerCpuArray<Recent<V6>> {
+        &RECENT_V6
     }
 
     #[inline(always)]
@@ -213,6 +232,45 @@ pub fn flow<I: Family>(key: &Key<I::Address>) -> Option<&'static mut Flow<I::Add
     I::flows()
         .get_ptr_mut(&key.0)
         .map(|entry| unsafe { &mut *entry })
+}
+
+/// What copies of flows are good for: this tick, and as long as this number stands.
+#[inline(always)]
+pub fn epoch() -> u64 {
+    EPOCH.get(0).copied().unwrap_or(0)
+}
+
+/// Ends the use of all copies of flows made so far, on every CPU.
+#[inline(always)]
+pub fn end_epoch() {
+    if let Some(epoch) = EPOCH.get_ptr_mut(0) {
+        // SAFETY: an aligned word of a map. A time that this CPU reads now is none that was there before: no need to
+        // add atomically, which this target cannot.
+        unsafe { *epoch = bpf_ktime_get_ns() }
+    }
+}
+
+/// This CPU's copy of a flow, if it has one of this tick.
+#[inline(always)]
+pub fn recent<I: Family>(
+    key: &Key<I::Address>,
+    (tick, epoch): (u32, u64),
+) -> Option<&'static Flow<I::Address>> {
+    let copy = I::recent().get(recent_slot(&key.0))?;
+    copy.get(&key.0, tick, epoch)
+}
+
+/// Keeps a copy of a flow for the rest of the tick.
+#[inline(always)]
+pub fn keep_recent<I: Family>(
+    key: &Key<I::Address>,
+    flow: &Flow<I::Address>,
+    (tick, epoch): (u32, u64),
+) {
+    if let Some(slot) = I::recent().get_ptr_mut(recent_slot(&key.0)) {
+        // SAFETY: this CPU's own value, as in `count`; nothing borrowed from it is in use.
+        unsafe { slot.write(Recent::new(key.0, *flow, tick, epoch)) }
+    }
 }
 
 /// Makes an entry unless there is one. Says whether it did.

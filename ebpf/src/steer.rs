@@ -3,7 +3,7 @@
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
 use aya_ebpf::programs::XdpContext;
 use weir_common::Counter;
-use weir_common::flow::{FORWARD, Flow};
+use weir_common::flow::{Clock, FORWARD, Flow};
 use weir_common::header::{Ipv4, Ipv6};
 use weir_common::map::Config;
 use weir_common::verdict::{self, Segment};
@@ -38,7 +38,14 @@ fn settle(outcome: Result<u32, Counter>) -> u32 {
 fn steer<I: Family>(mut frame: Frame<I>) -> Result<u32, Counter> {
     let config = maps::config()?;
     let key = Key(frame.key());
-    let (flow, new) = match known(config, &frame, &key) {
+    // Before any look-up: a copy of what is found is worth nothing if it is removed from here on.
+    let moment = (maps::clock(config), maps::epoch());
+    if let Some(flow) = maps::recent::<I>(&key, (moment.0.now, moment.1))
+        && verdict::ordinary(flow, frame.tcp.flags)
+    {
+        return follow(config, &mut frame, flow);
+    }
+    let (flow, new) = match known(&frame, &key, &moment) {
         Some(flow) => (flow, false),
         None => (open(config, &frame, &key)?, true),
     };
@@ -52,18 +59,23 @@ fn steer<I: Family>(mut frame: Frame<I>) -> Result<u32, Counter> {
 /// The flow a packet belongs to, with its state after this packet.
 #[inline(always)]
 fn known<I: Family>(
-    config: &Config,
     frame: &Frame<I>,
     key: &Key<I::Address>,
+    (clock, epoch): &(Clock, u64),
 ) -> Option<&'static mut Flow<I::Address>> {
     let flow = maps::flow::<I>(key)?;
-    let clock = maps::clock(config);
-    match verdict::segment(flow, frame.tcp.flags, &clock) {
-        Segment::Belongs { state } => flows::note(frame, key, flow, (state, clock.now)),
+    match verdict::segment(flow, frame.tcp.flags, clock) {
+        Segment::Belongs { state } => {
+            flows::note(frame, key, flow, (state, clock.now, *epoch));
+        }
         Segment::Retransmitted if flows::has_peer::<I>(key, flow) => {}
         Segment::Retransmitted | Segment::Reopens => {
             // Gone before anything can pass this SYN up: what follows it belongs to user space then.
+            let copied = flow.last == clock.now;
             maps::remove_flow::<I>(key);
+            if copied {
+                maps::end_epoch();
+            }
             return None;
         }
     }

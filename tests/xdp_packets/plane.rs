@@ -8,7 +8,7 @@ use aya::maps::{Array, HashMap, LpmTrie, MapData, PerCpuArray};
 use aya::programs::Xdp;
 use aya::{Ebpf, EbpfLoader, Pod, TestRun, TestRunOptions};
 use weir_common::address::{FAMILY_V4, FAMILY_V6, Mac, V4, V6, v4, v6};
-use weir_common::flow::{Clock, Flow, FlowKey};
+use weir_common::flow::{Clock, Flow, FlowKey, Recent};
 use weir_common::map::{self, Config, Hop, ListenerKey, Pool, RuleKey, Server, ServerStats};
 use weir_common::ring::{self, Candidate, RING_SIZE};
 use weir_common::{Counter, address};
@@ -262,8 +262,19 @@ impl Plane {
         self.flows().get(&key(source, destination), 0).ok()
     }
 
-    /// Rewrites an IPv4 flow in place.
+    /// Rewrites an IPv4 flow in place, and ends the use of copies.
     pub fn change_flow(
+        &mut self,
+        source: SocketAddr,
+        destination: SocketAddr,
+        change: impl Fn(&mut Flow<V4>),
+    ) {
+        self.change_flow_unseen(source, destination, change);
+        self.end_epoch();
+    }
+
+    /// Rewrites an IPv4 flow in place, and leaves copies in use.
+    pub fn change_flow_unseen(
         &mut self,
         source: SocketAddr,
         destination: SocketAddr,
@@ -278,6 +289,25 @@ impl Plane {
 
     pub fn remove_flow(&mut self, source: SocketAddr, destination: SocketAddr) {
         self.flows().remove(&key(source, destination)).unwrap();
+        self.end_epoch();
+    }
+
+    /// Ends the use of all copies of flows.
+    pub fn end_epoch(&mut self) {
+        let mut map = self.array::<u64>(map::EPOCH);
+        let epoch = map.get(&0, 0).unwrap();
+        map.set(0, epoch + 1, 0).unwrap();
+    }
+
+    /// Whether some CPU has ever kept a copy of an IPv6 flow.
+    pub fn has_copies_v6(&self) -> bool {
+        let map = self.ebpf.map(map::RECENT_V6).unwrap();
+        let map: PerCpuArray<_, [u8; size_of::<Recent<V6>>()]> =
+            PerCpuArray::try_from(map).unwrap();
+        (0..map.len()).any(|slot| {
+            let copies = map.get(&slot, 0).unwrap();
+            copies.iter().flatten().any(|byte| *byte != 0)
+        })
     }
 
     fn flows(&mut self) -> HashMap<&mut MapData, FlowKey<V4>, Flow<V4>> {

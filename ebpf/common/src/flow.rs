@@ -2,7 +2,7 @@
 
 use crate::address::{self, Address, V4, V6};
 use crate::checksum;
-use crate::map::Hop;
+use crate::map::{Hop, RECENT_MAX};
 
 /// The packet's addresses and ports, as they come in.
 #[repr(C)]
@@ -98,6 +98,49 @@ impl<A: Address> Flow<A> {
     }
 }
 
+/// The copy of a flow that one CPU goes by for the rest of a tick, once it has looked the flow up: finding it takes no
+/// call into the kernel.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recent<A> {
+    key: FlowKey<A>,
+    tick: u32,
+    epoch: u64,
+    flow: Flow<A>,
+}
+
+impl<A: Address> Recent<A> {
+    /// A copy made in this tick, while this was the number in [`crate::map::EPOCH`] *before* the flow was looked up.
+    #[inline(always)]
+    pub const fn new(key: FlowKey<A>, flow: Flow<A>, tick: u32, epoch: u64) -> Self {
+        Self {
+            key,
+            tick,
+            epoch,
+            flow,
+        }
+    }
+
+    /// The copy, if it is of this flow, and still good.
+    #[inline(always)]
+    pub fn get(&self, key: &FlowKey<A>, tick: u32, epoch: u64) -> Option<&Flow<A>> {
+        let same = ((self.tick ^ tick) as u64 | (self.epoch ^ epoch)) == 0 && self.key.same(key);
+        same.then_some(&self.flow)
+    }
+}
+
+/// Where the copy of a flow is kept. Flows that share a slot take turns, tick by tick.
+#[inline(always)]
+pub fn recent_slot<A: Address>(key: &FlowKey<A>) -> u32 {
+    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let [a, b, c, d] = key.source.words();
+    let mut word = a as u64 ^ (key.ports as u64) << 32;
+    if A::FAMILY == address::FAMILY_V6 {
+        word ^= (b ^ c) as u64 ^ (d as u64) << 32;
+    }
+    (word.wrapping_mul(ODD) >> (64 - RECENT_MAX.trailing_zeros())) as u32
+}
+
 /// What both directions of a new connection share.
 #[derive(Clone, Copy, Debug)]
 pub struct Connection {
@@ -170,6 +213,9 @@ const _: () = {
     assert!(size_of::<FlowKey<V6>>() == 36);
     assert!(size_of::<Flow<V4>>() == 40);
     assert!(size_of::<Flow<V6>>() == 64);
+    assert!(size_of::<Recent<V4>>() == 64);
+    assert!(size_of::<Recent<V6>>() == 112);
+    assert!(RECENT_MAX.is_power_of_two());
 };
 
 #[cfg(test)]
@@ -199,5 +245,38 @@ mod tests {
                 );
             }
         }
+    }
+
+    fn key(port: u16) -> FlowKey<V4> {
+        FlowKey {
+            source: 0x0a00_0001,
+            destination: 0x0a00_0002,
+            ports: address::ports(port.to_be(), 443u16.to_be()),
+        }
+    }
+
+    #[test]
+    fn a_copy_is_of_one_flow_one_tick_and_one_epoch() {
+        let connection = Connection {
+            server: 1,
+            client: Hop::default(),
+            now: 7,
+        };
+        let flow = Flow::new(&key(1), &key(2), FORWARD, &connection);
+        let copy = Recent::new(key(1), flow, 7, 1 << 40);
+        assert_eq!(copy.get(&key(1), 7, 1 << 40), Some(&flow));
+        assert_eq!(copy.get(&key(2), 7, 1 << 40), None);
+        assert_eq!(copy.get(&key(1), 8, 1 << 40), None);
+        assert_eq!(copy.get(&key(1), 7, 1 << 41), None);
+    }
+
+    #[test]
+    fn neighbouring_ports_seldom_share_a_slot() {
+        let mut slots = [0u8; RECENT_MAX as usize];
+        for port in 0..RECENT_MAX as u16 {
+            slots[recent_slot(&key(20_000 + port)) as usize] += 1;
+        }
+        let used = slots.iter().filter(|flows| **flows > 0).count();
+        assert!(used > slots.len() / 2, "{used} slots used");
     }
 }

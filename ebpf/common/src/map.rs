@@ -4,7 +4,7 @@ use crate::address::{Mac, Macs, V4, V6};
 use crate::ring::RING_SIZE;
 
 /// Version of every layout in this module and in [`crate::flow`]; part of the pin directory's name and of [`Config`].
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// Names of the programs in the object.
 pub mod program {
@@ -42,13 +42,20 @@ pub const SNAT_V6: &str = "SNAT_V6";
 pub const FLOWS_V4: &str = "FLOWS_V4";
 /// LRU hash of [`crate::flow::FlowKey<V6>`] to [`crate::flow::Flow<V6>`], both directions of each connection.
 pub const FLOWS_V6: &str = "FLOWS_V6";
+/// Per-CPU array of [`crate::flow::Recent<V4>`]: each CPU's copies of flows it has looked up in this tick.
+pub const RECENT_V4: &str = "RECENT_V4";
+/// Per-CPU array of [`crate::flow::Recent<V6>`]: each CPU's copies of flows it has looked up in this tick.
+pub const RECENT_V6: &str = "RECENT_V6";
+/// Array of one `u64`. Whoever removes or changes a flow of which a CPU may have a copy then writes the time into it,
+/// in nanoseconds of CLOCK_MONOTONIC: no copy made before counts from then on.
+pub const EPOCH: &str = "EPOCH";
 /// Per-CPU array of `u64`, indexed by [`crate::Counter`].
 pub const COUNTERS: &str = "COUNTERS";
 /// Test object only: array of one [`Bench`].
 pub const BENCH: &str = "BENCH";
 
 /// Every map of the product's object, in the order above.
-pub const ALL: [&str; 14] = [
+pub const ALL: [&str; 17] = [
     CONFIG,
     LISTENERS_V4,
     LISTENERS_V6,
@@ -62,6 +69,9 @@ pub const ALL: [&str; 14] = [
     SNAT_V6,
     FLOWS_V4,
     FLOWS_V6,
+    RECENT_V4,
+    RECENT_V6,
+    EPOCH,
     COUNTERS,
 ];
 
@@ -78,6 +88,9 @@ pub const SNAT_MAX: u32 = 64;
 /// Flow entries per family when the loader says nothing else; two for each connection. About 120 B (v4) or 180 B (v6)
 /// of kernel memory each, all allocated at load.
 pub const FLOWS_DEFAULT: u32 = 1 << 18;
+/// Copies of flows per CPU and family: 64 B (v4) or 112 B (v6) each, so that all lie in the CPU's second cache. A power
+/// of two.
+pub const RECENT_MAX: u32 = 1024;
 
 /// Pool number of a prefix for which no steered rule wins: the packet belongs to user space.
 pub const NO_POOL: u32 = u32::MAX;

@@ -52,6 +52,13 @@ pub fn segment<A>(flow: &Flow<A>, tcp_flags: u8, clock: &Clock) -> Segment {
     }
 }
 
+/// Whether a segment is but one more of its connection: no SYN, and nothing new about the state. True of a copy that
+/// has missed news, it is true of the flow: bits of state are never taken away.
+#[inline(always)]
+pub fn ordinary<A>(flow: &Flow<A>, tcp_flags: u8) -> bool {
+    tcp_flags & SYN == 0 && news(flow.direction, tcp_flags) & !flow.state == 0
+}
+
 /// The bits of state a segment adds.
 #[inline(always)]
 fn news(direction: u8, tcp_flags: u8) -> u8 {
@@ -156,6 +163,20 @@ mod tests {
                 Segment::Belongs { state },
                 "{direction} {before} {tcp_flags}"
             );
+        }
+    }
+
+    #[test]
+    fn a_segment_is_ordinary_if_it_changes_nothing() {
+        for direction in [FORWARD, RETURN] {
+            for state in 0..16 {
+                for tcp_flags in 0..64 {
+                    let flow = flow(direction, state);
+                    let same = segment(&flow, tcp_flags, &at(1000)) == Segment::Belongs { state };
+                    let expected = same && tcp_flags & SYN == 0;
+                    assert_eq!(ordinary(&flow, tcp_flags), expected, "{flow:?} {tcp_flags}");
+                }
+            }
         }
     }
 
