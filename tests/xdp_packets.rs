@@ -4,6 +4,7 @@
 mod cost;
 mod flows;
 mod hops;
+mod missing;
 mod object;
 pub mod packet;
 mod passed;

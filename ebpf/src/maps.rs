@@ -12,9 +12,9 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::lpm_trie;
 use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray};
 use weir_common::Counter;
-use weir_common::address::{Mac, V4, V6};
+use weir_common::address::{Address, Mac, V4, V6};
 use weir_common::counter::COUNTERS_MAX;
-use weir_common::flow::{Clock, Flow, FlowKey, Recent, recent_slot};
+use weir_common::flow::{Clock, Copied, Flow, FlowKey, Recent, recent_slot};
 use weir_common::header::{Ip, Ipv4, Ipv6};
 use weir_common::map::{
     Config, FLOWS_DEFAULT, Hop, LISTENERS_MAX, ListenerKey, POOLS_MAX, Pool, RECENT_MAX,
@@ -56,6 +56,8 @@ static RECENT_V4: PerCpuArray<Recent<V4>> = PerCpuArray::with_max_entries(RECENT
 static RECENT_V6: PerCpuArray<Recent<V6>> = PerCpuArray::with_max_entries(RECENT_MAX, 0);
 #[map]
 static EPOCH: Array<u64> = Array::with_max_entries(1, 0);
+#[map]
+static OPENED: Array<u64> = Array::with_max_entries(RECENT_MAX, 0);
 #[map]
 static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(COUNTERS_MAX, 0);
 
@@ -250,14 +252,34 @@ pub fn end_epoch() {
     }
 }
 
-/// This CPU's copy of a flow, if it has one of this tick.
+/// What a copy that says that there is no flow of this key is good for, beside this tick: as long as this number
+/// stands.
+#[inline(always)]
+pub fn opened<A: Address>(key: &Key<A>) -> u64 {
+    OPENED.get(recent_slot(&key.0)).copied().unwrap_or(0)
+}
+
+/// Ends the use of all copies, on every CPU, that say that there is no flow of this key.
+#[inline(always)]
+pub fn note_opened<A: Address>(key: &FlowKey<A>) {
+    if let Some(opened) = OPENED.get_ptr_mut(recent_slot(key)) {
+        // SAFETY: an aligned word of a map, as in `end_epoch`.
+        unsafe { *opened = bpf_ktime_get_ns() }
+    }
+}
+
+/// What this CPU has found of this key in this tick, if it is still so.
 #[inline(always)]
 pub fn recent<I: Family>(
     key: &Key<I::Address>,
     (tick, epoch): (u32, u64),
-) -> Option<&'static Flow<I::Address>> {
-    let copy = I::recent().get(recent_slot(&key.0))?;
-    copy.get(&key.0, tick, epoch)
+) -> Option<Copied<'static, I::Address>> {
+    let copied = I::recent().get(recent_slot(&key.0))?.get(&key.0, tick)?;
+    let stands = match copied {
+        Copied::Flow(_, stamp) => stamp == epoch,
+        Copied::NoFlow(stamp) => stamp == opened(key),
+    };
+    stands.then_some(copied)
 }
 
 /// Keeps a copy of a flow for the rest of the tick.
@@ -270,6 +292,15 @@ pub fn keep_recent<I: Family>(
     if let Some(slot) = I::recent().get_ptr_mut(recent_slot(&key.0)) {
         // SAFETY: this CPU's own value, as in `count`; nothing borrowed from it is in use.
         unsafe { slot.write(Recent::new(key.0, *flow, tick, epoch)) }
+    }
+}
+
+/// Keeps for the rest of the tick that there is no flow of this key.
+#[inline(always)]
+pub fn keep_no_flow<I: Family>(key: &Key<I::Address>, (tick, opened): (u32, u64)) {
+    if let Some(slot) = I::recent().get_ptr_mut(recent_slot(&key.0)) {
+        // SAFETY: as in `keep_recent`.
+        unsafe { (*slot).keep_none(&key.0, tick, opened) }
     }
 }
 

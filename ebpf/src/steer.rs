@@ -3,8 +3,8 @@
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
 use aya_ebpf::programs::XdpContext;
 use weir_common::Counter;
-use weir_common::flow::{Clock, FORWARD, Flow};
-use weir_common::header::{Ipv4, Ipv6};
+use weir_common::flow::{Clock, Copied, FORWARD, Flow};
+use weir_common::header::{Ipv4, Ipv6, tcp::SYN};
 use weir_common::map::Config;
 use weir_common::verdict::{self, Segment};
 
@@ -40,14 +40,22 @@ fn steer<I: Family>(mut frame: Frame<I>) -> Result<u32, Counter> {
     let key = Key(frame.key());
     // Before any look-up: a copy of what is found is worth nothing if it is removed from here on.
     let moment = (maps::clock(config), maps::epoch());
-    if let Some(flow) = maps::recent::<I>(&key, (moment.0.now, moment.1))
-        && verdict::ordinary(flow, frame.tcp.flags)
-    {
-        return follow(config, &mut frame, flow);
+    match maps::recent::<I>(&key, (moment.0.now, moment.1)) {
+        Some(Copied::Flow(flow, _)) if verdict::ordinary(flow, frame.tcp.flags) => {
+            return follow(config, &mut frame, flow);
+        }
+        Some(Copied::NoFlow(_)) if frame.tcp.flags & SYN == 0 => return Err(Counter::PassNoFlow),
+        _ => {}
     }
+    // As above, for a copy that says that there is nothing.
+    let stamp = maps::opened(&key);
     let (flow, new) = match known(&frame, &key, &moment) {
         Some(flow) => (flow, false),
-        None => (open(config, &frame, &key)?, true),
+        None if verdict::opens(frame.tcp.flags) => (open(config, &frame, &key)?, true),
+        None => {
+            maps::keep_no_flow::<I>(&key, (moment.0.now, stamp));
+            return Err(Counter::PassNoFlow);
+        }
     };
     let outcome = follow(config, &mut frame, flow);
     if new {
@@ -106,6 +114,9 @@ fn opened<I: Family>(
         flows::withdraw::<I>(key, flow);
         return Err(Counter::PassNoHop);
     }
+    // The entries are in the table, and what will come for them comes after this SYN has left.
+    maps::note_opened(&key.0);
+    maps::note_opened(&flow.peer());
     maps::count(Counter::FlowNew);
     maps::count_flow(flow.server);
     outcome

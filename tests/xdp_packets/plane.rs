@@ -1,12 +1,15 @@
 //! The real program in the real kernel, without a device: loaded, filled, and fed by BPF_PROG_TEST_RUN.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use aya::maps::lpm_trie::Key;
 use aya::maps::{Array, HashMap, LpmTrie, MapData, PerCpuArray};
 use aya::programs::Xdp;
 use aya::{Ebpf, EbpfLoader, Pod, TestRun, TestRunOptions};
+use weir::steering::maps::Maps;
 use weir_common::address::{FAMILY_V4, FAMILY_V6, Mac, V4, V6, v4, v6};
 use weir_common::flow::{Clock, Flow, FlowKey, Recent};
 use weir_common::map::{self, Config, Hop, ListenerKey, Pool, RuleKey, Server, ServerStats};
@@ -282,6 +285,11 @@ impl Plane {
     ) {
         let mut flow = self.flow(source, destination).expect("a flow");
         change(&mut flow);
+        self.put_flow(source, destination, flow);
+    }
+
+    /// Writes an IPv4 flow, and leaves copies in use.
+    pub fn put_flow(&mut self, source: SocketAddr, destination: SocketAddr, flow: Flow<V4>) {
         self.flows()
             .insert(key(source, destination), flow, 0)
             .unwrap();
@@ -290,6 +298,21 @@ impl Plane {
     pub fn remove_flow(&mut self, source: SocketAddr, destination: SocketAddr) {
         self.flows().remove(&key(source, destination)).unwrap();
         self.end_epoch();
+    }
+
+    /// The maps as user space opens them: pinned, here for as long as it takes to open them.
+    pub fn opened(&self) -> Maps {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let directory = format!("/sys/fs/bpf/weir-packets-{}-{number}", std::process::id());
+        let directory = Path::new(&directory);
+        std::fs::create_dir(directory).expect("a directory on a bpffs");
+        for (name, map) in self.ebpf.maps() {
+            map.pin(directory.join(name)).expect("a pin");
+        }
+        let maps = Maps::open(directory);
+        std::fs::remove_dir_all(directory).expect("the pins gone");
+        maps.expect("the maps")
     }
 
     /// Ends the use of all copies of flows.

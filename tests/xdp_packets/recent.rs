@@ -1,6 +1,7 @@
 //! Copies of flows: used for the segments that change nothing, for no longer than a tick, and never once the flow is
 //! gone.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,8 @@ use super::plane::Plane;
 use super::{EDGE, EDGE_V6, POOL, SERVER_A, SERVER_B, at, forwarded, passed, steering};
 
 const CLIENT: &str = "192.0.2.5:40000";
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long to wait until a copy is used, or no longer.
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 fn client(flags: u8) -> Segment {
     Segment::new(at(CLIENT), at(EDGE), flags)
@@ -88,6 +90,21 @@ fn a_copy_ends_with_its_epoch() {
         copy_in_use(&mut plane, &segment);
         plane.end_epoch();
         assert!(counts_for(&plane, &segment, 2), "{segment:?}");
+    }
+}
+
+#[test]
+fn no_copy_outlives_a_flow_that_user_space_removes() {
+    for answers in [false, true] {
+        let Some((mut plane, server)) = connected() else {
+            return;
+        };
+        let segment = if answers { server } else { client(ACK) };
+        let mut maps = plane.opened();
+        copy_in_use(&mut plane, &segment);
+        let removed = maps.remove_flows(&BTreeSet::from([1, 2]));
+        removed.expect("flows removed");
+        passed(&plane, &segment.frame(), Counter::PassNoFlow);
     }
 }
 

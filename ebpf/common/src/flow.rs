@@ -98,38 +98,69 @@ impl<A: Address> Flow<A> {
     }
 }
 
-/// The copy of a flow that one CPU goes by for the rest of a tick, once it has looked the flow up: finding it takes no
-/// call into the kernel.
+/// What one CPU goes by for the rest of a tick, once it has looked a flow up: the copy of the flow, or that there is
+/// none. Finding it takes no call into the kernel.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recent<A> {
     key: FlowKey<A>,
     tick: u32,
-    epoch: u64,
+    stamp: u64,
+    /// Of no flow only the direction counts, [`NO_FLOW`].
     flow: Flow<A>,
 }
 
+/// What a [`Recent`] says of a key, and the stamp it bears: as long as that stands, it is true.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Copied<'a, A> {
+    /// The flow; stands as long as [`crate::map::EPOCH`].
+    Flow(&'a Flow<A>, u64),
+    /// There is none; stands as long as the key's word in [`crate::map::OPENED`]. Nothing that a SYN may go by.
+    NoFlow(u64),
+}
+
 impl<A: Address> Recent<A> {
-    /// A copy made in this tick, while this was the number in [`crate::map::EPOCH`] *before* the flow was looked up.
+    /// The copy of a flow, made in this tick, while this was the number in [`crate::map::EPOCH`] *before* the flow was
+    /// looked up.
     #[inline(always)]
     pub const fn new(key: FlowKey<A>, flow: Flow<A>, tick: u32, epoch: u64) -> Self {
         Self {
             key,
             tick,
-            epoch,
+            stamp: epoch,
             flow,
         }
     }
 
-    /// The copy, if it is of this flow, and still good.
+    /// Keeps that there is no flow, where this was the key's word in [`crate::map::OPENED`] *before* it was looked up.
+    /// The copy of a flow of this tick is not given up for it: segments of nobody must not slow down those of flows.
     #[inline(always)]
-    pub fn get(&self, key: &FlowKey<A>, tick: u32, epoch: u64) -> Option<&Flow<A>> {
-        let same = ((self.tick ^ tick) as u64 | (self.epoch ^ epoch)) == 0 && self.key.same(key);
-        same.then_some(&self.flow)
+    pub fn keep_none(&mut self, key: &FlowKey<A>, tick: u32, opened: u64) {
+        if self.tick == tick && self.flow.direction != NO_FLOW {
+            return;
+        }
+        self.key = *key;
+        self.tick = tick;
+        self.stamp = opened;
+        self.flow.direction = NO_FLOW;
+    }
+
+    /// What it says of this key in this tick.
+    #[inline(always)]
+    pub fn get(&self, key: &FlowKey<A>, tick: u32) -> Option<Copied<'_, A>> {
+        if self.tick != tick || !self.key.same(key) {
+            return None;
+        }
+        Some(if self.flow.direction == NO_FLOW {
+            Copied::NoFlow(self.stamp)
+        } else {
+            Copied::Flow(&self.flow, self.stamp)
+        })
     }
 }
 
-/// Where the copy of a flow is kept. Flows that share a slot take turns, tick by tick.
+/// Where the copy of a flow is kept, and its word in [`crate::map::OPENED`]. Flows that share a slot take turns, tick
+/// by tick.
 #[inline(always)]
 pub fn recent_slot<A: Address>(key: &FlowKey<A>) -> u32 {
     const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -156,6 +187,8 @@ pub struct Connection {
 pub const FORWARD: u8 = 0;
 /// From the server to the client.
 pub const RETURN: u8 = 1;
+/// In a [`Recent`]: there is no flow.
+const NO_FLOW: u8 = 2;
 
 /// The client has answered the server's SYN.
 pub const STATE_ESTABLISHED: u8 = 1;
@@ -255,19 +288,34 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_copy_is_of_one_flow_one_tick_and_one_epoch() {
+    fn flow() -> Flow<V4> {
         let connection = Connection {
             server: 1,
             client: Hop::default(),
             now: 7,
         };
-        let flow = Flow::new(&key(1), &key(2), FORWARD, &connection);
-        let copy = Recent::new(key(1), flow, 7, 1 << 40);
-        assert_eq!(copy.get(&key(1), 7, 1 << 40), Some(&flow));
-        assert_eq!(copy.get(&key(2), 7, 1 << 40), None);
-        assert_eq!(copy.get(&key(1), 8, 1 << 40), None);
-        assert_eq!(copy.get(&key(1), 7, 1 << 41), None);
+        Flow::new(&key(1), &key(2), RETURN, &connection)
+    }
+
+    #[test]
+    fn a_copy_is_of_one_flow_and_one_tick() {
+        let copy = Recent::new(key(1), flow(), 7, 1 << 40);
+        assert_eq!(copy.get(&key(1), 7), Some(Copied::Flow(&flow(), 1 << 40)));
+        assert_eq!(copy.get(&key(2), 7), None);
+        assert_eq!(copy.get(&key(1), 8), None);
+    }
+
+    #[test]
+    fn a_copy_of_no_flow_gives_way_to_one_of_a_flow() {
+        let mut copy = Recent::new(key(1), flow(), 6, 5);
+        copy.keep_none(&key(2), 7, 50);
+        assert_eq!(copy.get(&key(2), 7), Some(Copied::NoFlow(50)));
+        assert_eq!(copy.get(&key(1), 6), None);
+        copy.keep_none(&key(3), 7, 51);
+        assert_eq!(copy.get(&key(3), 7), Some(Copied::NoFlow(51)));
+        copy = Recent::new(key(1), flow(), 7, 5);
+        copy.keep_none(&key(2), 7, 52);
+        assert_eq!(copy.get(&key(1), 7), Some(Copied::Flow(&flow(), 5)));
     }
 
     #[test]

@@ -42,20 +42,23 @@ pub const SNAT_V6: &str = "SNAT_V6";
 pub const FLOWS_V4: &str = "FLOWS_V4";
 /// LRU hash of [`crate::flow::FlowKey<V6>`] to [`crate::flow::Flow<V6>`], both directions of each connection.
 pub const FLOWS_V6: &str = "FLOWS_V6";
-/// Per-CPU array of [`crate::flow::Recent<V4>`]: each CPU's copies of flows it has looked up in this tick.
+/// Per-CPU array of [`crate::flow::Recent<V4>`]: what each CPU has looked up in this tick.
 pub const RECENT_V4: &str = "RECENT_V4";
-/// Per-CPU array of [`crate::flow::Recent<V6>`]: each CPU's copies of flows it has looked up in this tick.
+/// Per-CPU array of [`crate::flow::Recent<V6>`]: what each CPU has looked up in this tick.
 pub const RECENT_V6: &str = "RECENT_V6";
 /// Array of one `u64`. Whoever removes or changes a flow of which a CPU may have a copy then writes the time into it,
 /// in nanoseconds of CLOCK_MONOTONIC: no copy made before counts from then on.
 pub const EPOCH: &str = "EPOCH";
+/// Array of `u64`, one for each slot of [`crate::flow::recent_slot`]. Whoever makes the entries of a connection then
+/// writes the time into the words of both keys, as into [`EPOCH`]: from then on no CPU takes it that there is no flow.
+pub const OPENED: &str = "OPENED";
 /// Per-CPU array of `u64`, indexed by [`crate::Counter`].
 pub const COUNTERS: &str = "COUNTERS";
 /// Test object only: array of one [`Bench`].
 pub const BENCH: &str = "BENCH";
 
 /// Every map of the product's object, in the order above.
-pub const ALL: [&str; 17] = [
+pub const ALL: [&str; 18] = [
     CONFIG,
     LISTENERS_V4,
     LISTENERS_V6,
@@ -72,6 +75,7 @@ pub const ALL: [&str; 17] = [
     RECENT_V4,
     RECENT_V6,
     EPOCH,
+    OPENED,
     COUNTERS,
 ];
 

@@ -6,11 +6,13 @@ use std::fmt;
 use std::fs::File;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use aya::Pod;
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues};
 use ipnet::IpNet;
+use nix::time::{ClockId, clock_gettime};
 use weir_common::address::{self, V4, V6};
 use weir_common::flow::{FORWARD, Flow, FlowKey, closed};
 use weir_common::map::{
@@ -42,6 +44,8 @@ pub struct Maps {
     pub servers: Array<MapData, Server>,
     /// By server.
     pub server_stats: PerCpuArray<MapData, ServerStats>,
+    /// The time at which flows of which a CPU may have a copy were last removed, at index 0.
+    pub epoch: Array<MapData, u64>,
     /// By [`Counter`].
     pub counters: PerCpuArray<MapData, u64>,
 }
@@ -117,6 +121,7 @@ impl Maps {
             rings: open(directory, map::RINGS)?,
             servers: open(directory, map::SERVERS)?,
             server_stats: open(directory, map::SERVER_STATS)?,
+            epoch: open(directory, map::EPOCH)?,
             counters: open(directory, map::COUNTERS)?,
         })
     }
@@ -229,9 +234,17 @@ impl Maps {
         Ok(counts)
     }
 
-    /// Removes both directions of all flows of these servers; how many connections that were. Again until a walk finds
-    /// none: the program may have been opening some.
+    /// Removes both directions of all flows of these servers; how many connections that were. No packet goes by them
+    /// afterwards, nor by a CPU's copy of them.
     pub fn remove_flows(&mut self, servers: &BTreeSet<u16>) -> Result<u64, MapFailure> {
+        let removed = self.walk_and_remove(servers);
+        // Some may be gone where not all are.
+        self.end_epoch()?;
+        removed
+    }
+
+    /// Again until a walk finds none: the program may have been opening some.
+    fn walk_and_remove(&mut self, servers: &BTreeSet<u16>) -> Result<u64, MapFailure> {
         let mut connections = 0;
         for _ in 0..RESET_WALKS_MAX {
             let found = self.v4.remove_flows(servers, map::FLOWS_V4)?
@@ -242,6 +255,14 @@ impl Maps {
             }
         }
         Ok(connections)
+    }
+
+    /// Ends the use of all copies of flows: what is to be done after removing one, see [`map::EPOCH`].
+    fn end_epoch(&mut self) -> Result<(), MapFailure> {
+        let now = clock_gettime(ClockId::CLOCK_MONOTONIC);
+        let now = now.map_err(|error| MapError::from(std::io::Error::from(error)));
+        let now = Duration::from(now.within(map::EPOCH)?).as_nanos() as u64;
+        self.epoch.set(0, now, 0).within(map::EPOCH)
     }
 
     /// What went to and came from a server, over all CPUs.
