@@ -181,7 +181,8 @@ impl Place<'_> {
                  \x20   secure:\n      rule: PathPrefix(`/`)\n      entryPoints: [websecure]\n\
                  \x20     service: a\n      tls: {{}}\n\
                  \x20 serversTransports:\n    as-nginx:\n      maxIdleConnsPerHost: 512\n\
-                 \x20 services:\n    a:\n      loadBalancer:\n        serversTransport: as-nginx\n        servers:\n          \
+                 \x20 services:\n    a:\n      loadBalancer:\n        serversTransport: as-nginx\n        \
+                 servers:\n          \
                  - url: http://{}\n\
                  tls:\n  certificates:\n    - certFile: \"{at}/chain.pem\"\n      keyFile: \"{at}/key.pem\"\n",
                 self.backend
