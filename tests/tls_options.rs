@@ -362,7 +362,7 @@ fn a_pem_file_that_changes_alone_is_served() {
     });
     eventually("it is told", || {
         let status = edge.status_of_weir();
-        let told = status.contains("NO CERTIFICATE: clients that ask for x.example")
+        let told = status.contains("SELF-SIGNED: no certificate for x.example")
             && status.contains("self_signed_certificate");
         told.then_some(())
     });

@@ -47,7 +47,8 @@ fn answer(mut stream: TcpStream, events: &Mutex<Receiver<()>>) -> std::io::Resul
     )?;
     let events = events.lock().unwrap_or_else(PoisonError::into_inner);
     for (number, ()) in (1..).zip(events.iter()) {
-        write!(stream, "data: {number}\n\n")?;
+        // One write: an event in pieces would be flushed in pieces.
+        stream.write_all(format!("data: {number}\n\n").as_bytes())?;
     }
     Ok(())
 }
