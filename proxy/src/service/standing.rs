@@ -67,7 +67,32 @@ impl Standing {
 
     /// Makes it so; see [`Readiness::set`].
     pub fn apply(self, readiness: &Readiness, server: ServerId) {
-        readiness.set(server, Hindrance::Drained, self == Self::Drain);
-        readiness.set(server, Hindrance::Maintenance, self == Self::Maint);
+        for (hindrance, on) in self.steps() {
+            readiness.set(server, hindrance, on);
+        }
+    }
+
+    /// What begins comes before what ends: in between the server is out twice, and never ready for an instant.
+    fn steps(self) -> [(Hindrance, bool); 2] {
+        let mut steps = [
+            (Hindrance::Drained, self == Self::Drain),
+            (Hindrance::Maintenance, self == Self::Maint),
+        ];
+        steps.sort_by_key(|(_, on)| !on);
+        steps
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_begins_comes_before_what_ends() {
+        for standing in [Standing::Ready, Standing::Drain, Standing::Maint] {
+            let on = standing.steps().map(|(_, on)| on);
+            assert!(on.is_sorted_by(|a, b| a >= b), "{standing:?}: {on:?}");
+            assert_eq!(on[0], standing != Standing::Ready);
+        }
     }
 }
