@@ -248,6 +248,7 @@ async fn connect<'s>(
     service: &'s Service,
     client: Addresses,
 ) -> io::Result<Option<Connected<'s>>> {
+    worker.retries.deposit();
     let Some(mut picked) = worker.pick(service) else {
         return Ok(None);
     };
@@ -269,12 +270,18 @@ async fn connect<'s>(
                 }));
             }
             Err(error) => {
-                worker.eject(server, Cause::Connect, &Passive::default());
+                if Failure::connecting(&error) != Failure::NoResources {
+                    worker.eject(server, Cause::Connect, &Passive::default());
+                }
                 let next = worker
                     .pick(service)
                     .filter(|next| next.server.id != server.id && turn < limits::SERVER_TRIES_MAX);
                 match next {
-                    Some(next) => picked = next,
+                    Some(next) if worker.retries.withdraw() => picked = next,
+                    Some(_) => {
+                        worker.failures.add(Failure::RetryBudget);
+                        return Err(error);
+                    }
                     None => return Err(error),
                 }
             }
