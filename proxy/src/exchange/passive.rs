@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tracing::info;
 
@@ -22,6 +22,8 @@ pub struct Streaks(RefCell<HashMap<ServerId, Streak>>);
 struct Streak {
     count: u32,
     begun: Instant,
+    /// Over so long after that.
+    window: Duration,
 }
 
 /// Whose fault a failure is.
@@ -43,6 +45,13 @@ impl Streaks {
         }
     }
 
+    /// Forgets those that are over: their servers may be gone, and would keep others from being counted.
+    pub fn sweep(&self, now: Instant) {
+        let lasts =
+            |streak: &mut Streak| now.saturating_duration_since(streak.begun) <= streak.window;
+        self.0.borrow_mut().retain(|_, streak| lasts(streak));
+    }
+
     /// Counts one more; whether there are too many now.
     fn add(&self, server: ServerId, passive: &Passive, now: Instant) -> bool {
         let mut streaks = self.0.borrow_mut();
@@ -50,6 +59,7 @@ impl Streaks {
             true => streaks.entry(server).or_insert(Streak {
                 count: 0,
                 begun: now,
+                window: passive.window,
             }),
             false => match streaks.get_mut(&server) {
                 Some(streak) => streak,
@@ -59,6 +69,7 @@ impl Streaks {
         if now.saturating_duration_since(streak.begun) > passive.window {
             (streak.count, streak.begun) = (0, now);
         }
+        streak.window = passive.window;
         streak.count += 1;
         let enough = streak.count >= passive.failures;
         if enough {
@@ -110,8 +121,6 @@ impl Worker {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::service::{Protocol, Registry};
 
@@ -132,5 +141,10 @@ mod tests {
         streaks.end(id);
         assert_eq!([add(5), add(6), add(16)], [false, false, false], "too late");
         assert_eq!([add(17), add(18)], [false, true]);
+        assert!(!add(20));
+        streaks.sweep(now + Duration::from_secs(30));
+        assert_eq!(streaks.0.borrow().len(), 1, "until its window is over");
+        streaks.sweep(now + Duration::from_secs(31));
+        assert!(streaks.0.borrow().is_empty());
     }
 }

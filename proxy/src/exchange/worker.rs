@@ -341,6 +341,7 @@ impl Worker {
         self.pool.sweep();
         self.multiplexed.sweep();
         self.balancer.borrow_mut().forgive(uring::now());
+        self.streaks.sweep(uring::now());
         self.retries.refill();
         let rules = self.rules.load();
         self.routers.borrow_mut().keep_to(rules.generation);
