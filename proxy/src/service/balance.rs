@@ -158,7 +158,7 @@ impl Balancer {
     }
 
     /// The same where some children may be out; `None` where all are. A cookie counts while its child is not down, or
-    /// no other is better.
+    /// no other is better; one that names a backup only while backups serve.
     fn look(
         &mut self,
         service: &Service,
@@ -184,7 +184,10 @@ impl Balancer {
             .filter(|best| *best < Rank::Out)?;
         let stays = |child: usize| {
             let found = ranks.get(child);
-            found.is_some_and(|found| *found <= rank.max(Rank::Drained))
+            found.is_some_and(|found| match found {
+                Rank::Backup => rank == Rank::Backup,
+                found => *found <= rank.max(Rank::Drained),
+            })
         };
         let sticky = service.sticky.as_ref();
         if let Some(child) = sticky.and_then(|sticky| sticky.child_if(jar, &stays)) {

@@ -412,6 +412,23 @@ fn a_drained_server_keeps_its_users_and_a_dead_one_does_not() {
 }
 
 #[test]
+fn who_came_to_a_backup_goes_back_when_others_can_serve_again() {
+    let mut fixture = Fixture::default();
+    let service = Arc::into_inner(fixture.watched("s", &[("a", 1), ("~b", 1), ("~c", 1)])).unwrap();
+    let sticky = Sticky::new(&Cookie::default(), "s@file", ["a", "~b", "~c"].into_iter());
+    let service = service.sticking(Some(sticky));
+    let (mut balancer, readiness) = watching(&fixture);
+    let mut jar = Kept::default();
+    let mut visit = || &*balancer.pick_for(&service, &mut jar).unwrap().server.name;
+    readiness.set(id(&service, 0), Hindrance::Drained, true);
+    let backup = visit();
+    assert!((0..4).all(|_| visit() == backup), "while backups serve");
+    readiness.set(id(&service, 0), Hindrance::Drained, false);
+    assert_eq!([backup, visit()], ["~b", "a"]);
+    assert_eq!(visit(), "a", "its cookie says so now");
+}
+
+#[test]
 fn a_drained_service_keeps_its_users_beside_its_fallback() {
     let mut fixture = Fixture::default();
     let main = Arc::into_inner(fixture.watched("main", &[("a", 1)])).unwrap();
