@@ -66,11 +66,14 @@ fn who_is_held_too_long_gets_the_operators_page() {
 }
 
 #[test]
-fn a_page_that_is_missing_costs_its_service() {
-    let (setup, address) = setup(&app(&[dead()], ", unavailablePage: /nonexistent.html"));
+fn a_page_that_is_missing_is_told_and_does_not_cost_its_service() {
+    let a = backend("a");
+    let more = ", unavailablePage: /nonexistent.html";
+    let (setup, address) = setup(&app(&[a.address()], more));
     let weir = setup.start().listening(address);
     weir.logged("unavailablePage /nonexistent.html: No such file");
-    assert_eq!(get(address).status, 404);
+    weir.logged("unavailablePage of service app");
+    assert_eq!(node(&get(address)), "a");
 }
 
 /// A server that answers each request like this.
@@ -96,6 +99,20 @@ fn answering(answer: &'static str) -> (SocketAddr, Arc<AtomicUsize>) {
         }
     });
     (address, counted)
+}
+
+#[test]
+fn who_has_been_sent_to_a_server_is_not_held_and_sent_again() {
+    let (one, asked) = answering("");
+    let (_weir, address) = weir(&app(&[one], ", holdTime: 60s"));
+    assert_eq!(get(address).field("x-weir-reason"), Some("server_closed"));
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    // One that is down beside it does not make it an outage either.
+    let (other, asked) = answering("");
+    let (_weir, address) = super::weir(&app(&[other, dead()], ", holdTime: 60s"));
+    (0..20).for_each(|_| assert_eq!(get(address).status, 502));
+    let asked = asked.load(Ordering::SeqCst);
+    assert!((1..=40).contains(&asked), "{asked} for 20 requests");
 }
 
 #[test]

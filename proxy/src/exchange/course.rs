@@ -1,7 +1,8 @@
 //! The way of one request from server to server, until one has answered it or none may be asked any more.
 //!
 //! Invariants: at most [`limits::SERVER_TRIES_MAX`] servers are asked in a row, each after the first paid for from the
-//! worker's budget, and none while another may have the request; a request is held only where its service says so.
+//! worker's budget, and none while another may have the request; a request is held only where its service says so, and
+//! only while it has been sent to nobody: what a server does with a request is no outage to be waited for.
 
 use std::time::Instant;
 
@@ -9,6 +10,7 @@ use super::answer::Answer;
 use super::body::Source;
 use super::decision::Visitor;
 use super::forward::{Exchange, Unserved, id_of};
+use super::response::Failed;
 use super::scratch::Scratch;
 use super::sides::Downstream;
 use super::worker::{OwnRouter, Worker};
@@ -24,6 +26,8 @@ struct Course<'r> {
     cookies: usize,
     /// Servers asked in a row.
     tries: usize,
+    /// A server has got it, or part of it, and failed.
+    sent: bool,
     /// Until when it may be held, once it was.
     until: Option<Instant>,
 }
@@ -44,6 +48,7 @@ pub async fn run<D: Downstream, B: Source>(
         router,
         cookies: scratch.passage.cookies.len(),
         tries: 1,
+        sent: false,
         until: None,
     };
     let picked = visitor.pick(router, &mut scratch.request, &mut scratch.passage.cookies);
@@ -62,6 +67,7 @@ pub async fn run<D: Downstream, B: Source>(
             return Ok(());
         };
         worker.failed(&picked, &failed, exchange.asked.is_repeatable());
+        course.sent |= !matches!(failed, Failed::Connect(_));
         let failure = match exchange.may_go_elsewhere(&failed) {
             false => failed.failure(),
             true => match Box::pin(course.next(exchange, &picked, scratch)).await {
@@ -108,7 +114,8 @@ impl<'r> Course<'r> {
             }
             reason = Some(Failure::RetryBudget);
         }
-        match failed.load_balancer.on_failure.hold_time.is_zero() {
+        // What has been sent once is sent again only against the budget.
+        match self.sent || failed.load_balancer.on_failure.hold_time.is_zero() {
             true => Err(reason),
             false => self.held(exchange, failed, scratch).await.map_err(Some),
         }
@@ -134,7 +141,7 @@ impl<'r> Course<'r> {
         next
     }
 
-    /// A server, as soon as one of the service takes connections.
+    /// A server, as soon as one of the service takes connections; only for what has been sent to nobody.
     ///
     /// # Errors
     /// None does in time, or the client has gone.

@@ -303,7 +303,15 @@ fn load_balancer(
     if servers.iter().any(|server| server.unresolved.is_none()) {
         servers.retain(|server| server.unresolved.is_none());
     }
-    let page = draft.page.as_ref().map(page).transpose()?;
+    // A page is for bad times: that it is missing must not make them.
+    let page = draft.page.as_ref().and_then(|path| {
+        let refuse = |problem: Problem| {
+            let path = path_of_page(protocol, &named.name);
+            let lost = format!("unavailablePage of service {}", named.name);
+            context.problems.push(problem.at(path).lost(lost));
+        };
+        page(path).map_err(refuse).ok()
+    });
     Ok(LoadBalancer {
         servers,
         pass_host_header: draft.pass_host_header,
@@ -314,9 +322,13 @@ fn load_balancer(
     })
 }
 
+fn path_of_page(protocol: Protocol, service: &str) -> String {
+    format!("{}.loadBalancer.unavailablePage", path(protocol, service))
+}
+
 /// The file of `unavailablePage`, as it is now.
 fn page(path: &Spanned<String>) -> Result<Bytes, Problem> {
-    let problem = |found: String| Problem::error(path.origin.clone(), found);
+    let problem = |found: String| Problem::warning(path.origin.clone(), found);
     let mut text = Vec::new();
     let read = File::open(&path.value).and_then(|file| {
         let most = PAGE_BYTES_MAX as u64 + 1;
