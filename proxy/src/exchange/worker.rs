@@ -215,6 +215,9 @@ impl Worker {
             table.http.find(request)
         };
         let router = router.ok_or(Failure::NoRouter)?;
+        if agreed.is_some_and(|agreed| table.terms.owes(agreed, router)) {
+            return Err(Failure::Misdirected);
+        }
         Ok(self.routers.borrow_mut().own(snapshot.generation, router))
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::Router;
 use crate::rule::host::HostPattern;
 use crate::rule::{HttpMatcher, Tree};
+use crate::tls::options::ClientAuth;
 use crate::tls::{Options, Terms};
 
 /// What is agreed on with clients of HTTPS on one entry point, by the server they name: the `Host` matchers of the
@@ -18,6 +19,9 @@ pub struct TermsTable {
     wildcard: HashMap<Box<str>, Option<Arc<Terms>>>,
     /// Of all other names, and where none is given.
     other: Option<Arc<Terms>>,
+    /// What clients must have proved to be served by a router, whatever chose the options of their connection; by the
+    /// router's name, and only of those that ask for a certificate.
+    demands: HashMap<Arc<str>, Arc<Options>>,
 }
 
 /// Routers that want different options for one name.
@@ -40,16 +44,17 @@ pub struct Agreed {
 
 /// What routers want for a host.
 struct Claim {
-    terms: Arc<Terms>,
+    /// `None` where a router's options have an error: nobody knows what they would have asked for.
+    terms: Option<Arc<Terms>>,
     differs: bool,
     routers: BTreeSet<Arc<str>>,
 }
 
 impl TermsTable {
-    /// For these routers and their terms; `default` is `None` where the default options have an error: who would get
+    /// For these routers and their terms; they, or `default`, are `None` where the options have an error: who would get
     /// those is refused. Of a host for which routers want different ones, clients get the default ones.
     pub fn new<'r>(
-        routers: impl IntoIterator<Item = (&'r Arc<Router>, &'r Arc<Terms>)> + Clone,
+        routers: impl IntoIterator<Item = (&'r Arc<Router>, Option<&'r Arc<Terms>>)> + Clone,
         default: Option<&Arc<Terms>>,
     ) -> (Self, Vec<Conflict>) {
         let is_default = |terms: &Arc<Terms>| default.is_some_and(|one| Arc::ptr_eq(one, terms));
@@ -60,29 +65,39 @@ impl TermsTable {
         if routers
             .clone()
             .into_iter()
-            .all(|(_, terms)| is_default(terms))
+            .all(|(_, terms)| terms.is_some_and(is_default))
         {
             return (table, Vec::new());
         }
+        table.demands = demands(routers.clone());
         let mut claims: HashMap<&HostPattern, Claim> = HashMap::new();
         for (router, terms) in routers {
             hosts(router.rule.tree(), &mut |host| {
                 let claim = claims.entry(host).or_insert_with(|| Claim {
-                    terms: Arc::clone(terms),
+                    terms: terms.cloned(),
                     differs: false,
                     routers: BTreeSet::new(),
                 });
-                claim.differs |= !Arc::ptr_eq(&claim.terms, terms);
+                match (&claim.terms, terms) {
+                    (Some(claimed), Some(terms)) => claim.differs |= !Arc::ptr_eq(claimed, terms),
+                    _ => claim.terms = None,
+                }
                 claim.routers.insert(Arc::clone(&router.name));
             });
         }
         let mut conflicts = Vec::new();
         for (host, claim) in claims {
-            let terms = match claim.differs {
+            let differs = claim.differs && claim.terms.is_some();
+            let terms = match differs {
                 true => default.cloned(),
-                false => Some(claim.terms),
+                false => claim.terms,
             };
-            if claim.differs {
+            if differs {
+                // As in Traefik: the default options are what is asked for then, and the administrator is told.
+                claim
+                    .routers
+                    .iter()
+                    .for_each(|router| drop(table.demands.remove(router)));
                 let (host, routers) = (host.to_string(), claim.routers);
                 conflicts.push(Conflict { host, routers });
             }
@@ -133,6 +148,24 @@ impl TermsTable {
                 .find(&agreed.server_name)
                 .is_none_or(|terms| terms.options() != wanted.options())
     }
+
+    /// Whether a router asks for a proof that this connection did not: it was chosen by something else than the host
+    /// that has its options, one of another router or none at all.
+    pub fn owes(&self, agreed: &Agreed, router: &Router) -> bool {
+        let demand = self.demands.get(&router.name);
+        demand.is_some_and(|options| !options.asks_the_same(&agreed.options))
+    }
+}
+
+fn demands<'r>(
+    routers: impl IntoIterator<Item = (&'r Arc<Router>, Option<&'r Arc<Terms>>)>,
+) -> HashMap<Arc<str>, Arc<Options>> {
+    let asking = routers.into_iter().filter_map(|(router, terms)| {
+        let options = terms?.options();
+        let asks = options.client_auth != ClientAuth::NoClientCert;
+        asks.then(|| (Arc::clone(&router.name), Arc::clone(options)))
+    });
+    asking.collect()
 }
 
 /// The hosts in a rule, wherever they are, as Traefik takes them.

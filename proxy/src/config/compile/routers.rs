@@ -26,17 +26,15 @@ struct Routers {
     tcp_tls: Vec<Arc<TcpRouter>>,
     http: Vec<Arc<Router>>,
     https: Vec<Arc<Router>>,
-    /// What clients of those in `https` want to agree on.
-    terms: Vec<(Arc<Router>, Arc<Terms>)>,
+    /// What those in `https` want to agree on with clients; `None` where it has an error.
+    terms: Vec<(Arc<Router>, Option<Arc<Terms>>)>,
     /// The same for TCP routers that end TLS, by name.
     tcp_terms: HashMap<Arc<str>, Arc<Terms>>,
 }
 
 impl Routers {
-    fn add(&mut self, tls: bool, router: Arc<Router>, terms: Option<&Arc<Terms>>) {
+    fn add(&mut self, tls: bool, router: Arc<Router>) {
         if tls {
-            let terms = terms.map(|terms| (router.clone(), terms.clone()));
-            self.terms.extend(terms);
             self.https.push(router);
         } else {
             self.http.push(router);
@@ -77,7 +75,10 @@ pub(super) fn compile(
     let tables = config.entry_points.iter().zip(routers);
     let tables = tables.map(|(entry_point, routers)| {
         let (terms, found) = TermsTable::new(
-            routers.terms.iter().map(|(router, terms)| (router, terms)),
+            routers
+                .terms
+                .iter()
+                .map(|(router, terms)| (router, terms.as_ref())),
             terms.default(),
         );
         for conflict in found {

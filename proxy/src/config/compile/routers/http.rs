@@ -24,7 +24,7 @@ pub(in super::super) struct Parts {
 }
 
 /// A router, and what its clients agree on.
-type Made<'t> = (Arc<Router>, Option<&'t Arc<Terms>>);
+type Made<'t> = (Arc<Router>, Result<Option<&'t Arc<Terms>>, ()>);
 
 /// Traefik's rule of a redirection: every request with a host.
 const REDIRECTED: &str = "HostRegexp(`^.+$`)";
@@ -66,18 +66,22 @@ pub(super) fn router(
                     service,
                     middlewares: middlewares.unwrap_or_default(),
                 });
-                (router, terms.ok().flatten())
+                (router, terms)
             }
         };
         let tls = draft.tls || entry_point.http.tls.is_some();
-        routers[index].add(tls, router.clone(), terms);
+        if let Some(terms) = terms.transpose() {
+            let claim = (router.clone(), terms.ok().cloned());
+            routers[index].terms.push(claim);
+        }
+        routers[index].add(tls, router.clone());
         last = Some((entry_point, (router, terms)));
     }
     problem.map_or(Ok(()), Err)
 }
 
 /// What clients of the router agree on; `None` for one without TLS. An error where it cannot be had: it must not serve,
-/// and what others agree on does not depend on it.
+/// and its hosts are closed, as nobody knows what it would have asked of their clients.
 fn terms<'t>(
     context: &mut Context<'_>,
     parts: &'t Parts,
@@ -133,7 +137,7 @@ pub(super) fn redirections(context: &mut Context<'_>, routers: &mut [Routers], p
         match parts.middlewares.chain(&entry_point.http.middlewares) {
             Ok(given) => {
                 let router = redirection_router(entry_point, redirection, port, &given);
-                routers.add(entry_point.http.tls.is_some(), router, None);
+                routers.add(entry_point.http.tls.is_some(), router);
             }
             Err(problem) => {
                 let name = format!("{}-to-{}@internal", entry_point.name, redirection.to.value);

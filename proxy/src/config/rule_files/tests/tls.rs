@@ -190,12 +190,12 @@ fn the_host_of_a_rule_chooses() {
         ("both.example", Versions::Both),
         ("x.old.example", Versions::Tls12),
         ("a.old.example", Versions::Both),
-        ("lost.example", Versions::Both),
         ("y.x.old.example", Versions::Both),
         ("", Versions::Both),
     ] {
         assert_eq!(min(table.find(name)), expected, "{name}");
     }
+    assert!(table.find("lost.example").is_none(), "closed");
     assert!(table.looks_at_names());
     let began = |name: &str| Agreed {
         options: Arc::clone(table.find(name).expect("terms").options()),
@@ -435,4 +435,35 @@ async fn a_pem_file_that_changes_is_told_of_wherever_it_is() {
     follow(&mut watcher);
     fs::write(path("later/new.pem"), "again").unwrap();
     told(&mut watch, "in the directory that is another").await;
+}
+
+/// A host of one router is not a way around the certificate that another one asks for.
+#[test]
+fn a_router_that_asks_for_certificates_serves_nobody_without() {
+    let text = "
+http:
+  routers:
+    admin: {rule: Host(`*.corp.example`), service: s, tls: {options: mtls}}
+    health: {rule: 'Host(`a.corp.example`) && Path(`/health`)', service: s, tls: {}}
+  services: {s: {loadBalancer: {servers: [{url: 'http://192.0.2.1'}]}}}
+tls:
+  options:
+    mtls: {clientAuth: {clientAuthType: RequireAnyClientCert}}
+";
+    let mut rules = Rules::new(&[("a.yml", text)]);
+    let snapshot = rules.loader.load();
+    let entry_point = entry_point(&snapshot, "websecure");
+    let (table, routers) = (&entry_point.terms, &entry_point.https);
+    let began = |name: &str| Agreed {
+        options: Arc::clone(table.find(name).expect("terms").options()),
+        server_name: name.into(),
+    };
+    let router = |name: &str| {
+        let mut all = routers.routers().iter();
+        all.find(|router| &*router.name == name)
+            .expect("it is there")
+    };
+    assert!(table.owes(&began("a.corp.example"), router("admin@file")));
+    assert!(!table.owes(&began("b.corp.example"), router("admin@file")));
+    assert!(!table.owes(&began("a.corp.example"), router("health@file")));
 }
