@@ -110,6 +110,7 @@ impl Load {
             clients: Vec::new(),
             counts,
         };
+        // On standard error each line comes at once: none is left in a buffer when the client is ended.
         for _ in 0..CLIENTS {
             let mut curl = Command::new("curl");
             curl.args([
@@ -119,15 +120,15 @@ impl Load {
                 "-o",
                 "/dev/null",
                 "-w",
-                "%{http_code}\\n",
+                "%{stderr}%{http_code}\\n",
             ]);
             curl.args(["--interface", &stage.client().to_string()]);
             curl.arg(format!("https://{entry}/?[1-100000000]"));
             curl.stdin(Stdio::null())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::null());
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped());
             let mut child = within(stage.home("client"), || curl.spawn())?;
-            let answers = child.stdout.take().ok_or("curl without an output")?;
+            let answers = child.stderr.take().ok_or("curl without an output")?;
             let counts = Arc::clone(&load.counts);
             let count = move || {
                 for line in BufReader::new(answers).lines().map_while(Result::ok) {
