@@ -1,9 +1,10 @@
 //! Servers of production go and come back while a client asks without a pause: what it counts as failed.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -38,8 +39,11 @@ pub(super) const ALL: [Scene; 2] = [Scene::Update, Scene::Kill];
 pub(super) struct Report {
     scene: Scene,
     requests: u64,
-    failed: u64,
+    failed: Failed,
 }
+
+/// Status and reason of the answers that were not 200, and how many there were of each.
+type Failed = BTreeMap<String, u64>;
 
 /// Requests one after the other on kept connections.
 struct Load {
@@ -50,7 +54,26 @@ struct Load {
 #[derive(Default)]
 struct Counts {
     done: AtomicU64,
-    failed: AtomicU64,
+    failed: Mutex<Failed>,
+}
+
+impl Counts {
+    /// Counts answers, a line each, until the client ends. A line without an end is of an answer that it was told to
+    /// leave in the middle of.
+    fn read(&self, mut answers: impl BufRead) {
+        let mut line = String::new();
+        while answers.read_line(&mut line).is_ok() && line.ends_with('\n') {
+            self.done.fetch_add(1, Ordering::Relaxed);
+            if line.trim_end() != "200" {
+                *self.failed().entry(line.trim_end().to_owned()).or_default() += 1;
+            }
+            line.clear();
+        }
+    }
+
+    fn failed(&self) -> std::sync::MutexGuard<'_, Failed> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The head of the table.
@@ -120,7 +143,7 @@ impl Load {
                 "-o",
                 "/dev/null",
                 "-w",
-                "%{stderr}%{http_code}\\n",
+                "%{stderr}%{http_code} %header{x-weir-reason}\\n",
             ]);
             curl.args(["--interface", &stage.client().to_string()]);
             curl.arg(format!("https://{entry}/?[1-100000000]"));
@@ -130,14 +153,7 @@ impl Load {
             let mut child = within(stage.home("client"), || curl.spawn())?;
             let answers = child.stderr.take().ok_or("curl without an output")?;
             let counts = Arc::clone(&load.counts);
-            let count = move || {
-                for line in BufReader::new(answers).lines().map_while(Result::ok) {
-                    counts.done.fetch_add(1, Ordering::Relaxed);
-                    if line != "200" {
-                        counts.failed.fetch_add(1, Ordering::Relaxed);
-                    }
-                }
-            };
+            let count = move || counts.read(BufReader::new(answers));
             load.clients.push((child, std::thread::spawn(count)));
         }
         Ok(load)
@@ -156,7 +172,7 @@ impl Load {
         Report {
             scene,
             requests: self.counts.done.load(Ordering::Relaxed),
-            failed: self.counts.failed.load(Ordering::Relaxed),
+            failed: std::mem::take(&mut self.counts.failed()),
         }
     }
 
@@ -179,16 +195,23 @@ impl Drop for Load {
 impl Report {
     /// One line of the table.
     pub(super) fn line(&self) -> String {
-        let (requests, failed) = (self.requests.to_string(), self.failed.to_string());
-        row(self.scene.describe(), &requests, &failed)
+        let failed: u64 = self.failed.values().sum();
+        row(
+            self.scene.describe(),
+            &self.requests.to_string(),
+            &failed.to_string(),
+        )
     }
 
     /// What is not as it must be.
     pub(super) fn complaint(&self) -> Option<String> {
-        let failed = (self.failed > 0).then_some(self.failed)?;
-        Some(format!(
-            "{}: {failed} requests failed",
-            self.scene.describe()
-        ))
+        if self.failed.is_empty() {
+            return None;
+        }
+        let failed = self.failed.iter();
+        let failed: Vec<String> = failed
+            .map(|(answer, times)| format!("{times} requests were answered {answer}"))
+            .collect();
+        Some(format!("{}: {}", self.scene.describe(), failed.join(", ")))
     }
 }
