@@ -19,7 +19,7 @@ use crate::rule::{HttpRule, RequestView};
 use crate::service::Service;
 
 pub use self::tcp::{Certainty, HttpsNames, TcpRouter, TcpTable, TcpTls};
-pub use self::terms::{Agreed, Conflict, TermsTable};
+pub use self::terms::{Agreed, Conflict, TermsTable, names_a_host};
 
 /// An HTTP router.
 #[derive(Debug)]

@@ -168,7 +168,14 @@ fn demands<'r>(
     asking.collect()
 }
 
-/// The hosts in a rule, wherever they are, as Traefik takes them.
+/// Whether a rule says for which hosts its router's options are.
+pub fn names_a_host(tree: &Tree<HttpMatcher>) -> bool {
+    let mut found = false;
+    hosts(tree, &mut |_| found = true);
+    found
+}
+
+/// The hosts in a rule, wherever they are and negated ones too, as Traefik takes them for options.
 fn hosts<'t>(tree: &'t Tree<HttpMatcher>, add: &mut impl FnMut(&'t HostPattern)) {
     match tree {
         Tree::Is(HttpMatcher::Host(host)) | Tree::Not(HttpMatcher::Host(host)) => add(host),

@@ -192,9 +192,17 @@ impl<'a> Source<'a> {
 
 impl fmt::Display for Source<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Several lines, or DER in base64, may be a key whose first line was lost: it is not shown.
+        let text = self.text.trim_end();
+        let is_key = text.contains('\n') || (text.starts_with("MI") && text.len() > 60);
+        let setting = self.setting;
         match self.is_inline() {
-            true => write!(f, "{} (given inline)", self.setting),
-            false => write!(f, "{} {}", self.setting, self.text),
+            true => write!(f, "{setting} (given inline)"),
+            false if is_key => write!(
+                f,
+                "{setting} (given inline, but without the line -----BEGIN ...-----)"
+            ),
+            false => write!(f, "{setting} {}", self.text),
         }
     }
 }

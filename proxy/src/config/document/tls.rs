@@ -199,7 +199,7 @@ fn cipher_suites(walker: &mut Walker, fields: &Fields<'_>, options: &mut Options
     }
 }
 
-/// `acme-tls/1` is answered in any case.
+/// `acme-tls/1` is answered in any case; alone it leaves nothing to agree on.
 fn protocols(walker: &mut Walker, place: &Place<'_>) -> Option<Vec<Vec<u8>>> {
     let names = walker.strings(place);
     if let Some(name) = names
@@ -210,8 +210,20 @@ fn protocols(walker: &mut Walker, place: &Place<'_>) -> Option<Vec<Vec<u8>>> {
             .allowed("h2, http/1.1, or another of up to 255 bytes");
         walker.report(Cost::Element, place, problem);
     }
-    let names = names.into_iter().map(|name| name.value.into_bytes());
-    let names: Vec<Vec<u8>> = names.filter(|name| name != crate::tls::ACME_TLS).collect();
+    let is_other = |name: &&Spanned<String>| name.value.as_bytes() != crate::tls::ACME_TLS;
+    if let Some(name) = names.first()
+        && !names.iter().any(|name| is_other(&name))
+    {
+        let problem = Problem::error(name.origin.clone(), "no protocol but acme-tls/1")
+            .allowed("h2, http/1.1, or another beside it")
+            .remedy("add one, or remove alpnProtocols: acme-tls/1 is answered in any case");
+        walker.report(Cost::Element, place, problem);
+    }
+    let names: Vec<Vec<u8>> = names
+        .into_iter()
+        .filter(|name| is_other(&name))
+        .map(|name| name.value.into_bytes())
+        .collect();
     (!names.is_empty()).then_some(names)
 }
 

@@ -112,3 +112,15 @@ fn the_common_name_counts_only_without_alternative_names() {
     let pair = KeyPair::load(&cert, &key.serialize_pem()).expect("usable");
     assert_eq!(*pair.names(), ["old.example"].map(Box::from));
 }
+
+#[test]
+fn a_key_without_its_first_line_is_not_shown() {
+    let (cert, key) = pair(&["a.example"]);
+    let lines: Vec<&str> = key.lines().filter(|line| !line.starts_with("--")).collect();
+    for (between, secret) in [("\n", lines[0]), ("", lines[0])] {
+        let error = KeyPair::load(&cert, &lines.join(between)).expect_err("no path");
+        let error = error.to_string();
+        assert!(!error.contains(secret), "{error}");
+        assert!(error.contains("without the line -----BEGIN"), "{error}");
+    }
+}

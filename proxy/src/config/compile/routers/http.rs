@@ -11,7 +11,7 @@ use crate::config::Problem;
 use crate::config::document::{Named, RouterDraft};
 use crate::config::static_file::{EntryPoint, Redirection};
 use crate::middleware::{Chain, Middleware, RedirectScheme};
-use crate::router::Router;
+use crate::router::{Router, names_a_host};
 use crate::rule::{HttpMatcher, HttpRule};
 use crate::service::Service;
 use crate::tls::Terms;
@@ -40,6 +40,7 @@ pub(super) fn router(
 ) -> Result<(), Problem> {
     let config = context.config;
     let (indices, problem) = entry_points(config, named, draft);
+    context.problems.extend(options_for_nobody(named, draft));
     let mut last: Option<(&EntryPoint, Made<'_>)> = None;
     for index in indices {
         let entry_point = &config.entry_points[index];
@@ -78,6 +79,28 @@ pub(super) fn router(
         last = Some((entry_point, (router, terms)));
     }
     problem.map_or(Ok(()), Err)
+}
+
+/// Options are chosen by the host that a client names when it connects: on a rule without one they choose nothing,
+/// which Traefik tells of as well.
+fn options_for_nobody(
+    named: &Named<RouterDraft<HttpMatcher>>,
+    draft: &RouterDraft<HttpMatcher>,
+) -> Option<Problem> {
+    let options = draft.tls_options.as_ref()?;
+    let is_default = options.value.trim_end_matches("@file") == "default";
+    if is_default || names_a_host(draft.rule.tree()) {
+        return None;
+    }
+    let found = format!("the TLS options {:?} on a rule without Host", options.value);
+    Some(
+        Problem::warning(options.origin.clone(), found)
+            .at(format!("http.routers.{}.tls.options", named.name))
+            .remedy(
+                "add a Host, or set tls.options.default: they choose nothing, and where they ask for client \
+                 certificates, connections that were not asked get 421",
+            ),
+    )
 }
 
 /// What clients of the router agree on; `None` for one without TLS. An error where it cannot be had: it must not serve,

@@ -129,6 +129,11 @@ fn what_cannot_be_had_is_told_and_costs_the_options_alone() {
             false,
         ),
         (
+            "alpnProtocols: [acme-tls/1]",
+            "tls.options.o.alpnProtocols: found no protocol but acme-tls/1; allowed h2, http/1.1",
+            false,
+        ),
+        (
             "clientAuth: {caFiles: [/nonexistent.pem]}",
             "tls.options.o: found caFiles /nonexistent.pem",
             false,
@@ -466,4 +471,23 @@ tls:
     assert!(table.owes(&began("a.corp.example"), router("admin@file")));
     assert!(!table.owes(&began("b.corp.example"), router("admin@file")));
     assert!(!table.owes(&began("a.corp.example"), router("health@file")));
+}
+
+#[test]
+fn options_on_a_rule_without_a_host_are_told() {
+    let text = "
+http:
+  routers:
+    some: {rule: 'HostRegexp(`^.+[.]corp[.]example$`)', service: s, tls: {options: new}}
+    fine: {rule: 'PathPrefix(`/a`) && Host(`a.example`)', service: s, tls: {options: new}}
+    plain: {rule: PathPrefix(`/`), service: s, tls: {options: default}}
+  services: {s: {loadBalancer: {servers: [{url: 'http://192.0.2.1'}]}}}
+tls: {options: {new: {minVersion: VersionTLS13}}}
+";
+    let mut rules = Rules::new(&[("a.yml", text)]);
+    let snapshot = rules.loader.load();
+    let messages = rules.messages(&snapshot);
+    assert_eq!(messages.len(), 1, "{messages:#?}");
+    let told = "http.routers.some.tls.options: found the TLS options \"new\" on a rule without Host; add a Host";
+    assert!(messages[0].contains(told), "{messages:#?}");
 }
