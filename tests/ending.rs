@@ -21,7 +21,10 @@ fn start(address: SocketAddr, server: &Backend) -> Weir {
          loadBalancer:\n        servers:\n          - url: http://{}\n",
         server.address()
     );
-    setup.rules("rules.yml", &rules).start().listening(address)
+    let weir = setup.rules("rules.yml", &rules).start();
+    // Another process may listen on the address already: that somebody accepts says nothing of this one.
+    weir.logged("weir serves");
+    weir
 }
 
 /// One request on the connection: whether the next may follow, or what went wrong.
