@@ -13,7 +13,7 @@ use xtask::backend::{Backend, pattern, pattern_sha256};
 
 use crate::http2::client::{begin, connect, get, read as read_answer, run_within, send};
 use crate::support::weir::{Setup, Weir};
-use crate::support::{DEADLINE, free_port};
+use crate::support::{DEADLINE, free_port, number};
 
 /// What a flow may cost the process, in KiB.
 const GROWTH: u64 = 40 << 10;
@@ -21,10 +21,6 @@ const GROWTH: u64 = 40 << 10;
 const PIECE: usize = 256 << 10;
 
 /// A number from the environment.
-fn number(variable: &str, default: u64) -> u64 {
-    std::env::var(variable).map_or(default, |text| text.parse().expect("a number"))
-}
-
 /// Bytes in each direction.
 fn flow() -> u64 {
     number("WEIR_FLOW_BYTES", 64 << 20)
@@ -48,21 +44,12 @@ fn edge(server: &Backend, more: &str) -> (Weir, SocketAddr, SocketAddr) {
     (weir, web, tcp)
 }
 
-/// A field of the process's status that is in KiB: `VmRSS`, or `VmHWM` for the most it has been.
-fn memory(weir: &Weir, field: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", weir.pid())).expect("it runs");
-    let line = status.lines().find(|line| line.starts_with(field));
-    let number = line.and_then(|line| line.split_whitespace().nth(1));
-    number
-        .and_then(|number| number.parse().ok())
-        .expect("a size")
-}
-
 /// Runs a flow, and says and bounds what it cost.
 fn measured(name: &str, weir: &Weir, flow: impl FnOnce()) {
-    let before = memory(weir, "VmRSS");
+    let before = weir.resident() >> 10;
     flow();
-    let (after, most) = (memory(weir, "VmRSS"), memory(weir, "VmHWM"));
+    let after = weir.resident() >> 10;
+    let most = weir.most_resident() >> 10;
     println!(
         "cost: {name}, {} MiB up and down: {before} KiB resident before, {after} after, {most} at most",
         self::flow() >> 20

@@ -7,17 +7,13 @@ use nix::sys::resource::{Resource, getrlimit};
 use xtask::backend::Backend;
 use xtask::certificate::Certificate;
 use xtask::crowd::Crowd;
-use xtask::process;
 
-use crate::support::free_port;
 use crate::support::weir::{Setup, Weir};
+use crate::support::{free_port, number};
 
 /// Connections that are idle, and for how many seconds; `cargo xtask bench idle` holds 8,000 for a minute, and so does
 /// this if `WEIR_IDLE_CONNECTIONS` and `WEIR_IDLE_SECONDS` say so.
 fn crowd() -> (usize, u64) {
-    let number = |variable, default| {
-        std::env::var(variable).map_or(default, |text| text.parse().expect("a number"))
-    };
     let connections = number("WEIR_IDLE_CONNECTIONS", 2000) as usize;
     (connections, number("WEIR_IDLE_SECONDS", 0))
 }
@@ -60,9 +56,9 @@ fn backend() -> Backend {
 fn cost(weir: &Weir, mut crowd: Crowd) -> u64 {
     let (connections, seconds) = self::crowd();
     crowd.grow_to(FEW).expect("a few connections");
-    let few = process::resident(weir.pid()).expect("it runs");
+    let few = weir.resident();
     crowd.grow_to(connections).expect("many connections");
-    let many = process::resident(weir.pid()).expect("it runs");
+    let many = weir.resident();
     std::thread::sleep(Duration::from_secs(seconds));
     crowd.ask_all().expect("all of them are still there");
     println!("cost: {connections} idle connections were all served again after {seconds} s");

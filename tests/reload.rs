@@ -13,7 +13,7 @@ use xtask::backend::Backend;
 
 use crate::support::client::Connection;
 use crate::support::weir::{Setup, Weir};
-use crate::support::{eventually, free_port};
+use crate::support::{eventually, free_port, number};
 use crate::upgrades::origin::{KEY, Origin, switching};
 
 /// A router for a path, to a server whose name does not resolve: 502 says that the router is there, 404 that it is not.
@@ -243,10 +243,7 @@ fn reloads_cost_no_request_and_no_tunnel_and_leave_one_set_of_rules() {
             })
         })
         .collect();
-    let reloads = std::env::var("WEIR_TEST_RELOADS")
-        .ok()
-        .and_then(|number| number.parse().ok());
-    for version in 1..=reloads.unwrap_or(RELOADS) {
+    for version in 1..=number("WEIR_TEST_RELOADS", RELOADS as u64) as usize {
         let file = version % FILES;
         weir.setup()
             .write(&format!("rules/app-{file}.yml"), &app(file, version));

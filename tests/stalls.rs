@@ -2,11 +2,12 @@
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use xtask::backend::Backend;
+use xtask::process;
 
-use crate::support::client::Connection;
+use crate::support::client::{Connection, percentiles};
 use crate::support::weir::{Setup, Weir};
 use crate::support::{eventually, eventually_within, free_port};
 
@@ -40,18 +41,12 @@ fn backend() -> Backend {
     Backend::plain("a", SocketAddr::from(([127, 0, 0, 1], 0))).expect("a backend")
 }
 
-fn descriptors(weir: &Weir) -> usize {
-    std::fs::read_dir(format!("/proc/{}/fd", weir.pid()))
-        .expect("our own child")
-        .count()
-}
-
 #[test]
 fn clients_that_stall_in_a_head_or_a_handshake_are_closed_and_their_descriptors_return() {
     let server = backend();
     let (weir, address) = proxy(&server);
     assert_eq!(Connection::open(address).get("a", "/").status, 200);
-    let before = descriptors(&weir);
+    let before = weir.descriptors();
     let begun = |bytes: &'static [u8]| {
         let mut stream = TcpStream::connect(address).expect("connect");
         stream.write_all(bytes).expect("send");
@@ -67,7 +62,7 @@ fn clients_that_stall_in_a_head_or_a_handshake_are_closed_and_their_descriptors_
         .map(|at| begun(kinds[at % kinds.len()]))
         .collect();
     eventually("all are accepted", || {
-        (descriptors(&weir) >= STALLED).then_some(())
+        (weir.descriptors() >= STALLED).then_some(())
     });
     assert_eq!(
         Connection::open(address).get("a", "/").status,
@@ -76,7 +71,7 @@ fn clients_that_stall_in_a_head_or_a_handshake_are_closed_and_their_descriptors_
     );
     let limit = Duration::from_secs(30);
     eventually_within(limit, "their descriptors return", || {
-        (descriptors(&weir) <= before + 2).then_some(())
+        (weir.descriptors() <= before + 2).then_some(())
     });
     drop(stalled);
 }
@@ -85,7 +80,7 @@ fn clients_that_stall_in_a_head_or_a_handshake_are_closed_and_their_descriptors_
 fn readers_that_never_read_do_not_slow_down_others() {
     let server = backend();
     let (weir, address) = proxy(&server);
-    let alone = percentiles(address);
+    let alone = percentiles(address, REQUESTS);
     let unread: Vec<_> = (0..UNREAD)
         .map(|_| {
             let mut reader = Connection::open(address);
@@ -98,9 +93,9 @@ fn readers_that_never_read_do_not_slow_down_others() {
     eventually("every request has reached the server", || {
         (server.requests() >= (REQUESTS + UNREAD) as u64).then_some(())
     });
-    let filling = percentiles(address);
+    let filling = percentiles(address, REQUESTS);
     settle(&weir);
-    let beside = percentiles(address);
+    let beside = percentiles(address, REQUESTS);
     println!(
         "cost: median and p99 of 1 KiB requests, alone: {alone:?}; beside {UNREAD} readers that never read: {beside:?}, \
          while the kernel's buffers for them filled: {filling:?}"
@@ -132,35 +127,11 @@ fn a_body_that_takes_longer_than_a_head_may_is_no_stall() {
 
 /// Waits until the kernel holds all it takes for the readers: the proxy has nothing to do.
 fn settle(weir: &Weir) {
-    let ticks = || {
-        let stat =
-            std::fs::read_to_string(format!("/proc/{}/stat", weir.pid())).expect("our child");
-        let times: Vec<u64> = stat
-            .split(' ')
-            .skip(13)
-            .take(2)
-            .map(|time| time.parse().expect("ticks"))
-            .collect();
-        times[0] + times[1]
-    };
-    let mut last = ticks();
+    let used = || process::processor_time(weir.pid()).expect("it runs");
+    let mut last = used();
     eventually("the proxy has nothing to do", || {
         std::thread::sleep(Duration::from_millis(500));
-        let before = std::mem::replace(&mut last, ticks());
-        (last - before <= 2).then_some(())
+        let before = std::mem::replace(&mut last, used());
+        (last - before <= Duration::from_millis(20)).then_some(())
     });
-}
-
-/// Median and 99th percentile of the time a keep-alive request takes.
-fn percentiles(address: SocketAddr) -> (Duration, Duration) {
-    let mut connection = Connection::open(address);
-    let mut times: Vec<Duration> = (0..REQUESTS)
-        .map(|_| {
-            let start = Instant::now();
-            assert_eq!(connection.get("a", "/bytes/1024").body.len(), 1024);
-            start.elapsed()
-        })
-        .collect();
-    times.sort_unstable();
-    (times[REQUESTS / 2], times[REQUESTS * 99 / 100])
 }

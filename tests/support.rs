@@ -2,6 +2,7 @@
 //! Network namespaces and the small origin server are `xtask::netns` and `xtask::backend`, shared with the demo.
 
 pub mod client;
+pub mod tls;
 pub mod weir;
 
 use std::net::TcpListener;
@@ -30,6 +31,11 @@ pub fn free_port() -> u16 {
         .local_addr()
         .expect("a bound socket has an address")
         .port()
+}
+
+/// What a test takes a number of: `usual`, or what this variable of the environment says.
+pub fn number(variable: &str, usual: u64) -> u64 {
+    std::env::var(variable).map_or(usual, |text| text.parse().expect("a number"))
 }
 
 /// Polls until `condition` gives a value, and panics with `what` when [`DEADLINE`] has passed.

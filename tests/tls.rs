@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use xtask::backend::{Backend, pattern_sha256, sha256};
 
 use crate::support::client::Connection;
+use crate::support::tls::{run, write_pair};
 use crate::support::weir::{Setup, Weir};
 use crate::support::{DEADLINE, eventually, free_port};
 
@@ -109,40 +110,6 @@ impl Edge {
         let name = ServerName::try_from("a.example").expect("a name");
         ClientConnection::new(Arc::new(config), name).expect("a client")
     }
-
-    fn descriptors(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.weir.pid()))
-            .expect("the process runs")
-            .count()
-    }
-}
-
-fn run(command: &mut Command, input: &str) -> Output {
-    let command = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = command.spawn().expect("openssl and curl are installed");
-    // Who has failed already reads no input.
-    let _ = child
-        .stdin
-        .take()
-        .expect("piped")
-        .write_all(input.as_bytes());
-    child.wait_with_output().expect("it ends")
-}
-
-/// A self-signed pair for one name, as `file.crt` and `file.key`.
-fn write_pair(setup: &Setup, file: &str, name: &str) {
-    let mut params = rcgen::CertificateParams::new([name.to_owned()]).expect("a valid name");
-    params.distinguished_name = rcgen::DistinguishedName::new();
-    params
-        .distinguished_name
-        .push(rcgen::DnType::CommonName, name);
-    let key = rcgen::KeyPair::generate().expect("a key");
-    let certificate = params.self_signed(&key).expect("signed");
-    setup.write(&format!("{file}.crt"), &certificate.pem());
-    setup.write(&format!("{file}.key"), &key.serialize_pem());
 }
 
 fn certificates(files: &[&str]) -> String {
@@ -337,7 +304,7 @@ fn clients_that_stall_in_the_handshake_are_closed_in_time() {
     const CLIENTS: usize = 300;
     let edge = Edge::start();
     edge.curl(&[], "/");
-    let before = edge.descriptors();
+    let before = edge.weir.descriptors();
     let mut hello = Vec::new();
     edge.rustls().write_tls(&mut hello).expect("a vector");
     let stalled: Vec<TcpStream> = (0..CLIENTS)
@@ -359,7 +326,7 @@ fn clients_that_stall_in_the_handshake_are_closed_in_time() {
         }
     }
     eventually("every descriptor is back", || {
-        (edge.descriptors() <= before + 1).then_some(())
+        (edge.weir.descriptors() <= before + 1).then_some(())
     });
     edge.curl(&[], "/");
 }

@@ -3,11 +3,11 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 
-use rcgen::{CertificateParams, DnType, KeyPair};
 use xtask::backend::Backend;
 
+use crate::support::tls::{pair, run, write_pair};
 use crate::support::weir::{Setup, Weir};
 use crate::support::{eventually, free_port};
 use crate::upstream::pki::Pki;
@@ -146,21 +146,6 @@ impl Said {
     }
 }
 
-fn run(command: &mut Command, input: &str) -> Output {
-    let command = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = command.spawn().expect("openssl and curl are installed");
-    // Who has failed already reads no input.
-    let _ = child
-        .stdin
-        .take()
-        .expect("piped")
-        .write_all(input.as_bytes());
-    child.wait_with_output().expect("it ends")
-}
-
 /// A client of OpenSSL whose connection stays open.
 struct Open(Child);
 
@@ -190,29 +175,10 @@ impl Drop for Open {
     }
 }
 
-fn named(name: &str) -> CertificateParams {
-    let mut params = CertificateParams::new([name.to_owned()]).expect("a valid name");
-    params.distinguished_name = rcgen::DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, name);
-    params
-}
-
 fn write_client(setup: &Setup, file: &str, authority: &Pki) {
     let client = authority.client(file);
     setup.write(&format!("{file}.crt"), &client.certificate);
     setup.write(&format!("{file}.key"), &client.key);
-}
-
-fn pair(name: &str) -> (String, String) {
-    let key = KeyPair::generate().expect("a key");
-    let certificate = named(name).self_signed(&key).expect("signed");
-    (certificate.pem(), key.serialize_pem())
-}
-
-fn write_pair(setup: &Setup, file: &str, name: &str) {
-    let (certificate, key) = pair(name);
-    setup.write(&format!("{file}.crt"), &certificate);
-    setup.write(&format!("{file}.key"), &key);
 }
 
 const NAMED: &str = "

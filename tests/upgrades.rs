@@ -14,7 +14,7 @@ use xtask::backend::{pattern, pattern_sha256, sha256};
 
 use crate::support::client::Connection;
 use crate::support::weir::{Setup, Weir};
-use crate::support::{DEADLINE, eventually, free_port};
+use crate::support::{DEADLINE, eventually, free_port, number};
 use origin::{KEY, Origin, frame, switching};
 
 const MASK: Option<[u8; 4]> = Some([0x12, 0x34, 0x56, 0x78]);
@@ -215,8 +215,7 @@ fn every_case_of_rfc_6455_ends_as_it_does_without_weir() {
 #[test]
 fn a_hundred_websockets_echo_what_they_are_sent() {
     const SOCKETS: usize = 100;
-    let all = std::env::var("WEIR_WEBSOCKET_BYTES")
-        .map_or(10_000_000, |bytes| bytes.parse().expect("a number"));
+    let all = number("WEIR_WEBSOCKET_BYTES", 10_000_000);
     let origin = Origin::websocket();
     let edge = Edge::before(&origin, "");
     let open = Barrier::new(SOCKETS);

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, Socket, Type};
 use xtask::backend::Backend;
 
-use super::{edge, number};
-use crate::support::client::Connection;
+use super::edge;
+use crate::support::client::percentiles;
+use crate::support::number;
 
 /// What a slow reader asks for, and a slow writer announces: far more than it moves.
 const BODY: u64 = 8 << 20;
@@ -84,27 +85,13 @@ fn take_turns(crowd: &mut [Slow], ended: &AtomicBool) -> usize {
     crowd.iter().filter(|one| one.cut).count()
 }
 
-/// Median and 99th percentile of the time that a request of 1 KiB takes.
-fn percentiles(address: SocketAddr) -> (Duration, Duration) {
-    let mut connection = Connection::open(address);
-    let mut times: Vec<Duration> = (0..REQUESTS)
-        .map(|_| {
-            let start = Instant::now();
-            assert_eq!(connection.get("a", "/bytes/1024").body.len(), 1024);
-            start.elapsed()
-        })
-        .collect();
-    times.sort_unstable();
-    (times[REQUESTS / 2], times[REQUESTS * 99 / 100])
-}
-
 #[test]
 fn slow_readers_and_writers_beside_others() {
     let each = number("WEIR_SLOW_CLIENTS", 100) as usize;
     let server = Backend::plain("a", ([127, 0, 0, 1], 0)).expect("a server");
     let (weir, web, _) = edge(&server, "");
-    let alone = percentiles(web);
-    let before = super::memory(&weir, "VmRSS");
+    let alone = percentiles(web, REQUESTS);
+    let before = weir.resident() >> 10;
     let mut crowd: Vec<Slow> = (0..2 * each)
         .map(|at| Slow::new(web, at % 2 == 0))
         .collect();
@@ -112,15 +99,15 @@ fn slow_readers_and_writers_beside_others() {
     let (beside, cut) = thread::scope(|scope| {
         let slow = scope.spawn(|| take_turns(&mut crowd, &ended));
         // While the kernel's buffers fill, and then with nothing but slow peers.
-        percentiles(web);
-        let beside = percentiles(web);
+        percentiles(web, REQUESTS);
+        let beside = percentiles(web, REQUESTS);
         ended.store(true, Ordering::Relaxed);
         (beside, slow.join().expect("no panic"))
     });
     println!(
         "cost: median and p99 of 1 KiB requests, alone: {alone:?}; beside {each} readers and {each} writers at 15 KB/s: \
          {beside:?}; KiB resident before: {before}, with them: {}",
-        super::memory(&weir, "VmRSS")
+        weir.resident() >> 10
     );
     assert_eq!(cut, 0, "of {} were cut", 2 * each);
 }

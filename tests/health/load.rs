@@ -19,15 +19,10 @@ use xtask::netns::Namespace;
 use super::{QUICK, app, backend, command, get, node, static_file, weir};
 use crate::support::client::Connection;
 use crate::support::weir::{Setup, Weir};
-use crate::support::{eventually, free_port, require_root};
-
-fn setting(name: &str, usual: u64) -> u64 {
-    let value = std::env::var(name).ok();
-    value.map_or(usual, |value| value.parse().expect("a number"))
-}
+use crate::support::{eventually, free_port, number, require_root};
 
 fn requests() -> u64 {
-    setting("WEIR_LOAD_REQUESTS", 20_000)
+    number("WEIR_LOAD_REQUESTS", 20_000)
 }
 
 fn has(program: &str) -> bool {
@@ -272,10 +267,6 @@ fn ticks_beside(pid: u32, prefix: &str) -> u64 {
     ticks.sum()
 }
 
-fn descriptors(pid: u32) -> usize {
-    fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
-}
-
 /// A server whose health changes every 200 ms; whoever asks for anything else gets an answer.
 fn flapping() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
@@ -314,8 +305,8 @@ fn a_server_that_flaps_costs_no_reloads_and_leaks_nothing() {
     let check = ", healthCheck: {path: /health, interval: 50ms, timeout: 2s, rise: 1, fall: 1}";
     let (weir, address) = weir(&app(&[a.address(), flapping()], check));
     weir.logged("the server is down");
-    let before = (descriptors(weir.pid()), ticks_beside(weir.pid(), "worker-"));
-    let seconds = setting("WEIR_LOAD_SECONDS", 6);
+    let before = (weir.descriptors(), ticks_beside(weir.pid(), "worker-"));
+    let seconds = number("WEIR_LOAD_SECONDS", 6);
     let begun = Instant::now();
     let done = Client::wrk(address, seconds, &["-c4"]).end();
     let took = begun.elapsed().as_secs_f64();
@@ -326,7 +317,7 @@ fn a_server_that_flaps_costs_no_reloads_and_leaks_nothing() {
     assert!(flaps as u64 >= seconds, "{flaps}");
     assert!(!weir.log().contains("generation=2"), "{}", weir.log());
     eventually("descriptors are given back", || {
-        (descriptors(weir.pid()) <= before.0 + 8).then_some(())
+        (weir.descriptors() <= before.0 + 8).then_some(())
     });
     if seconds >= 60 {
         assert!(share < 2.0, "{share} %");
@@ -400,7 +391,7 @@ fn one_of_two_that_share_a_port_is_started_anew_and_nothing_fails() {
     let mut second = Some(start());
     let serves = |weir: &Weir| weir.logged("weir serves");
     serves(second.as_ref().expect("it runs"));
-    let seconds = setting("WEIR_LOAD_SECONDS", 6);
+    let seconds = number("WEIR_LOAD_SECONDS", 6);
     let clients = within(Some(&namespace), || {
         vec![
             Client::wrk(address, seconds, &["-c16"]),

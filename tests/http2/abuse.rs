@@ -13,7 +13,7 @@ use crate::support::weir::Weir;
 /// Frames that one flood sends at most; far above every limit.
 const MOST: usize = 100_000;
 /// What a flood may cost the process, in KiB.
-const GROWTH: usize = 40 << 10;
+const GROWTH: u64 = 40 << 20;
 
 struct Stage {
     weir: Weir,
@@ -48,7 +48,7 @@ impl Stage {
     /// Sends what `flood` makes until weir has had enough, and checks that it has, calls it `shape`, and that nobody
     /// else has noticed.
     fn stops(mut self, shape: &str, mut flood: impl FnMut(usize) -> Vec<u8>) {
-        let before = self.memory();
+        let before = self.weir.resident();
         let mut raw = Raw::open(self.address);
         raw.greet();
         for count in 0..MOST {
@@ -67,19 +67,8 @@ impl Stage {
         );
         self.weir.logged(&format!("shape=\"{shape}\""));
         assert_eq!(self.innocent.get("a.example", "/").status, 200);
-        let grown = self.memory().saturating_sub(before);
-        assert!(grown < GROWTH, "{shape}: {grown} KiB");
-    }
-
-    /// What the process holds, in KiB.
-    fn memory(&self) -> usize {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.weir.pid()));
-        let status = status.expect("a process");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-        let number = line.and_then(|line| line.split_whitespace().nth(1));
-        number
-            .and_then(|number| number.parse().ok())
-            .expect("a size")
+        let grown = self.weir.resident().saturating_sub(before);
+        assert!(grown < GROWTH, "{shape}: {grown} bytes");
     }
 }
 
@@ -154,7 +143,7 @@ fn empty_data() {
 #[test]
 fn header_bombs() {
     let stage = Stage::new();
-    let before = stage.memory();
+    let before = stage.weir.resident();
     let mut raw = Raw::open(stage.address);
     raw.greet();
     // One field of 4,000 bytes in the table, then 16,000 references to it: 64 MB.
@@ -174,8 +163,8 @@ fn header_bombs() {
         }
     }
     assert_eq!(told, Some(ENHANCE_YOUR_CALM));
-    let grown = stage.memory().saturating_sub(before);
-    assert!(grown < GROWTH, "{grown} KiB");
+    let grown = stage.weir.resident().saturating_sub(before);
+    assert!(grown < GROWTH, "{grown} bytes");
 }
 
 #[test]
@@ -194,7 +183,7 @@ fn half_a_header_block() {
 fn windows_that_stay_closed() {
     const STREAMS: usize = 40;
     let mut stage = Stage::new();
-    let before = stage.memory();
+    let before = stage.weir.resident();
     let mut raw = Raw::open(stage.address);
     raw.greet_with(&[(4, 0)]);
     for count in 0..STREAMS {
@@ -211,6 +200,6 @@ fn windows_that_stay_closed() {
     assert_eq!(goodbye.map(|frame| frame.code()), Some(ENHANCE_YOUR_CALM));
     stage.weir.logged("shape=\"zero_window\"");
     assert_eq!(stage.innocent.get("a.example", "/").status, 200);
-    let grown = stage.memory().saturating_sub(before);
-    assert!(grown < GROWTH, "{grown} KiB");
+    let grown = stage.weir.resident().saturating_sub(before);
+    assert!(grown < GROWTH, "{grown} bytes");
 }

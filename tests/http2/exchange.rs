@@ -12,7 +12,6 @@ use super::client::{ask, begin, connect, connect_with, finish, get, read, run, s
 use super::frames::{END_HEADERS, GOAWAY, HEADERS, RST_STREAM, Raw, block, frame};
 use crate::http1::origin::{Origin, Reply};
 use crate::support::eventually;
-use crate::support::weir::Weir;
 
 #[test]
 fn a_request_arrives_as_the_same_request_in_http1() {
@@ -164,17 +163,6 @@ fn a_response_that_breaks_off_never_looks_whole() {
     });
 }
 
-/// The most memory that the process has ever held, in KiB.
-pub fn peak(weir: &Weir) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", weir.pid()));
-    let status = status.expect("a process");
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
-    let number = line.and_then(|line| line.split_whitespace().nth(1));
-    number
-        .and_then(|number| number.parse().ok())
-        .expect("a size")
-}
-
 #[test]
 fn large_bodies_pass_and_take_no_memory() {
     const BODY: usize = 64 << 20;
@@ -184,7 +172,7 @@ fn large_bodies_pass_and_take_no_memory() {
         let client = connect(address).await;
         let small = ask(&client, get("http://a.example/bytes/1000")).await;
         assert_eq!(small.body.len(), 1000);
-        let before = peak(&weir);
+        let before = weir.most_resident();
         let large = ask(&client, get(&format!("http://a.example/bytes/{BODY}"))).await;
         assert_eq!((large.status, large.body.len()), (200, BODY));
         let upload = Request::post("http://a.example/upload")
@@ -198,8 +186,8 @@ fn large_bodies_pass_and_take_no_memory() {
             "{}",
             answer.text()
         );
-        let grown = peak(&weir) - before;
-        assert!(grown < 40 << 10, "{grown} KiB more than before");
+        let grown = weir.most_resident() - before;
+        assert!(grown < 40 << 20, "{grown} bytes more than before");
     });
 }
 
@@ -214,7 +202,7 @@ fn a_stream_that_is_not_read_holds_up_no_other() {
             h2::client::Builder::new().initial_connection_window_size(8 << 20),
         )
         .await;
-        let before = peak(&weir);
+        let before = weir.most_resident();
         let mut unread = Vec::new();
         for _ in 0..20 {
             let request = get(&format!("http://a.example/bytes/{BODY}"));
@@ -225,8 +213,8 @@ fn a_stream_that_is_not_read_holds_up_no_other() {
             let answer = ask(&client, get("http://a.example/bytes/1000")).await;
             assert_eq!(answer.body.len(), 1000);
         }
-        let grown = peak(&weir) - before;
-        assert!(grown < 40 << 10, "{grown} KiB more than before");
+        let grown = weir.most_resident() - before;
+        assert!(grown < 40 << 20, "{grown} bytes more than before");
     });
 }
 

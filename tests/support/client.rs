@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 
 use super::DEADLINE;
 
@@ -138,6 +139,20 @@ impl Connection {
         line.truncate(line.trim_end_matches(['\r', '\n']).len());
         line
     }
+}
+
+/// Median and 99th percentile of the time that a request of 1 KiB takes, one after the other on one connection.
+pub fn percentiles(address: SocketAddr, requests: usize) -> (Duration, Duration) {
+    let mut connection = Connection::open(address);
+    let mut times: Vec<Duration> = (0..requests)
+        .map(|_| {
+            let start = Instant::now();
+            assert_eq!(connection.get("a", "/bytes/1024").body.len(), 1024);
+            start.elapsed()
+        })
+        .collect();
+    times.sort_unstable();
+    (times[requests / 2], times[requests * 99 / 100])
 }
 
 impl Response {

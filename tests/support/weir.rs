@@ -9,6 +9,7 @@ use nix::sys::signal::Signal;
 use tempfile::TempDir;
 use xtask::daemon::{Daemon, within};
 use xtask::netns::Namespace;
+use xtask::process;
 
 use super::{DEADLINE, eventually};
 
@@ -142,6 +143,21 @@ impl Weir {
     /// The process id, as for /proc.
     pub fn pid(&self) -> u32 {
         self.daemon.pid()
+    }
+
+    /// Open descriptors of the process.
+    pub fn descriptors(&self) -> usize {
+        process::descriptors(self.pid()).expect("it runs")
+    }
+
+    /// The most memory that the process has ever held, in bytes.
+    pub fn most_resident(&self) -> u64 {
+        process::most_resident(self.pid()).expect("it runs")
+    }
+
+    /// Resident memory of the process, in bytes.
+    pub fn resident(&self) -> u64 {
+        process::resident(self.pid()).expect("it runs")
     }
 
     /// Sends a signal.

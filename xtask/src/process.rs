@@ -13,6 +13,15 @@ pub fn resident(pid: u32) -> io::Result<u64> {
     kibibytes(&status, "VmRSS:").ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
+/// The most memory that was resident at one time, in bytes.
+///
+/// # Errors
+/// When it has ended.
+pub fn most_resident(pid: u32) -> io::Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    kibibytes(&status, "VmHWM:").ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
 /// Processor time that a process and its threads have used, in user mode and in the kernel (proc_pid_stat(5): utime,
 /// stime). The kernel counts it in ticks of 10 ms.
 ///

@@ -454,6 +454,16 @@ impl<'a> Fields<'a> {
         (entry.node.value != Value::Null).then(|| self.place.key(entry))
     }
 
+    /// The number of a known key, if it is there and in this range.
+    pub fn integer(
+        &self,
+        walker: &mut Walker,
+        key: &'static str,
+        range: RangeInclusive<i64>,
+    ) -> Option<i64> {
+        walker.integer(&self.get(key)?, range)
+    }
+
     /// Whether the key is there, also with nothing after it.
     pub fn has(&self, key: &'static str) -> bool {
         self.found.iter().any(|(known, _)| *known == key)

@@ -39,8 +39,7 @@ pub(super) fn sticky(walker: &mut Walker, fields: &Fields<'_>) -> Option<Cookie>
             }
         }),
         max_age: fields
-            .get("maxAge")
-            .and_then(|place| walker.integer(&place, i64::from(i32::MIN)..=i64::from(i32::MAX)))
+            .integer(walker, "maxAge", i64::from(i32::MIN)..=i64::from(i32::MAX))
             .unwrap_or(0),
         path: text(walker, &fields, "path"),
         domain: text(walker, &fields, "domain").filter(|domain| !domain.is_empty()),
@@ -57,9 +56,7 @@ pub(super) fn queue(walker: &mut Walker, fields: &Fields<'_>) -> (u32, Duration)
     let Some(fields) = walker.fields(&place, &keys::QUEUE) else {
         return usual;
     };
-    let length = fields
-        .get("length")
-        .and_then(|place| walker.integer(&place, 0..=i64::from(SERVER_CONNECTIONS_MAX)));
+    let length = fields.integer(walker, "length", 0..=i64::from(SERVER_CONNECTIONS_MAX));
     let time = fields
         .get("timeout")
         .and_then(|place| walker.duration(&place));
@@ -131,9 +128,11 @@ fn passive(walker: &mut Walker, fields: &Fields<'_>) -> Option<Passive> {
         Some(window)
     });
     let window = window.unwrap_or(PASSIVE_WINDOW);
-    let failures = fields
-        .get("maxFailedAttempts")
-        .and_then(|place| walker.integer(&place, 1..=i64::from(HEALTH_STREAK_MAX)));
+    let failures = fields.integer(
+        walker,
+        "maxFailedAttempts",
+        1..=i64::from(HEALTH_STREAK_MAX),
+    );
     Some(Passive {
         failures: failures
             .and_then(|failures| u32::try_from(failures).ok())

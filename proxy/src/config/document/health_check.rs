@@ -1,6 +1,5 @@
 //! `healthCheck` of a load balancer.
 
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,7 +34,8 @@ pub(super) fn http(walker: &mut Walker, fields: &Fields<'_>) -> Option<HealthChe
         })
         .map_or_else(|| "GET".into(), |method| method.to_ascii_uppercase().into()),
         headers: headers(walker, &fields),
-        status: integer(walker, &fields, "status", 0..=599)
+        status: fields
+            .integer(walker, "status", 0..=599)
             .filter(|status| *status > 0)
             .and_then(|status| u16::try_from(status).ok()),
         follow_redirects: fields
@@ -87,11 +87,13 @@ fn check(
     place: &Place<'_>,
     question: Question,
 ) -> Option<HealthCheck> {
-    let port = integer(walker, fields, "port", 0..=65_535).filter(|port| *port > 0);
+    let port = fields
+        .integer(walker, "port", 0..=65_535)
+        .filter(|port| *port > 0);
     let interval = time(walker, fields, "interval").unwrap_or(HEALTH_INTERVAL);
     let timeout = time(walker, fields, "timeout").unwrap_or(HEALTH_TIMEOUT);
     let streak = |walker: &mut Walker, key, default| {
-        let streak = integer(walker, fields, key, 1..=i64::from(HEALTH_STREAK_MAX));
+        let streak = fields.integer(walker, key, 1..=i64::from(HEALTH_STREAK_MAX));
         streak
             .and_then(|streak| u32::try_from(streak).ok())
             .unwrap_or(default)
@@ -124,16 +126,6 @@ fn time(walker: &mut Walker, fields: &Fields<'_>, key: &'static str) -> Option<D
     }
     walker.wrong(&place, "from 10ms to 24h");
     None
-}
-
-fn integer(
-    walker: &mut Walker,
-    fields: &Fields<'_>,
-    key: &'static str,
-    range: RangeInclusive<i64>,
-) -> Option<i64> {
-    let place = fields.get(key)?;
-    walker.integer(&place, range)
 }
 
 /// A text; an empty one is none.

@@ -62,8 +62,7 @@ impl Settings for Reader<'_, '_> {
     }
 
     fn integer(&mut self, key: &'static str, range: RangeInclusive<i64>) -> Option<i64> {
-        let place = self.fields.get(key)?;
-        self.walker.integer(&place, range)
+        self.fields.integer(self.walker, key, range)
     }
 
     fn table(&mut self, key: &'static str) -> Vec<(String, String)> {

@@ -76,9 +76,7 @@ fn router<M: Matcher>(
     let service_place = fields.required(walker, "service");
     let rule = rule_place.and_then(|place| walker.rule(&place, explain));
     let service = service_place.and_then(|place| Some(place.spanned(walker.string(&place)?)));
-    let priority = fields
-        .get("priority")
-        .and_then(|place| walker.integer(&place, i64::MIN..=PRIORITY_MAX));
+    let priority = fields.integer(walker, "priority", i64::MIN..=PRIORITY_MAX);
     let entry_points = fields
         .get("entryPoints")
         .map(|place| walker.strings(&place));

@@ -218,9 +218,7 @@ fn with_own(walker: &mut Walker, fields: &Fields<'_>, server: ServerDraft) -> Op
     let backup = fields.get("backup");
     let backup = backup.and_then(|place| walker.boolean(&place));
     let most = 1..=i64::from(SERVER_CONNECTIONS_MAX);
-    let most = fields
-        .get("maxConnections")
-        .and_then(|place| walker.integer(&place, most));
+    let most = fields.integer(walker, "maxConnections", most);
     Some(ServerDraft {
         backup: backup.unwrap_or(false),
         max_connections: most.and_then(|most| u32::try_from(most).ok()),

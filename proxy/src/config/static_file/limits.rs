@@ -1,6 +1,5 @@
 //! `limits`: how much a client may send and how long it may take, for all entry points and for one of them.
 
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::keys;
@@ -44,7 +43,7 @@ pub(super) fn shared(walker: &mut Walker, place: &Place<'_>) -> (Option<usize>, 
     let Some(fields) = walker.fields(place, &keys::LIMITS) else {
         return (None, Limits::default());
     };
-    let connections = whole(walker, &fields, "connections", 1..=i64::from(u32::MAX));
+    let connections = fields.integer(walker, "connections", 1..=i64::from(u32::MAX));
     let limits = decode(walker, &fields, Limits::default());
     (connections.map(|number| number as usize), limits)
 }
@@ -59,13 +58,13 @@ pub(super) fn entry_point(walker: &mut Walker, place: &Place<'_>, shared: &Limit
 
 fn decode(walker: &mut Walker, fields: &Fields<'_>, mut limits: Limits) -> Limits {
     let bytes = limits::HEAD_BYTES_RANGE;
-    if let Some(number) = whole(walker, fields, "requestLineBytes", bytes.clone()) {
+    if let Some(number) = fields.integer(walker, "requestLineBytes", bytes.clone()) {
         limits.head.request_line = number as usize;
     }
-    if let Some(number) = whole(walker, fields, "headerBytes", bytes) {
+    if let Some(number) = fields.integer(walker, "headerBytes", bytes) {
         limits.head.bytes = number as usize;
     }
-    if let Some(number) = whole(walker, fields, "headerFields", limits::HEAD_FIELDS_RANGE) {
+    if let Some(number) = fields.integer(walker, "headerFields", limits::HEAD_FIELDS_RANGE) {
         limits.head.fields = number as usize;
     }
     if limits.head.request_line >= limits.head.bytes {
@@ -79,11 +78,11 @@ fn decode(walker: &mut Walker, fields: &Fields<'_>, mut limits: Limits) -> Limit
             .remedy("raise headerBytes, or lower requestLineBytes");
         walker.report(Cost::Source, place, problem);
     }
-    if let Some(number) = whole(walker, fields, "bodyBytes", 0..=i64::MAX) {
+    if let Some(number) = fields.integer(walker, "bodyBytes", 0..=i64::MAX) {
         limits.body = (number > 0).then_some(number.unsigned_abs());
     }
     let most = i64::from(u32::MAX);
-    if let Some(number) = whole(walker, fields, "connectionsPerClient", 0..=most) {
+    if let Some(number) = fields.integer(walker, "connectionsPerClient", 0..=most) {
         limits.connections_per_client = u32::try_from(number).ok().filter(|number| *number > 0);
     }
     times(walker, fields, &mut limits);
@@ -111,16 +110,6 @@ fn times(walker: &mut Walker, fields: &Fields<'_>, limits: &mut Limits) {
     if let Some((_, time)) = tunnel {
         limits.tunnel_idle = (!time.is_zero()).then_some(time);
     }
-}
-
-fn whole(
-    walker: &mut Walker,
-    fields: &Fields<'_>,
-    key: &'static str,
-    range: RangeInclusive<i64>,
-) -> Option<i64> {
-    let place = fields.get(key)?;
-    walker.integer(&place, range)
 }
 
 #[cfg(test)]
