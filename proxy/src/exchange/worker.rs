@@ -1,6 +1,7 @@
 //! The state of one worker. Nobody else reads or writes it: no lock, no atomic.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Deref;
@@ -79,7 +80,10 @@ pub struct Worker {
     freed: Notify,
     /// The generation of the rules that was looked at for servers whose connections are to be reset.
     reset_seen: Cell<u64>,
-    /// There are such.
+    /// Those of that generation, and which of them are new: of one that stays down only the connections from before are
+    /// reset, not those that have tried it since.
+    reset: RefCell<(Arc<BTreeSet<SocketAddr>>, BTreeSet<SocketAddr>)>,
+    /// There are new ones.
     resets: Notify,
     stopping: Cell<bool>,
     /// The worker has begun to stop.
@@ -176,6 +180,7 @@ impl Worker {
             encoders: Cell::new(0),
             freed: Notify::new(),
             reset_seen: Cell::new(0),
+            reset: RefCell::default(),
             resets: Notify::new(),
             stopping: Cell::new(false),
             stop: Notify::new(),
@@ -348,8 +353,16 @@ impl Worker {
         self.retries.refill();
         let rules = self.rules.load();
         self.routers.borrow_mut().keep_to(rules.generation);
-        if self.reset_seen.replace(rules.generation) != rules.generation && !rules.resets.is_empty()
-        {
+        if self.reset_seen.replace(rules.generation) != rules.generation {
+            self.see_resets(&rules.resets);
+        }
+    }
+
+    fn see_resets(&self, now: &Arc<BTreeSet<SocketAddr>>) {
+        let (known, new) = &mut *self.reset.borrow_mut();
+        *new = now.difference(known).copied().collect();
+        *known = Arc::clone(now);
+        if !new.is_empty() {
             self.resets.notify_waiters();
         }
     }
@@ -358,7 +371,7 @@ impl Worker {
     pub async fn resets(&self, server: SocketAddr) {
         loop {
             self.resets.notified().await;
-            if self.rules.load().resets.contains(&server) {
+            if self.reset.borrow().1.contains(&server) {
                 return;
             }
         }
