@@ -261,6 +261,14 @@ async fn connect<'s>(
                 return Ok(None);
             }
         };
+        if place.is_some()
+            && turn < limits::SERVER_TRIES_MAX
+            && worker.has_left(&picked)
+            && let Some(next) = worker.pick(service)
+        {
+            picked = next;
+            continue;
+        }
         match worker.pool.connect_for(server, client).await {
             Ok(transport) => {
                 return Ok(Some(Connected {

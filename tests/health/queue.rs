@@ -105,6 +105,34 @@ fn who_finds_the_line_full_or_waits_too_long_is_told_so() {
 }
 
 #[test]
+fn who_waits_for_a_server_that_goes_into_maintenance_goes_to_another() {
+    let (a, b) = (backend("a"), backend("b"));
+    let servers = [(a.address(), 1), (b.address(), 1)];
+    let (weir, address) = weir(&rules(&servers, "{timeout: 60s}"));
+    // One at each, and behind them some at each.
+    let slow = thread::spawn(move || crowd(address, 2, "/slow/2000"));
+    eventually("both are full", || {
+        (a.requests() == 1 && b.requests() == 1).then_some(())
+    });
+    let before = weir.descriptors();
+    let waiting = thread::spawn(move || crowd(address, 8, "/"));
+    eventually("all have come", || {
+        (weir.descriptors() >= before + 8).then_some(())
+    });
+    let url = format!("http://{}", a.address());
+    let (code, text) = command(weir.setup(), &["server", "maint", "app", &url]);
+    assert_eq!(code, Some(0), "{text}");
+    for answers in [slow, waiting] {
+        let answers = answers.join().expect("answers");
+        assert!(
+            answers.iter().all(|(status, _)| *status == 200),
+            "{answers:?}"
+        );
+    }
+    assert_eq!(a.requests(), 1, "one in maintenance gets nothing");
+}
+
+#[test]
 fn a_tcp_connection_waits_for_its_place_too() {
     let (one, _one) = banner("one", "one");
     let (weir, address) = weir(&format!(

@@ -60,6 +60,10 @@ pub async fn run<D: Downstream, B: Source>(
     loop {
         let place = exchange.enter(&picked).await;
         let place = place.map_err(|failure| course.refuse(visitor, failure, scratch))?;
+        if let Some(next) = course.instead_of(visitor, &picked, scratch) {
+            picked = next;
+            continue;
+        }
         let outcome = exchange.on(&picked, scratch).await;
         drop(place);
         let Err(failed) = outcome else {
@@ -119,6 +123,22 @@ impl<'r> Course<'r> {
             true => Err(reason),
             false => self.held(exchange, failed, scratch).await.map_err(Some),
         }
+    }
+
+    /// Another server, where this one has left while the request waited for its turn there. Nobody has got it: that is
+    /// not paid for.
+    fn instead_of(
+        &mut self,
+        visitor: Visitor<'_>,
+        picked: &Picked<'r>,
+        scratch: &mut Scratch,
+    ) -> Option<Picked<'r>> {
+        let may = picked.server.cap.is_some() && self.tries < limits::SERVER_TRIES_MAX;
+        if !may || !visitor.worker.has_left(picked) {
+            return None;
+        }
+        self.tries += 1;
+        self.another(visitor, picked, scratch)
     }
 
     /// Another server, and its cookie in place of the other one's.

@@ -231,6 +231,11 @@ impl Worker {
         self.balancer.borrow_mut().pick(service)
     }
 
+    /// Whether a server that was picked some time ago is no longer to be asked.
+    pub fn has_left(&self, picked: &Picked<'_>) -> bool {
+        self.balancer.borrow().has_left(picked)
+    }
+
     /// The next server of a service for a client with cookies.
     pub fn pick_for<'s>(
         &self,

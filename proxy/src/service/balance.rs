@@ -236,6 +236,12 @@ impl Balancer {
         }
     }
 
+    /// Whether a server has gone down or into maintenance since it was picked: one that waited for it looks again.
+    pub fn has_left(&self, picked: &Picked<'_>) -> bool {
+        let rank = self.rank(picked.server);
+        rank > Rank::Drained && rank > picked.rank
+    }
+
     fn rank(&self, server: &Server) -> Rank {
         let rank = self.readiness.rank(server);
         match self.suspects.contains_key(&server.id) {
