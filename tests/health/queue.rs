@@ -137,9 +137,10 @@ fn a_tcp_connection_waits_for_its_place_too() {
     let (one, _one) = banner("one", "one");
     let (weir, address) = weir(&format!(
         "tcp:\n  routers:\n    t: {{rule: \"HostSNI(`*`)\", service: t}}\n  services:\n    t:\n      \
-         loadBalancer: {{servers: [{{address: '{one}', maxConnections: 1}}], queue: {{length: 1}}}}\n"
+         loadBalancer: {{servers: [{{address: '{one}', maxConnections: 1}}], queue: {{length: 2}}}}\n"
     ));
-    // The server answers one connection after the other; the first says nothing yet.
+    // The server answers one connection after the other; the first says nothing yet. Before it there may still be the
+    // one that saw weir listen.
     let first = std::net::TcpStream::connect(address).expect("weir");
     eventually("it is in flight", || {
         let said = command(weir.setup(), &["server", "list", "t"]).1;
