@@ -26,8 +26,8 @@ use crate::limits::{ACME_ISSUE, ACME_NONCE_TRIES, ACME_VALIDATION};
 /// The longest common name that X.509 has room for.
 const COMMON_NAME_MAX: usize = 64;
 
-/// An order that was begun, as it is on disk.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// An order that was begun, as it is on disk. It holds a private key, and so is never shown.
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Begun {
     /// From whom.

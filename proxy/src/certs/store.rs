@@ -15,7 +15,7 @@ use crate::tls::KeyPair;
 const DIRECTORY: &str = "certificates";
 
 /// A certificate as it is kept. A change of this needs a new version in [`durable`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Record {
     /// The resolver that renews it.
@@ -24,11 +24,21 @@ pub struct Record {
     pub names: Vec<String>,
     /// The chain as PEM, its own certificate first.
     pub certificate: String,
-    /// The private key as PEM.
+    /// The private key as PEM. Never shown.
     pub key: String,
     /// When the authority wants it renewed (RFC 9773), if it has said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<Window>,
+}
+
+impl std::fmt::Debug for Record {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Record")
+            .field("resolver", &self.resolver)
+            .field("names", &self.names)
+            .field("certificate", &self.certificate)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A renewal window of RFC 9773 section 4.2; seconds since 1970.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::store::Record;
 
 /// One resolver's part of the file. What weir does not need is not read.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 struct Part {
     #[serde(rename = "Account", default)]
     account: Option<serde_json::Value>,
@@ -20,7 +20,7 @@ struct Part {
     certificates: Option<Vec<Entry>>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct Entry {
     domain: Domain,
     /// The chain as PEM, in Base64.

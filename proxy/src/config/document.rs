@@ -156,12 +156,25 @@ pub struct OlderTcp {
 }
 
 /// An entry of `tls.certificates`.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct CertificateDraft {
     /// A path, or PEM text.
     pub cert_file: Spanned<String>,
-    /// A path, or PEM text.
+    /// A path, or PEM text, which is never shown.
     pub key_file: String,
+}
+
+impl std::fmt::Debug for CertificateDraft {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let key_file = match crate::tls::is_pem_text(&self.key_file) {
+            true => "PEM text",
+            false => &*self.key_file,
+        };
+        f.debug_struct("CertificateDraft")
+            .field("cert_file", &self.cert_file)
+            .field("key_file", &key_file)
+            .finish()
+    }
 }
 
 impl<T> Named<T> {

@@ -24,14 +24,22 @@ pub struct Loaded<T> {
     pub trouble: Option<KeyPairError>,
 }
 
-/// All that were named lately.
-#[derive(Clone, Debug, Default)]
+/// All that were named lately. What names them may be a private key itself.
+#[derive(Clone, Default)]
 pub struct PemFiles {
     pairs: HashMap<(Box<str>, Box<str>), Kept<KeyPair>>,
     authorities: HashMap<Box<str>, Kept<Arc<[CertificateDer<'static>]>>>,
 }
 
-#[derive(Clone, Debug)]
+impl std::fmt::Debug for PemFiles {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PemFiles")
+            .field("paths", &self.paths())
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone)]
 struct Kept<T> {
     /// What the files looked like when they were read; `None`: they may have changed since without a trace.
     stamps: Option<Vec<Stamp>>,
@@ -192,6 +200,24 @@ mod tests {
         files.begin();
         files.end();
         assert!(files.paths().is_empty() && files.pair(&cert, &key).good.is_none());
+    }
+
+    #[test]
+    fn inline_keys_are_never_shown() {
+        let (cert, key) = pem("a");
+        let mut files = PemFiles::default();
+        assert!(files.pair(&cert, &key).good.is_some());
+        let document =
+            serde_json::json!({"tls": {"certificates": [{"certFile": cert, "keyFile": key}]}});
+        let (document, problems) =
+            super::super::document::decode(Path::new("a.yml"), &document.to_string());
+        assert!(problems.is_empty());
+        let drafts = document.expect("a document").certificates;
+        let shown = format!("{files:?} {drafts:?}");
+        assert!(
+            shown.contains("BEGIN CERTIFICATE") && !shown.contains("PRIVATE KEY"),
+            "{shown}"
+        );
     }
 
     #[test]
