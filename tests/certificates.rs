@@ -400,6 +400,104 @@ fn killed_at_any_moment_it_goes_on_and_has_nothing_issued_twice() {
     assert_eq!((killed, authority.issued()), (20, 1));
 }
 
+/// The certificate of docs/HOWTO-staging.md: a server of its own has it, and each renewal, by files and a reload.
+#[test]
+fn another_server_gets_the_certificate_and_its_renewals() {
+    if !require_servers() {
+        return;
+    }
+    if !is_there("nginx") {
+        println!("skipped: needs nginx (apt-get install nginx-light)");
+        return;
+    }
+    let authority = Authority::start();
+    let nginx = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let own = authority.path("nginx");
+    fs::create_dir(&own).expect("made");
+    let config = format!(
+        "pid {own}/pid; error_log {own}/error; daemon off;\nevents {{}}\nhttp {{ access_log off; server {{ listen \
+         {nginx} ssl; ssl_certificate {own}/app.example.pem; ssl_certificate_key {own}/app.example.pem; }} }}\n"
+    );
+    fs::write(format!("{own}/nginx.conf"), config).expect("written");
+    let control = format!("nginx -c {own}/nginx.conf -e {own}/error");
+    let deploy = |well: &str| {
+        format!(
+            "{HTTP}\n    deploy:\n      directory: \"{{dir}}/pem\"\n      names: [app.example]\n      mode: \"0640\"\n      \
+             command: 'cp -a ./ {own}/ && test -e {own}/{well} && if test -s {own}/pid; then {control} -s reload; fi'"
+        )
+    };
+    let setup = authority.setup(&deploy("well"), &["app.example", "other.example"]);
+    let weir = authority.start_weir(setup);
+    authority.issues(&weir, "app.example");
+    weir.logged("certificates are not deployed");
+    let file = weir.setup().config_file();
+    let says = |arguments: &[&str], text: &str| {
+        let arguments = [arguments, &["--configFile", &file]].concat();
+        eventually_within(DEADLINE, text, || {
+            let said = weir.setup().run(&arguments);
+            String::from_utf8_lossy(&said.stdout)
+                .contains(text)
+                .then_some(said.status.code())
+        })
+    };
+    let failed = "NOT DEPLOYED by le to";
+    assert_eq!(says(&["status"], failed), Some(1));
+    says(&["certs", "list"], "exit status: 1");
+    // The other side is there now; nobody waits for the next try.
+    fs::write(format!("{own}/well"), "").expect("written");
+    weir.setup()
+        .run(&["certs", "renew", "nobody.example", "--configFile", &file]);
+    says(&["certs", "list"], "deployed by le to");
+    weir.logged("certificates are deployed");
+    assert_eq!(says(&["status"], "deployed by le to"), Some(0));
+    let pem = weir.setup().path("pem");
+    let mode = fs::metadata(pem.join("app.example.key"))
+        .expect("there")
+        .permissions();
+    assert_eq!(
+        std::os::unix::fs::PermissionsExt::mode(&mode) & 0o7777,
+        0o640
+    );
+    assert!(!pem.join("other.example.pem").exists());
+
+    let mut command = Command::new("nginx");
+    command.args([
+        "-c",
+        &format!("{own}/nginx.conf"),
+        "-e",
+        &format!("{own}/error"),
+    ]);
+    let mut daemon = Daemon::start(&mut command, None).expect("nginx starts");
+    daemon.listening(nginx, DEADLINE).expect("nginx listens");
+    let first = serial(nginx);
+    assert_eq!(first, serial(authority.tls));
+    weir.setup()
+        .run(&["certs", "renew", "app.example", "--configFile", &file]);
+    eventually_within(ISSUED, "nginx has the renewed certificate", || {
+        let now = serial(nginx);
+        (now != first && now == serial(authority.tls)).then_some(())
+    });
+    // At the start, where one is missing.
+    weir.signal(Signal::SIGTERM);
+    let (_, setup) = weir.wait();
+    fs::remove_file(setup.path("pem/app.example.key")).expect("removed");
+    let weir = authority.start_weir(setup);
+    weir.logged("certificates are deployed");
+    assert!(weir.setup().path("pem/app.example.key").exists());
+}
+
+/// The serial number of the certificate that a server shows for `app.example`.
+fn serial(address: SocketAddr) -> String {
+    let show = format!(
+        "openssl s_client -connect {address} -servername app.example </dev/null 2>/dev/null | openssl x509 -noout -serial"
+    );
+    let output = Command::new("sh")
+        .args(["-c", &show])
+        .output()
+        .expect("sh runs");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
 /// The binding's key as the authority has it, and as its customers are told.
 const BINDING: &str = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W";
 

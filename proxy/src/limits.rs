@@ -430,6 +430,14 @@ pub const DNS_LOOK: Duration = Duration::from_secs(2);
 pub const DNS_PROPAGATION: Duration = Duration::from_secs(60);
 /// For one run of a program that makes a record.
 pub const DNS_PROGRAM: Duration = Duration::from_secs(60);
+/// For one run of `deploy.command`, which is stopped then.
+pub const DEPLOY_PROGRAM: Duration = Duration::from_secs(120);
+/// What is kept of what that command says: the last of it.
+pub const DEPLOY_OUTPUT_BYTES_MAX: usize = 2 << 10;
+/// How long a command that has ended may have its output held open by what it has left running.
+pub const DEPLOY_DRAIN: Duration = Duration::from_secs(1);
+/// Seconds before a deployment that failed is tried again, first and at most, four times as long each time.
+pub const DEPLOY_RETRY: (i64, i64) = (10, 3_600);
 
 // Administration.
 

@@ -5,7 +5,7 @@
 //! never joined: whatever moment it ends at, what is on disk is enough to go on.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -18,6 +18,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::LocalSet;
 use tracing::{error, info, warn};
 
+use super::deploy::{self, Deployed, Deployment};
 use super::order::{Begun, Context, Failure};
 use super::overview::{Overview, overview};
 use super::plan::{Order, plan};
@@ -26,7 +27,7 @@ use super::queue::Queue;
 use super::store::{Key, Record, Store};
 use super::{authority, durable, renewal, traefik};
 use crate::clock;
-use crate::config::static_file::Resolver;
+use crate::config::static_file::{Deploy, Resolver};
 use crate::config::{Needs, StaticConfig};
 use crate::limits::{CERTIFICATES_LOOK, CERTIFICATES_NEVER};
 use crate::tls::Shared;
@@ -66,6 +67,10 @@ struct State {
     changed: Arc<Notify>,
     /// For the resolvers: look again.
     again: watch::Sender<u64>,
+    /// For deployments: there are other certificates now.
+    stored: watch::Sender<u64>,
+    /// How they stand, by resolver.
+    deployed: RefCell<BTreeMap<Arc<str>, Deployed>>,
     overview: Arc<ArcSwap<Overview>>,
 }
 
@@ -86,7 +91,7 @@ impl Keeper {
         };
         let store = open_store(config).map_err(unusable)?;
         let directory = config.state_dir.join(DIRECTORY);
-        for part in ["accounts", "orders"] {
+        for part in ["accounts", "orders", deploy::DIRECTORY] {
             durable::make_directory(&directory.join(part)).map_err(unusable)?;
         }
         publish(&store, shared);
@@ -106,6 +111,8 @@ impl Keeper {
                 queue: RefCell::new(Queue::open(&directory.join("queue.json"))),
                 proofs: Proofs::new(Arc::clone(&shared)),
                 again: watch::Sender::new(0),
+                stored: watch::Sender::new(0),
+                deployed: RefCell::default(),
                 forced: RefCell::default(),
                 store: RefCell::new(store),
                 needs: wanted,
@@ -163,6 +170,10 @@ impl State {
         LocalSet::new().block_on(&runtime, async {
             for resolver in &state.config.resolvers {
                 tokio::task::spawn_local(Rc::clone(&state).look_after(resolver.clone()));
+                if let Some(deploy) = resolver.deploy.clone() {
+                    let name = Arc::clone(&resolver.name);
+                    tokio::task::spawn_local(Rc::clone(&state).deploy(name, deploy));
+                }
             }
             state.answer(asks).await;
         });
@@ -209,6 +220,30 @@ impl State {
             tokio::select! {
                 _ = needs.changed() => {}
                 _ = again.changed() => {}
+                () = tokio::time::sleep(Duration::from_secs(wait.unsigned_abs())) => {}
+            }
+        }
+    }
+
+    /// Hands the certificates of one resolver to other programs, for ever.
+    async fn deploy(self: Rc<Self>, resolver: Arc<str>, deploy: Deploy) {
+        let (mut stored, mut again) = (self.stored.subscribe(), self.again.subscribe());
+        let mut deployment = Deployment::open(&resolver, &deploy, &self.directory);
+        loop {
+            stored.borrow_and_update();
+            again.borrow_and_update();
+            let wanted = deploy::wanted(&self.store.borrow(), &resolver, &deploy, now());
+            let until = deployment.step(wanted, now()).await;
+            let told = deployment.told();
+            self.deployed
+                .borrow_mut()
+                .insert(Arc::clone(&resolver), told);
+            self.overview.store(Arc::new(self.look()));
+            // Never much longer, as the clock may be set.
+            let wait = until.saturating_sub(now()).clamp(1, CERTIFICATES_LOOK);
+            tokio::select! {
+                _ = stored.changed() => {}
+                _ = again.changed() => deployment.forgive(),
                 () = tokio::time::sleep(Duration::from_secs(wait.unsigned_abs())) => {}
             }
         }
@@ -414,11 +449,15 @@ impl State {
     fn publish(&self) {
         publish(&self.store.borrow(), &self.shared);
         self.changed.notify_one();
+        self.stored.send_modify(|count| *count += 1);
     }
 
     fn look(&self) -> Overview {
         let needs = self.needs.borrow().clone();
-        overview(&self.store.borrow(), &self.queue.borrow(), &needs, now())
+        Overview {
+            deployments: self.deployed.borrow().values().cloned().collect(),
+            ..overview(&self.store.borrow(), &self.queue.borrow(), &needs, now())
+        }
     }
 
     fn order_path(&self, resolver: &Resolver, names: &[String]) -> PathBuf {

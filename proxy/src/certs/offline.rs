@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::io;
 use std::path::Path;
 
+use super::deploy::Deployment;
 use super::keeper::DIRECTORY;
 use super::overview::{Overview, overview};
 use super::queue::Queue;
@@ -18,8 +19,16 @@ use crate::config::{Needs, StaticConfig};
 pub fn look(config: &StaticConfig, needs: &Needs, now: i64) -> Result<Overview, String> {
     let (store, lines) = open(config)?;
     lines.iter().for_each(|line| eprintln!("weir: {line}"));
-    let queue = Queue::open(&config.state_dir.join(DIRECTORY).join("queue.json"));
-    Ok(overview(&store, &queue, needs, now))
+    let directory = config.state_dir.join(DIRECTORY);
+    let queue = Queue::open(&directory.join("queue.json"));
+    let deployments = config.resolvers.iter().filter_map(|resolver| {
+        let deploy = resolver.deploy.as_ref()?;
+        Some(Deployment::open(&resolver.name, deploy, &directory).told())
+    });
+    Ok(Overview {
+        deployments: deployments.collect(),
+        ..overview(&store, &queue, needs, now)
+    })
 }
 
 /// Takes the certificates of a Traefik acme.json into the store; lines that say what came of it.

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::deploy::Deployed;
 use super::plan::{covers, plan, renew_at};
 use super::queue::Queue;
 use super::renewal;
@@ -19,6 +20,9 @@ pub struct Overview {
     pub certificates: Vec<Certificate>,
     /// Those that the plan asks for next.
     pub orders: Vec<Asked>,
+    /// How they are handed to other programs.
+    #[serde(default)]
+    pub deployments: Vec<Deployed>,
 }
 
 /// A certificate that is there. Times are seconds since 1970.
@@ -51,7 +55,7 @@ pub struct Asked {
     pub not_before: Option<i64>,
 }
 
-/// How things stand now.
+/// How things stand now; of deployments it says nothing.
 pub fn overview(store: &Store, queue: &Queue, needs: &Needs, now: i64) -> Overview {
     let have = renewal::have(store, &HashSet::new());
     let plan = plan(
@@ -91,6 +95,7 @@ pub fn overview(store: &Store, queue: &Queue, needs: &Needs, now: i64) -> Overvi
     Overview {
         certificates: certificates.collect(),
         orders: orders.collect(),
+        deployments: Vec::new(),
     }
 }
 
@@ -135,7 +140,35 @@ impl Overview {
         self.orders.iter().map(line).collect()
     }
 
-    /// A line for each certificate, for `weir certs list`.
+    /// A line for each deployment, for `weir certs list` and the status.
+    pub fn deployed(&self, now: i64) -> Vec<String> {
+        let line = |one: &Deployed| {
+            let (resolver, directory) = (&one.resolver, one.directory.display());
+            let Some(at) = one.at else {
+                return format!(
+                    "not deployed by {resolver} to {directory} yet: there has been nothing"
+                );
+            };
+            let Some(trouble) = &one.trouble else {
+                return format!(
+                    "deployed by {resolver} to {directory} {} ago",
+                    Span(now - at)
+                );
+            };
+            let times = match trouble.failures {
+                1 => String::new(),
+                times => format!(" {times} times"),
+            };
+            let wait = Span((trouble.not_before - now).max(0));
+            format!(
+                "NOT DEPLOYED by {resolver} to {directory}, tried{times}, again in {wait}: {}",
+                trouble.error.replace('\n', "\n    ")
+            )
+        };
+        self.deployments.iter().map(line).collect()
+    }
+
+    /// A line for each certificate and each deployment, for `weir certs list`.
     pub fn listed(&self, now: i64) -> Vec<String> {
         let line = |certificate: &Certificate| {
             let ends = match certificate.not_after - now {
@@ -153,7 +186,14 @@ impl Overview {
                 certificate.resolver
             )
         };
-        self.certificates.iter().map(line).collect()
+        let mut lines: Vec<String> = self.certificates.iter().map(line).collect();
+        lines.extend(self.deployed(now));
+        lines
+    }
+
+    /// Whether what there is has got to where it is to be.
+    pub fn is_deployed(&self) -> bool {
+        self.deployments.iter().all(|one| one.trouble.is_none())
     }
 }
 

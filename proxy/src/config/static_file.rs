@@ -15,6 +15,7 @@ use super::{Origin, Problem, Severity, Source};
 
 mod accepted;
 mod decode;
+mod deploy;
 mod entry_point;
 mod http2;
 pub mod keys;
@@ -22,6 +23,7 @@ mod limits;
 mod resolver;
 mod sources;
 
+pub use self::deploy::{Deploy, Owner};
 pub use self::entry_point::{
     EntryPoint, EntryPointSteering, EntryPointTls, ForwardedHeaders, HttpOptions, KeepAlive,
     Redirection, SteeringMode, Timeouts, Trust, UnderscoreHeaders,

@@ -57,6 +57,7 @@ fn every_key_is_documented_and_every_documented_key_is_known() {
         "proxyProtocol",
         "certificatesResolvers",
         "acme",
+        "deploy",
         "tailscale",
         "preferredChain",
     ];

@@ -12,7 +12,7 @@ use crate::config::{FileCertificate, StaticConfig};
 use crate::limits::{CERTIFICATE_DUE, STATUS_NAMES_MAX};
 
 /// Shows the status of the proxy that runs with this configuration. Exit code 1 if something was left out, a
-/// certificate that clients are shown has expired, or the XDP program has lost an interface.
+/// certificate that clients are shown has expired or is not deployed, or the XDP program has lost an interface.
 ///
 /// # Errors
 /// One line if none runs.
@@ -79,6 +79,9 @@ impl Status {
             "  certificates: {} (see `weir certs list`)",
             overview.certificates.len()
         );
+        for line in overview.deployed(now) {
+            let _ = writeln!(out, "  {line}");
+        }
         for line in overview.planned(now) {
             let _ = writeln!(out, "  due: {line}");
         }
@@ -145,6 +148,7 @@ impl Status {
         let expired = |file: &FileCertificate| file.presented && file.not_after <= now;
         let interfaces = self.entry_points.iter().flat_map(|one| &one.steering);
         self.errors.is_empty()
+            && self.certificates.is_deployed()
             && !self.certificate_files.iter().any(expired)
             && !interfaces
                 .map(|one| &one.mode)

@@ -251,7 +251,13 @@ pub const ENTRY_POINT_LIMITS: Keys = Keys {
 
 /// `certificatesResolvers.X`. `tailscale` is known only to be told where it stands.
 pub const RESOLVER: Keys = Keys {
-    known: &["acme", "tailscale"],
+    known: &["acme", "deploy", "tailscale"],
+    later: &[],
+};
+
+/// `certificatesResolvers.X.deploy`
+pub const DEPLOY: Keys = Keys {
+    known: &["command", "directory", "mode", "names", "owner"],
     later: &[],
 };
 
@@ -320,7 +326,7 @@ pub const PROPAGATION: Keys = Keys {
 
 /// All of the above, for the test that holds the documentation to them.
 #[cfg(test)]
-pub const ALL: [&Keys; 30] = [
+pub const ALL: [&Keys; 31] = [
     &ROOT,
     &SERVERS_TRANSPORT,
     &TCP_SERVERS_TRANSPORT,
@@ -345,6 +351,7 @@ pub const ALL: [&Keys; 30] = [
     &LIMITS,
     &ENTRY_POINT_LIMITS,
     &RESOLVER,
+    &DEPLOY,
     &ACME,
     &EAB,
     &HTTP_CHALLENGE,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
 
+use super::deploy::{self, Deploy};
 use super::{EntryPoint, keys};
 use crate::config::Problem;
 use crate::config::walker::{Cost, Fields, Place, Walker};
@@ -41,6 +42,8 @@ pub struct Resolver {
     pub common_name: bool,
     /// How a name is proved.
     pub challenge: Challenge,
+    /// `deploy`: for other programs.
+    pub deploy: Option<Deploy>,
 }
 
 /// `keyType`
@@ -148,7 +151,11 @@ pub(super) fn all(
         let Some(at) = fields.required(walker, "acme") else {
             continue;
         };
-        resolvers.extend(acme(walker, name, &at, entry_points));
+        let deploy = fields
+            .get("deploy")
+            .and_then(|at| deploy::deploy(walker, &at));
+        let resolver = acme(walker, name, &at, entry_points);
+        resolvers.extend(resolver.map(|resolver| Resolver { deploy, ..resolver }));
     }
     resolvers
 }
@@ -205,6 +212,7 @@ fn acme(
         timeout,
         common_name: !truth(walker, &fields, "disableCommonName"),
         challenge: challenge?,
+        deploy: None,
     })
 }
 

@@ -52,6 +52,11 @@ const SECTIONS: &[Section] = &[
         base: || json!({"certificatesResolvers": {"r": {"acme": {}}}}),
     },
     Section {
+        heading: "`certificatesResolvers.X.deploy` (own)",
+        prefix: "certificatesResolvers.r.deploy.",
+        base: || json!({"certificatesResolvers": {"r": {"acme": {"tlsChallenge": {}}}}}),
+    },
+    Section {
         heading: "`log`",
         prefix: "log.",
         base: nothing,
@@ -179,6 +184,10 @@ const BESIDE: &[(&str, &str, &str)] = &[
         r#"["192.0.2.1"]"#,
     ),
     ("watch", "directory", r#""/tmp""#),
+    ("mode", "directory", r#""/tmp""#),
+    ("names", "directory", r#""/tmp""#),
+    ("owner", "directory", r#""/tmp""#),
+    ("command", "directory", r#""/tmp""#),
     ("dnsChallenge.", "dnsChallenge.provider", r#""exec""#),
     ("httpChallenge.", "httpChallenge.entryPoint", r#""web""#),
     ("eab.kid", "eab.hmacEncoded", r#""AAAA""#),
