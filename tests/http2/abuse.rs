@@ -2,6 +2,8 @@
 //! are; the process keeps its size, and somebody else is served all the while.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::before;
@@ -88,6 +90,30 @@ fn rapid_reset() {
         let reset = frame(RST_STREAM, 0, stream(count), &8u32.to_be_bytes());
         [get(stream(count), WHOLE), reset].concat()
     });
+}
+
+#[test]
+fn what_is_reset_as_soon_as_it_is_asked_for_reaches_no_server() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let origin = Origin::new(move |_| {
+        count.fetch_add(1, Ordering::Relaxed);
+        Reply::ok("hello")
+    });
+    let (_weir, address) = before(&format!("http://{}", origin.address()), "");
+    let mut raw = Raw::open(address);
+    raw.greet();
+    let resets = (0..100).flat_map(|count| {
+        let reset = frame(RST_STREAM, 0, stream(count), &8u32.to_be_bytes());
+        [get(stream(count), WHOLE), reset].concat()
+    });
+    raw.send(resets.collect::<Vec<u8>>());
+    raw.send(get(stream(100), WHOLE));
+    let answer = raw.read_until(|frame| frame.kind == DATA);
+    assert_eq!(answer.map(|frame| frame.stream), Some(stream(100)));
+    // The network may have cut the bytes between a request and its reset.
+    let asked = asked.load(Ordering::Relaxed);
+    assert!((1..5).contains(&asked), "{asked} requests");
 }
 
 #[test]

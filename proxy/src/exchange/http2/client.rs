@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
+use std::task::Poll;
 
 use bytes::Bytes;
 use h2::server::SendResponse;
@@ -34,8 +35,13 @@ struct Http2Client {
 pub(super) async fn serve(
     open: Open,
     request: ::http::Request<RecvStream>,
-    respond: SendResponse<Bytes>,
+    mut respond: SendResponse<Bytes>,
 ) {
+    // The client's next frames have been read by now: whoever resets what it has just opened gets no server to work.
+    let reset = poll_fn(|cx| Poll::Ready(respond.poll_reset(cx).is_ready()));
+    if reset.await {
+        return;
+    }
     let shared = &open.0;
     let (parts, body) = request.into_parts();
     let mut client = Http2Client {
