@@ -14,6 +14,11 @@ use xtask::daemon::Daemon;
 use crate::support::weir::{Setup, Weir};
 use crate::support::{DEADLINE, eventually_within, free_port};
 
+mod api;
+mod cloudflare;
+mod httpreq;
+mod route53;
+
 /// Orders take many round trips, and pebble makes some of them twice.
 const ISSUED: Duration = Duration::from_secs(90);
 /// Base64 of a key that only this test knows.

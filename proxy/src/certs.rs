@@ -20,6 +20,7 @@ mod queue;
 mod renewal;
 pub mod store;
 pub mod traefik;
+mod web;
 
 pub use self::keeper::{Asked, Keeper};
 pub use self::offline::{export, import, look};

@@ -430,6 +430,24 @@ pub const DNS_LOOK: Duration = Duration::from_secs(2);
 pub const DNS_PROPAGATION: Duration = Duration::from_secs(60);
 /// For one run of a program that makes a record.
 pub const DNS_PROGRAM: Duration = Duration::from_secs(60);
+/// For one answer of a service that makes records: lego's.
+pub const PROVIDER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Such an answer.
+pub const PROVIDER_ANSWER_BYTES_MAX: usize = 1 << 20;
+/// Between two requests to Route 53, which takes five in a second from an account.
+pub const ROUTE53_PACE: Duration = Duration::from_millis(210);
+/// How often Route 53 is asked where it asks for patience.
+pub const ROUTE53_TRIES: u32 = 5;
+/// Before it is asked again then; twice as long each time.
+pub const ROUTE53_RETRY: Duration = Duration::from_millis(400);
+/// Between two looks at whether a change is at all servers of Route 53.
+pub const ROUTE53_LOOK: Duration = Duration::from_secs(2);
+/// How long that may take: lego's default.
+pub const ROUTE53_PROPAGATION: Duration = Duration::from_secs(120);
+/// Between two requests to Cloudflare, which takes 1,200 in five minutes from a user.
+pub const CLOUDFLARE_PACE: Duration = Duration::from_millis(250);
+/// For one answer of the metadata of an instance, which is next door or not there.
+pub const INSTANCE_METADATA_TIMEOUT: Duration = Duration::from_secs(2);
 /// For one run of `deploy.command`, which is stopped then.
 pub const DEPLOY_PROGRAM: Duration = Duration::from_secs(120);
 /// What is kept of what that command says: the last of it.

@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,11 +15,11 @@ use instant_acme::{
     Account, AccountCredentials, BodyWrapper, BytesResponse, Error, ExternalAccountKey, HttpClient,
     NewAccount,
 };
+use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
 
-use super::durable;
+use super::{durable, web};
 use crate::config::static_file::Resolver;
 use crate::limits::ACME_ANSWER_BYTES_MAX;
 use crate::tls;
@@ -41,7 +40,7 @@ impl HttpClient for Https {
             let response = tokio::time::timeout(timeout, response).await;
             let response = response.map_err(|_| other(format!("no answer within {timeout:?}")))?;
             // The outer error says only that something failed.
-            let response = response.map_err(|error| other(chain(&error)))?;
+            let response = response.map_err(|error| other(web::chain(&error)))?;
             Ok(BytesResponse::from(
                 response.map(|body| Limited::new(body, ACME_ANSWER_BYTES_MAX)),
             ))
@@ -104,12 +103,7 @@ fn https(resolver: &Resolver) -> Result<Https, Error> {
     if resolver.ca_certificates.is_empty() || resolver.system_roots {
         roots.extend(tls::system_roots().store.roots.iter().cloned());
     }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| other(error.to_string()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let config = web::config(roots).map_err(other)?;
     let connector = HttpsConnectorBuilder::new()
         .with_tls_config(config)
         .https_only()
@@ -135,15 +129,4 @@ fn certificates(text: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
 
 fn other(line: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
     Error::Other(line.into())
-}
-
-/// An error and what caused it.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -208,7 +208,7 @@ pub(super) fn wanted(store: &Store, resolver: &Arc<str>, deploy: &Deploy, now: i
                     .collect()
             }
         };
-        for stem in names.into_iter().filter_map(|name| files::stem(name)) {
+        for stem in names.into_iter().filter_map(files::stem) {
             let pem = Pem {
                 chain: held.record.certificate.clone(),
                 key: held.record.key.clone(),

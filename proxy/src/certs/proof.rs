@@ -74,6 +74,8 @@ impl Proof<'_> {
                 proves: name.to_owned(),
                 name: format!("_acme-challenge.{}", name.trim_start_matches("*.")),
                 value: authorization.dns_value(),
+                token: token.to_owned(),
+                authorization: authorization.as_str().to_owned(),
             }),
         }
     }

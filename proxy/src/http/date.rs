@@ -24,6 +24,19 @@ pub fn imf_fixdate(unix_seconds: u64) -> [u8; LENGTH] {
     text
 }
 
+/// `20150830T123600Z`, the basic format of ISO 8601, for the same.
+pub fn iso8601_basic(unix_seconds: u64) -> String {
+    let (days, second) = (unix_seconds / SECONDS_A_DAY, unix_seconds % SECONDS_A_DAY);
+    let (year, month, day) = civil(days);
+    format!(
+        "{year:04}{:02}{day:02}T{:02}{:02}{:02}Z",
+        month + 1,
+        second / 3600,
+        second / 60 % 60,
+        second % 60
+    )
+}
+
 /// Year, month from 0, day from 1 of a day counted from 1970-01-01. Years begin in March, so that the leap day is the
 /// last of its year (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
 fn civil(days: u64) -> (u64, u64, u64) {
@@ -48,7 +61,13 @@ fn digits(place: &mut [u8], mut number: u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::imf_fixdate;
+    use super::{imf_fixdate, iso8601_basic};
+
+    #[test]
+    fn a_date_without_marks() {
+        assert_eq!(iso8601_basic(0), "19700101T000000Z");
+        assert_eq!(iso8601_basic(1_709_251_199), "20240229T235959Z");
+    }
 
     #[test]
     fn known_dates() {

@@ -42,7 +42,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("admin", &["limits", "service", "config"]),
-    ("certs", &["limits", "clock", "sys", "tls", "config"]),
+    (
+        "certs",
+        &["limits", "clock", "sys", "http", "tls", "config"],
+    ),
     (
         "health",
         &[

@@ -33,7 +33,8 @@ impl Pem {
     }
 }
 
-/// What files of a name begin with, as lego has it: `_` for the `*` of a wildcard. `None` for what is no name of a host.
+/// What files of a name begin with, as lego has it: `_` for the `*` of a wildcard. `None` for what is no name of a
+/// host.
 pub(super) fn stem(name: &str) -> Option<String> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     let stem = name.replacen('*', "_", 1);

@@ -6,11 +6,15 @@ use std::process::Stdio;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::{Failure, TxtRecord, secret};
+use super::{Change, Failure, TxtRecord, secret};
 use crate::limits::DNS_PROGRAM;
 
 /// Runs it once for each record, one after the other.
-pub(super) async fn run(action: &str, records: &[TxtRecord]) -> Result<(), Failure> {
+pub(super) async fn change(change: Change, records: &[TxtRecord]) -> Result<(), Failure> {
+    let action = match change {
+        Change::Present => "present",
+        Change::CleanUp => "cleanup",
+    };
     let program = secret::required("EXEC_PATH").map_err(Failure::Authority)?;
     for record in records {
         let child = Command::new(&program)

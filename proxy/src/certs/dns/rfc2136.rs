@@ -13,7 +13,7 @@ use hickory_proto::rr::rdata::tsig::TsigAlgorithm;
 use hickory_proto::rr::{Name, RData, RecordSet, RecordType, TSigner};
 
 use super::query::{Resolver, exchange};
-use super::{Failure, TxtRecord, secret};
+use super::{Change, Failure, TxtRecord, secret};
 
 /// Of records that live for minutes.
 const TTL: u32 = 60;
@@ -26,26 +26,16 @@ struct Server {
     signer: Option<TSigner>,
 }
 
-pub(super) async fn add(resolver: &Resolver, records: &[TxtRecord]) -> Result<(), Failure> {
-    update(resolver, records, |set, zone| {
-        update_message::append(set, zone, false, false)
-    })
-    .await
-}
-
-pub(super) async fn remove(resolver: &Resolver, records: &[TxtRecord]) -> Result<(), Failure> {
-    update(resolver, records, |set, zone| {
-        update_message::delete_by_rdata(set, zone, false)
-    })
-    .await
-}
-
 /// One update for each name: a wildcard and its apex have two records at one name.
-async fn update(
+pub(super) async fn change(
     resolver: &Resolver,
+    change: Change,
     records: &[TxtRecord],
-    message: impl Fn(RecordSet, Name) -> Message,
 ) -> Result<(), Failure> {
+    let message = |set: RecordSet, zone: Name| match change {
+        Change::Present => update_message::append(set, zone, false, false),
+        Change::CleanUp => update_message::delete_by_rdata(set, zone, false),
+    };
     let server = Server::from_environment().map_err(Failure::Authority)?;
     let mut by_name: BTreeMap<&str, Vec<&TxtRecord>> = BTreeMap::new();
     for record in records {
@@ -61,13 +51,7 @@ async fn update(
             server.send(message(set, zone)).await
         };
         done.await.map_err(|error: String| {
-            let said = format!("{}: {name}: {error}", server.address);
-            Failure::Names(
-                records
-                    .iter()
-                    .map(|record| (record.proves.clone(), said.clone()))
-                    .collect(),
-            )
+            super::failed(&records, &format!("{}: {name}: {error}", server.address))
         })?;
     }
     Ok(())

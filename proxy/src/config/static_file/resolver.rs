@@ -125,10 +125,27 @@ pub enum DnsCheck {
 /// `dnsChallenge.provider`; each takes its secrets from the environment, as in Traefik.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DnsProvider {
+    /// Zones at Cloudflare, `CF_DNS_API_TOKEN`.
+    Cloudflare,
     /// A program, `EXEC_PATH`.
     Exec,
+    /// A web service, `HTTPREQ_ENDPOINT`.
+    HttpReq,
     /// A name server that takes dynamic updates (RFC 2136), `RFC2136_NAMESERVER`.
     Rfc2136,
+    /// Zones at AWS, `AWS_ACCESS_KEY_ID`.
+    Route53,
+}
+
+impl DnsProvider {
+    /// By the names that lego and so Traefik have for them.
+    const NAMED: [(&str, Self); 5] = [
+        ("cloudflare", Self::Cloudflare),
+        ("exec", Self::Exec),
+        ("httpreq", Self::HttpReq),
+        ("rfc2136", Self::Rfc2136),
+        ("route53", Self::Route53),
+    ];
 }
 
 /// Decodes all resolvers.
@@ -275,17 +292,14 @@ fn http(walker: &mut Walker, place: &Place<'_>, entry_points: &[EntryPoint]) -> 
 
 fn dns(walker: &mut Walker, place: &Place<'_>) -> Option<Challenge> {
     let fields = walker.fields(place, &keys::DNS_CHALLENGE)?;
-    let providers = [
-        ("exec", DnsProvider::Exec),
-        ("rfc2136", DnsProvider::Rfc2136),
-    ];
     let provider = fields.required(walker, "provider").and_then(|at| {
         let name = walker.string(&at)?;
-        let found = providers.iter().find(|(known, _)| known.eq_ignore_ascii_case(&name));
+        let mut named = DnsProvider::NAMED.iter();
+        let found = named.find(|(known, _)| known.eq_ignore_ascii_case(&name));
         if found.is_none() {
             let problem = Problem::warning(at.origin().clone(), format!("the provider {name:?}"))
-                .allowed("exec, rfc2136")
-                .remedy("run that provider's tool by exec; until then this resolver obtains no certificates");
+                .allowed(DnsProvider::NAMED.map(|(name, _)| name).join(", "))
+                .remedy("run that provider's tool by exec, or a service by httpreq; until then this resolver obtains no certificates");
             walker.report(Cost::Element, &at, problem);
         }
         found.map(|(_, provider)| *provider)
