@@ -18,6 +18,7 @@ mod api;
 mod cloudflare;
 mod httpreq;
 mod route53;
+mod tailscale;
 
 /// Orders take many round trips, and pebble makes some of them twice.
 const ISSUED: Duration = Duration::from_secs(90);
@@ -176,29 +177,8 @@ impl Authority {
         setup.start().listening(self.tls)
     }
 
-    /// The issuer and names of the certificate shown to a client that asks for `name`.
     fn shown(&self, name: &str) -> String {
-        let client = Command::new("openssl")
-            .args([
-                "s_client",
-                "-connect",
-                &self.tls.to_string(),
-                "-servername",
-                name,
-            ])
-            .stdin(Stdio::null())
-            .output()
-            .expect("openssl runs");
-        let mut shower = Command::new("openssl")
-            .args(["x509", "-noout", "-issuer", "-ext", "subjectAltName"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("openssl runs");
-        std::io::Write::write_all(&mut shower.stdin.take().expect("piped"), &client.stdout).ok();
-        let output = shower.wait_with_output().expect("it ends");
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        shown(self.tls, name)
     }
 
     fn issues(&self, weir: &Weir, name: &str) {
@@ -214,6 +194,31 @@ impl Authority {
             std::thread::sleep(Duration::from_millis(200));
         }
     }
+}
+
+/// The issuer and names of the certificate shown to a client that asks for `name`.
+fn shown(address: SocketAddr, name: &str) -> String {
+    let client = Command::new("openssl")
+        .args([
+            "s_client",
+            "-connect",
+            &address.to_string(),
+            "-servername",
+            name,
+        ])
+        .stdin(Stdio::null())
+        .output()
+        .expect("openssl runs");
+    let mut shower = Command::new("openssl")
+        .args(["x509", "-noout", "-issuer", "-ext", "subjectAltName"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("openssl runs");
+    std::io::Write::write_all(&mut shower.stdin.take().expect("piped"), &client.stdout).ok();
+    let output = shower.wait_with_output().expect("it ends");
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// bind9 for `example`, in which every name but one is this machine.

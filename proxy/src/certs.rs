@@ -19,6 +19,7 @@ mod proof;
 mod queue;
 mod renewal;
 pub mod store;
+mod tailscale;
 pub mod traefik;
 mod web;
 

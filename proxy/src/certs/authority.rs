@@ -20,7 +20,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::{durable, web};
-use crate::config::static_file::Resolver;
+use crate::config::static_file::Acme;
 use crate::limits::ACME_ANSWER_BYTES_MAX;
 use crate::tls;
 
@@ -52,8 +52,8 @@ impl HttpClient for Https {
 ///
 /// # Errors
 /// What the authority or the network says, or the file system.
-pub async fn account(resolver: &Resolver, path: &Path) -> Result<Account, Error> {
-    let builder = Account::builder_with_http(Box::new(https(resolver)?));
+pub async fn account(resolver: &str, acme: &Acme, path: &Path) -> Result<Account, Error> {
+    let builder = Account::builder_with_http(Box::new(https(acme)?));
     let kept = durable::read(path).map_err(other)?;
     if let Some(kept) = kept {
         kept.instead
@@ -62,7 +62,7 @@ pub async fn account(resolver: &Resolver, path: &Path) -> Result<Account, Error>
         let credentials: AccountCredentials = serde_json::from_slice(&kept.body)?;
         return builder.from_credentials(credentials).await;
     }
-    let contacts: Vec<String> = resolver
+    let contacts: Vec<String> = acme
         .emails
         .iter()
         .map(|email| format!("mailto:{email}"))
@@ -73,34 +73,30 @@ pub async fn account(resolver: &Resolver, path: &Path) -> Result<Account, Error>
         terms_of_service_agreed: true,
         only_return_existing: false,
     };
-    let binding = resolver
+    let binding = acme
         .eab
         .as_ref()
         .map(|eab| ExternalAccountKey::new(eab.kid.clone(), &eab.key));
     let (account, credentials) = builder
-        .create(&new, resolver.ca_server.clone(), binding.as_ref())
+        .create(&new, acme.ca_server.clone(), binding.as_ref())
         .await?;
     let body = serde_json::to_vec(&credentials)?;
     durable::write(path, &body)
         .map_err(|error| other(format!("{} cannot be written: {error}", path.display())))?;
-    tracing::info!(
-        resolver = &*resolver.name,
-        account = account.id(),
-        "account made"
-    );
+    tracing::info!(resolver, account = account.id(), "account made");
     Ok(account)
 }
 
-fn https(resolver: &Resolver) -> Result<Https, Error> {
+fn https(acme: &Acme) -> Result<Https, Error> {
     let mut roots = RootCertStore::empty();
-    for text in &resolver.ca_certificates {
+    for text in &acme.ca_certificates {
         for certificate in certificates(text)? {
             roots
                 .add(certificate)
                 .map_err(|error| other(format!("caCertificates: {error}")))?;
         }
     }
-    if resolver.ca_certificates.is_empty() || resolver.system_roots {
+    if acme.ca_certificates.is_empty() || acme.system_roots {
         roots.extend(tls::system_roots().store.roots.iter().cloned());
     }
     let config = web::config(roots).map_err(other)?;
@@ -111,7 +107,7 @@ fn https(resolver: &Resolver) -> Result<Https, Error> {
         .build();
     Ok(Https {
         client: Client::builder(TokioExecutor::new()).build(connector),
-        timeout: resolver.timeout,
+        timeout: acme.timeout,
     })
 }
 

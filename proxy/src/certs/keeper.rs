@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashSet};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,9 +25,9 @@ use super::plan::{Order, plan};
 use super::proof::Proofs;
 use super::queue::Queue;
 use super::store::{Key, Record, Store};
-use super::{authority, durable, renewal, traefik};
+use super::{authority, durable, renewal, tailscale, traefik};
 use crate::clock;
-use crate::config::static_file::{Deploy, Resolver};
+use crate::config::static_file::{Acme, Deploy, Issuer, Resolver};
 use crate::config::{Needs, StaticConfig};
 use crate::limits::{CERTIFICATES_LOOK, CERTIFICATES_NEVER};
 use crate::tls::Shared;
@@ -260,15 +260,48 @@ impl State {
         if wait > now() {
             return Some(wait);
         }
+        match &resolver.issuer {
+            Issuer::Acme(acme) => self.ask_authority(resolver, acme, account, windows).await,
+            Issuer::Tailscale(socket) => self.ask_tailscaled(resolver, socket).await,
+        }
+    }
+
+    async fn ask_tailscaled(&self, resolver: &Resolver, socket: &Path) -> Option<i64> {
+        let (order, ready_at) = self.next(resolver);
+        let Some(order) = order.filter(|_| ready_at <= now()) else {
+            return Some(ready_at);
+        };
+        let names: Vec<String> = order.names.iter().map(ToString::to_string).collect();
+        let name = names.first()?;
+        info!(
+            resolver = &*resolver.name,
+            name, "a certificate is asked for"
+        );
+        let replaced = order.replaces.as_ref().and_then(|key| {
+            let store = self.store.borrow();
+            store.get(key).map(|held| held.pair.not_after())
+        });
+        let outcome = tailscale::obtain(&resolver.name, socket, name, replaced, now()).await;
+        self.finish(resolver, &names, order.replaces, outcome);
+        None
+    }
+
+    async fn ask_authority(
+        &self,
+        resolver: &Resolver,
+        acme: &Acme,
+        account: &mut Option<Account>,
+        windows: &mut renewal::Windows,
+    ) -> Option<i64> {
         let begun = self.begun(resolver).into_iter().next();
         let (order, ready_at) = self.next(resolver);
         let order = order.filter(|_| ready_at <= now());
         if begun.is_none() && order.is_none() && !self.has(resolver) {
             return Some(ready_at);
         }
-        let reached = self.account(resolver, account).await?;
+        let reached = self.account(resolver, acme, account).await?;
         let context = |names: &[String], replaces: Option<&Key>| Context {
-            resolver,
+            acme,
             account: &reached,
             proofs: &self.proofs,
             path: self.order_path(resolver, names),
@@ -308,11 +341,16 @@ impl State {
         Some(self.next(resolver).1.min(asked))
     }
 
-    async fn account(&self, resolver: &Resolver, account: &mut Option<Account>) -> Option<Account> {
+    async fn account(
+        &self,
+        resolver: &Resolver,
+        acme: &Acme,
+        account: &mut Option<Account>,
+    ) -> Option<Account> {
         if account.is_none() {
-            let name = super::store::hash(&[&resolver.name, &resolver.ca_server]);
+            let name = super::store::hash(&[&resolver.name, &acme.ca_server]);
             let path = self.directory.join("accounts").join(format!("{name}.json"));
-            match authority::account(resolver, &path).await {
+            match authority::account(&resolver.name, acme, &path).await {
                 Ok(made) => *account = Some(made),
                 Err(error) => self.authority_failed(resolver, &error.to_string()),
             }
@@ -494,34 +532,10 @@ fn open_store(config: &StaticConfig) -> io::Result<Store> {
     let (mut store, lines) = Store::open(&config.state_dir)?;
     lines.iter().for_each(|line| error!("{line}"));
     for resolver in &config.resolvers {
-        let Some(path) = &resolver.storage else {
-            continue;
-        };
-        let is_own = |record: &Record| *record.resolver == *resolver.name;
-        if store.all().any(|(_, held)| is_own(&held.record)) {
-            continue;
-        }
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) if !text.trim().is_empty() => text,
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                error!("storage {} cannot be read: {error}", path.display());
-                continue;
-            }
-            _ => continue,
-        };
-        match traefik::read(&text) {
-            Ok((records, left_out)) => {
-                left_out
-                    .iter()
-                    .for_each(|line| warn!("{}: {line}", path.display()));
-                let own = records.into_iter().filter(|record| is_own(record));
-                let count = own
-                    .map(|record| store.put(record))
-                    .filter(Result::is_ok)
-                    .count();
-                info!(count, "certificates taken over from {}", path.display());
-            }
-            Err(error) => error!("storage {}: {error}", path.display()),
+        if let Issuer::Acme(acme) = &resolver.issuer
+            && let Some(path) = &acme.storage
+        {
+            traefik::take_over(&mut store, &resolver.name, path);
         }
     }
     Ok(store)

@@ -20,7 +20,7 @@ use super::plan::Order;
 use super::proof::Proofs;
 use super::renewal;
 use super::store::Record;
-use crate::config::static_file::{KeyType, Resolver};
+use crate::config::static_file::{Acme, KeyType};
 use crate::limits::{ACME_ISSUE, ACME_NONCE_TRIES, ACME_VALIDATION};
 
 /// The longest common name that X.509 has room for.
@@ -79,7 +79,7 @@ macro_rules! patiently {
 /// What one order needs.
 pub struct Context<'a> {
     /// From whom.
-    pub resolver: &'a Resolver,
+    pub acme: &'a Acme,
     /// The account there.
     pub account: &'a Account,
     /// Shows that names are ours.
@@ -117,7 +117,7 @@ impl Context<'_> {
     async fn place(&self, identifiers: &[Identifier]) -> Result<instant_acme::Order, Error> {
         let new = || {
             let new = NewOrder::new(identifiers);
-            match &self.resolver.profile {
+            match &self.acme.profile {
                 Some(profile) => new.profile(profile),
                 None => new,
             }
@@ -198,7 +198,7 @@ impl Context<'_> {
     /// Shows all names that are not proved yet, and waits for the authority to have looked.
     async fn prove(&self, placed: &mut instant_acme::Order) -> Result<(), Failure> {
         let url = placed.url().to_owned();
-        let mut proof = self.proofs.begin(self.resolver);
+        let mut proof = self.proofs.begin(self.acme);
         let outcome = async {
             patiently!(fetch(placed))?;
             let mut authorizations = placed.authorizations();
@@ -208,7 +208,7 @@ impl Context<'_> {
                     continue;
                 }
                 let name = authorization.identifier().to_string();
-                let challenge = authorization.challenge(self.proofs.kind(self.resolver));
+                let challenge = authorization.challenge(self.proofs.kind(self.acme));
                 let Some(challenge) = challenge else {
                     let line =
                         "the authority does not offer the configured challenge for it".to_owned();
@@ -222,7 +222,7 @@ impl Context<'_> {
                 let mut authorization = authorization?;
                 if authorization.status == AuthorizationStatus::Pending
                     && let Some(mut challenge) =
-                        authorization.challenge(self.proofs.kind(self.resolver))
+                        authorization.challenge(self.proofs.kind(self.acme))
                 {
                     patiently!(challenge.set_ready())?;
                 }
@@ -264,7 +264,7 @@ impl Context<'_> {
 
     /// A new key and a certificate request for these names.
     fn request(&self, names: &[String]) -> Result<(String, String), String> {
-        let key = match self.resolver.key_type {
+        let key = match self.acme.key_type {
             KeyType::Ec256 => rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256),
             KeyType::Ec384 => rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384),
             KeyType::Rsa(bits) => {
@@ -280,7 +280,7 @@ impl Context<'_> {
         let mut params = CertificateParams::new(names).map_err(|error| error.to_string())?;
         params.distinguished_name = DistinguishedName::new();
         let common = names.iter().find(|name| name.len() <= COMMON_NAME_MAX);
-        if let Some(name) = common.filter(|_| self.resolver.common_name) {
+        if let Some(name) = common.filter(|_| self.acme.common_name) {
             params
                 .distinguished_name
                 .push(DnType::CommonName, name.as_str());

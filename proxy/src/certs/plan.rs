@@ -64,9 +64,12 @@ pub fn plan(
     now: i64,
 ) -> Plan {
     let mut plan = Plan::default();
-    let mut names: BTreeMap<&Arc<str>, BTreeSet<&str>> = BTreeMap::new();
+    let mut names: BTreeMap<&Arc<str>, (BTreeSet<&str>, usize)> = BTreeMap::new();
     for one in wanted {
-        let own = names.entry(&one.resolver).or_default();
+        let most = if one.alone { 1 } else { CERTIFICATE_NAMES_MAX };
+        let (own, _) = names
+            .entry(&one.resolver)
+            .or_insert((BTreeSet::new(), most));
         own.extend(
             one.names
                 .iter()
@@ -74,12 +77,17 @@ pub fn plan(
                 .filter(|name| !by_files(name)),
         );
     }
-    for (resolver, names) in names {
+    for (resolver, (names, most)) in names {
         let have: Vec<&Have<'_>> = have
             .iter()
             .filter(|have| have.resolver == &**resolver)
             .collect();
-        of_resolver(&mut plan, resolver, &reduced(&names), &have, troubled, now);
+        let needed = Needed {
+            resolver,
+            names: reduced(&names),
+            most,
+        };
+        of_resolver(&mut plan, &needed, &have, troubled, now);
     }
     let used = |key: &Key| {
         plan.kept.contains_key(key)
@@ -97,15 +105,23 @@ pub fn plan(
     plan
 }
 
+/// What is needed of one resolver.
+struct Needed<'n> {
+    resolver: &'n Arc<str>,
+    names: Vec<&'n str>,
+    /// How many names it takes for a certificate.
+    most: usize,
+}
+
 fn of_resolver(
     plan: &mut Plan,
-    resolver: &Arc<str>,
-    needed: &[&str],
+    needed: &Needed<'_>,
     have: &[&Have<'_>],
     troubled: &Troubled,
     now: i64,
 ) {
-    let mut left: BTreeSet<&str> = needed.iter().copied().collect();
+    let resolver = needed.resolver;
+    let mut left: BTreeSet<&str> = needed.names.iter().copied().collect();
     let (mut ask, mut due) = (Vec::new(), Vec::new());
     for (have, serves) in assigned(&mut left, have, now) {
         let at = renew_at(have);
@@ -120,9 +136,7 @@ fn of_resolver(
     ask.sort_by_key(|name| by_labels(name));
     let is_troubled = |name: &&str| troubled.contains(&(resolver.clone(), Box::from(*name)));
     let (alone, together): (Vec<&str>, Vec<&str>) = ask.into_iter().partition(is_troubled);
-    let packs = together
-        .chunks(CERTIFICATE_NAMES_MAX)
-        .chain(alone.chunks(1));
+    let packs = together.chunks(needed.most).chain(alone.chunks(1));
     let first = plan.orders.len();
     plan.orders.extend(packs.map(|names| Order {
         resolver: resolver.clone(),

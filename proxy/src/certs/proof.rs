@@ -8,7 +8,7 @@ use instant_acme::{ChallengeType, KeyAuthorization};
 
 use super::dns::{self, TxtRecord};
 use super::order::Failure;
-use crate::config::static_file::{Challenge, Resolver};
+use crate::config::static_file::{Acme, Challenge};
 use crate::tls::{HttpAnswer, Shared, challenge_config};
 
 /// Where proofs are shown.
@@ -31,9 +31,9 @@ impl Proofs {
         Self { shared }
     }
 
-    /// Which challenge the resolver takes up.
-    pub fn kind(&self, resolver: &Resolver) -> ChallengeType {
-        match resolver.challenge {
+    /// Which challenge is taken up.
+    pub fn kind(&self, acme: &Acme) -> ChallengeType {
+        match acme.challenge {
             Challenge::Http { .. } => ChallengeType::Http01,
             Challenge::TlsAlpn { .. } => ChallengeType::TlsAlpn01,
             Challenge::Dns(_) => ChallengeType::Dns01,
@@ -41,10 +41,10 @@ impl Proofs {
     }
 
     /// Nothing shown yet.
-    pub fn begin<'a>(&'a self, resolver: &'a Resolver) -> Proof<'a> {
+    pub fn begin<'a>(&'a self, acme: &'a Acme) -> Proof<'a> {
         Proof {
             shared: &self.shared,
-            challenge: &resolver.challenge,
+            challenge: &acme.challenge,
             tokens: HashMap::new(),
             handshakes: HashMap::new(),
             records: Vec::new(),

@@ -5,11 +5,14 @@
 //! Source: `pkg/provider/acme/local_store.go` and `provider.go` in Traefik v3.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
 
 use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
+use tracing::{error, info, warn};
 
-use super::store::Record;
+use super::store::{Record, Store};
 
 /// One resolver's part of the file. What weir does not need is not read.
 #[derive(Default, Serialize, Deserialize)]
@@ -81,6 +84,40 @@ pub fn write<'r>(records: impl IntoIterator<Item = &'r Record>) -> Result<String
         });
     }
     serde_json::to_string_pretty(&parts).map_err(|error| error.to_string())
+}
+
+/// Takes the certificates of one resolver over from the acme.json at `path`, unless the store has some of it. A file
+/// that is not there has none; what cannot be used is logged.
+pub fn take_over(store: &mut Store, resolver: &str, path: &Path) {
+    if store
+        .all()
+        .any(|(_, held)| held.record.resolver == resolver)
+    {
+        return;
+    }
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) if !text.trim().is_empty() => text,
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return error!("storage {} cannot be read: {error}", path.display());
+        }
+        _ => return,
+    };
+    match read(&text) {
+        Ok((records, left_out)) => {
+            left_out
+                .iter()
+                .for_each(|line| warn!("{}: {line}", path.display()));
+            let own = records
+                .into_iter()
+                .filter(|record| record.resolver == resolver);
+            let count = own
+                .map(|record| store.put(record))
+                .filter(Result::is_ok)
+                .count();
+            info!(count, "certificates taken over from {}", path.display());
+        }
+        Err(error) => error!("storage {}: {error}", path.display()),
+    }
 }
 
 fn record(resolver: &str, entry: Entry) -> Result<Record, String> {

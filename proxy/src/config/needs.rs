@@ -13,6 +13,8 @@ pub struct Wanted {
     pub resolver: Arc<str>,
     /// Lower case; `*.` for one label.
     pub names: Vec<Box<str>>,
+    /// Whoever issues them takes one name for a certificate.
+    pub alone: bool,
     /// The router.
     pub router: Arc<str>,
 }

@@ -30,7 +30,9 @@ pub use self::entry_point::{
 };
 pub use self::http2::Http2Settings;
 pub use self::limits::Limits;
-pub use self::resolver::{Challenge, DnsChallenge, DnsCheck, DnsProvider, Eab, KeyType, Resolver};
+pub use self::resolver::{
+    Acme, Challenge, DnsChallenge, DnsCheck, DnsProvider, Eab, Issuer, KeyType, Resolver,
+};
 pub use self::sources::Sources;
 
 /// The static configuration, checked.

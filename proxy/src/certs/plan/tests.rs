@@ -12,6 +12,7 @@ fn wanted(resolver: &str, names: &[&str]) -> Wanted {
     Wanted {
         resolver: resolver.into(),
         names: boxed(names),
+        alone: false,
         router: "r@file".into(),
     }
 }
@@ -79,6 +80,31 @@ fn all_names_of_a_resolver_become_few_certificates_in_one_order() {
     let mut reversed = all.to_vec();
     reversed.reverse();
     assert_eq!(planned(&reversed, &[], NOW), planned(&all, &[], NOW));
+}
+
+#[test]
+fn where_one_name_is_taken_each_has_a_certificate_and_is_renewed_by_its_own() {
+    let mut wanted = wanted("le", &["a.x.ts.net", "b.x.ts.net"]);
+    wanted.alone = true;
+    let wanted = [wanted];
+    let fresh = plan(&wanted, &[], |_| false, &Troubled::new(), NOW);
+    let names: Vec<&[Box<str>]> = fresh.orders.iter().map(|order| &*order.names).collect();
+    assert_eq!(names, [boxed(&["a.x.ts.net"]), boxed(&["b.x.ts.net"])]);
+    let due = [
+        certificate("k1", &["b.x.ts.net"], (-80, 10)),
+        certificate("k2", &["a.x.ts.net"], (-80, 10)),
+    ];
+    let have: Vec<Have<'_>> = due.iter().map(|one| one.have()).collect();
+    let renewed = plan(&wanted, &have, |_| false, &Troubled::new(), NOW);
+    let replaced: Vec<_> = renewed
+        .orders
+        .iter()
+        .map(|order| (&*order.names[0], order.replaces.as_deref()))
+        .collect();
+    assert_eq!(
+        replaced,
+        [("a.x.ts.net", Some("k2")), ("b.x.ts.net", Some("k1"))]
+    );
 }
 
 #[test]

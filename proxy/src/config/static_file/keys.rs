@@ -255,6 +255,12 @@ pub const RESOLVER: Keys = Keys {
     later: &[],
 };
 
+/// `certificatesResolvers.X.tailscale`
+pub const TAILSCALE: Keys = Keys {
+    known: &["socket"],
+    later: &[],
+};
+
 /// `certificatesResolvers.X.deploy`
 pub const DEPLOY: Keys = Keys {
     known: &["command", "directory", "mode", "names", "owner"],
@@ -326,7 +332,7 @@ pub const PROPAGATION: Keys = Keys {
 
 /// All of the above, for the test that holds the documentation to them.
 #[cfg(test)]
-pub const ALL: [&Keys; 31] = [
+pub const ALL: [&Keys; 32] = [
     &ROOT,
     &SERVERS_TRANSPORT,
     &TCP_SERVERS_TRANSPORT,
@@ -351,6 +357,7 @@ pub const ALL: [&Keys; 31] = [
     &LIMITS,
     &ENTRY_POINT_LIMITS,
     &RESOLVER,
+    &TAILSCALE,
     &DEPLOY,
     &ACME,
     &EAB,

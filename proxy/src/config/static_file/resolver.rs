@@ -15,11 +15,32 @@ use crate::limits::{ACME_TIMEOUT, DNS_PROPAGATION};
 /// Traefik's default of `caServer`.
 const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
 
-/// A resolver of `certificatesResolvers` that speaks ACME.
+/// Where tailscaled listens by default, as its own tools have it.
+const TAILSCALED: &str = "/var/run/tailscale/tailscaled.sock";
+
+/// A resolver of `certificatesResolvers`.
 #[derive(Clone, Debug)]
 pub struct Resolver {
     /// The key.
     pub name: Arc<str>,
+    /// Who issues its certificates.
+    pub issuer: Issuer,
+    /// `deploy`: for other programs.
+    pub deploy: Option<Deploy>,
+}
+
+/// Who issues certificates.
+#[derive(Clone, Debug)]
+pub enum Issuer {
+    /// `acme`: an authority that speaks it (RFC 8555).
+    Acme(Box<Acme>),
+    /// `tailscale`: the tailscaled of this machine, at this socket.
+    Tailscale(PathBuf),
+}
+
+/// `acme`
+#[derive(Clone, Debug)]
+pub struct Acme {
     /// `caServer`: the URL of the directory.
     pub ca_server: String,
     /// `email` and `emailAddresses`: whom the authority may write to.
@@ -42,8 +63,19 @@ pub struct Resolver {
     pub common_name: bool,
     /// How a name is proved.
     pub challenge: Challenge,
-    /// `deploy`: for other programs.
-    pub deploy: Option<Deploy>,
+}
+
+impl Resolver {
+    /// Whether it can obtain a certificate for a name.
+    pub fn can_prove(&self, name: &str) -> bool {
+        match &self.issuer {
+            Issuer::Acme(acme) => {
+                !name.starts_with("*.") || matches!(acme.challenge, Challenge::Dns(_))
+            }
+            // A machine's own name in its tailnet; its certificates have no wildcards.
+            Issuer::Tailscale(_) => name.ends_with(".ts.net") && !name.starts_with("*."),
+        }
+    }
 }
 
 /// `keyType`
@@ -159,30 +191,40 @@ pub(super) fn all(
         let Some(fields) = walker.fields(place, &keys::RESOLVER) else {
             continue;
         };
-        if let Some(at) = fields.get("tailscale") {
-            let problem = Problem::warning(at.origin().clone(), "the key \"tailscale\"")
-                .remedy("Traefik has it, weir not yet: this resolver obtains no certificates");
-            walker.report(Cost::Element, &at, problem);
-            continue;
-        }
-        let Some(at) = fields.required(walker, "acme") else {
-            continue;
+        let issuer = match fields.entry("tailscale") {
+            Some(at) if !fields.has("acme") => tailscale(walker, &at),
+            Some(at) => {
+                let problem = Problem::error(at.origin().clone(), "acme and tailscale")
+                    .allowed("one of them");
+                walker.report(Cost::Source, &at, problem);
+                None
+            }
+            None => {
+                let at = fields.required(walker, "acme");
+                at.and_then(|at| acme(walker, &at, entry_points))
+            }
         };
         let deploy = fields
             .get("deploy")
             .and_then(|at| deploy::deploy(walker, &at));
-        let resolver = acme(walker, name, &at, entry_points);
-        resolvers.extend(resolver.map(|resolver| Resolver { deploy, ..resolver }));
+        resolvers.extend(issuer.map(|issuer| Resolver {
+            name: (*name).into(),
+            issuer,
+            deploy,
+        }));
     }
     resolvers
 }
 
-fn acme(
-    walker: &mut Walker,
-    name: &str,
-    place: &Place<'_>,
-    entry_points: &[EntryPoint],
-) -> Option<Resolver> {
+fn tailscale(walker: &mut Walker, place: &Place<'_>) -> Option<Issuer> {
+    let fields = walker.fields(place, &keys::TAILSCALE)?;
+    let socket = fields.get("socket").and_then(|at| walker.string(&at));
+    Some(Issuer::Tailscale(
+        socket.unwrap_or_else(|| TAILSCALED.to_owned()).into(),
+    ))
+}
+
+fn acme(walker: &mut Walker, place: &Place<'_>, entry_points: &[EntryPoint]) -> Option<Issuer> {
     let fields = walker.fields(place, &keys::ACME)?;
     if let Some(at) = fields.get("preferredChain") {
         let problem = Problem::error(at.origin().clone(), "the key \"preferredChain\"")
@@ -216,8 +258,7 @@ fn acme(
         .and_then(|place| walker.string(&place));
     let timeout = time(walker, &fields, "clientTimeout").unwrap_or(ACME_TIMEOUT);
     let challenge = challenge(walker, &fields, entry_points);
-    Some(Resolver {
-        name: name.into(),
+    Some(Issuer::Acme(Box::new(Acme {
         ca_server: ca_server.unwrap_or_else(|| LETS_ENCRYPT.to_owned()),
         emails,
         storage: storage.map(PathBuf::from),
@@ -229,8 +270,7 @@ fn acme(
         timeout,
         common_name: !truth(walker, &fields, "disableCommonName"),
         challenge: challenge?,
-        deploy: None,
-    })
+    })))
 }
 
 /// The one challenge that is configured.

@@ -52,6 +52,11 @@ const SECTIONS: &[Section] = &[
         base: || json!({"certificatesResolvers": {"r": {"acme": {}}}}),
     },
     Section {
+        heading: "`certificatesResolvers.X.tailscale`",
+        prefix: "certificatesResolvers.r.tailscale.",
+        base: || json!({"certificatesResolvers": {"r": {"tailscale": {}}}}),
+    },
+    Section {
         heading: "`certificatesResolvers.X.deploy` (own)",
         prefix: "certificatesResolvers.r.deploy.",
         base: || json!({"certificatesResolvers": {"r": {"acme": {"tlsChallenge": {}}}}}),

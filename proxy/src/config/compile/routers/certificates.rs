@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::super::{Context, Merged};
 use super::{entry_points, full_name};
 use crate::config::document::{Named, RouterDraft, WantedCertificate};
-use crate::config::static_file::{Challenge, Resolver, StaticConfig};
+use crate::config::static_file::{Issuer, Resolver, StaticConfig};
 use crate::config::walker::Spanned;
 use crate::config::{Problem, Wanted};
 use crate::rule::host::HostPattern;
@@ -141,21 +141,21 @@ pub(in super::super) fn of_names(
     router: Arc<str>,
 ) -> Result<Wanted, Problem> {
     let resolver = resolver(resolvers, reference)?;
-    if let Some(wildcard) = names.iter().find(|name| name.starts_with("*."))
-        && !matches!(resolver.challenge, Challenge::Dns(_))
-    {
-        let found = format!(
-            "the wildcard {wildcard}, which {} cannot prove",
-            resolver.name
-        );
+    if let Some(name) = names.iter().find(|name| !resolver.can_prove(name)) {
+        let found = format!("{name}, which {} cannot prove", resolver.name);
+        let remedy = match resolver.issuer {
+            Issuer::Acme(_) => "use a resolver with dnsChallenge, or name hosts",
+            Issuer::Tailscale(_) => {
+                "name this machine as its tailnet does (a.b.ts.net), or use a resolver with acme"
+            }
+        };
         let problem = Problem::warning(reference.origin.clone(), found);
-        return Err(problem.remedy(format!(
-            "use a resolver with dnsChallenge, or name hosts; {OTHERWISE}"
-        )));
+        return Err(problem.remedy(format!("{remedy}; {OTHERWISE}")));
     }
     Ok(Wanted {
         resolver: Arc::clone(&resolver.name),
         names,
+        alone: matches!(resolver.issuer, Issuer::Tailscale(_)),
         router,
     })
 }
