@@ -309,6 +309,7 @@ impl State {
                 let store = self.store.borrow();
                 store.get(key).map(|held| held.record.certificate.clone())
             }),
+            is_deaf: &windows.is_deaf,
         };
         if let Some(begun) = begun {
             let names = begun.names.clone();

@@ -4,6 +4,7 @@
 //! as there is one, key and request before the certificate is asked for. So a process that was killed fetches the
 //! certificate of its order, and never has a second one issued.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -89,6 +90,9 @@ pub struct Context<'a> {
     /// The certificate that a new one takes the place of, as PEM: authorities let a renewal that says so through their
     /// limits (RFC 9773 section 5).
     pub replaces: Option<String>,
+    /// Whether the authority has not repeated that, as it must. The library then has no order to go on with, so that it
+    /// is not told again.
+    pub is_deaf: &'a Cell<bool>,
 }
 
 impl Context<'_> {
@@ -122,12 +126,15 @@ impl Context<'_> {
                 None => new,
             }
         };
-        let replaced = self.replaces.as_deref().and_then(renewal::identifier);
+        let replaced = self.replaces.as_deref().filter(|_| !self.is_deaf.get());
+        let replaced = replaced.and_then(renewal::identifier);
         if let Some(replaced) = replaced {
             let new = new().replaces(replaced);
             match patiently!(self.account.new_order(&new)) {
-                // Not offered, or accepted and not heeded.
-                Err(Error::Unsupported(_) | Error::Other(_)) => {}
+                // Not offered.
+                Err(Error::Unsupported(_)) => {}
+                // Accepted and not heeded.
+                Err(Error::Other(_)) => self.is_deaf.set(true),
                 Err(Error::Api(problem)) if is_about_the_order(&problem) => {
                     debug!("asked for as no renewal: {problem}");
                 }

@@ -1,6 +1,6 @@
 //! When authorities want certificates renewed (ARI, RFC 9773), and what the planner is told about each.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 
 use instant_acme::{Account, CertificateIdentifier, Error};
@@ -21,6 +21,8 @@ use crate::limits::{ARI_RETRY, CERTIFICATES_NEVER};
 pub struct Windows {
     /// The authority does not offer it.
     unsupported: bool,
+    /// It does not repeat which certificate an order replaces.
+    pub is_deaf: Cell<bool>,
     failed: HashMap<Key, i64>,
 }
 

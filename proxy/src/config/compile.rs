@@ -164,10 +164,11 @@ pub(super) fn compile(context: &mut Context<'_>, documents: Vec<Document>) -> Co
             .flat_map(|drafts| drafts.values())
             .flat_map(|named| services::names(named)),
     );
-    let (transports, problems) = (&mut *context.transports, &mut context.problems);
-    transports.begin(problems, context.config);
-    transports.add(problems, Protocol::Http, &drafts.http_transports);
-    transports.add(problems, Protocol::Tcp, &drafts.tcp_transports);
+    let (transports, pems) = (&mut *context.transports, &mut *context.pems);
+    let problems = &mut context.problems;
+    transports.begin(pems, problems, context.config);
+    transports.add(pems, problems, Protocol::Http, &drafts.http_transports);
+    transports.add(pems, problems, Protocol::Tcp, &drafts.tcp_transports);
     let http = services::compile(context, Protocol::Http, &drafts.http_services);
     let tcp = services::compile(context, Protocol::Tcp, &drafts.tcp_services);
     let services = http.all(Protocol::Http).chain(tcp.all(Protocol::Tcp));

@@ -41,8 +41,10 @@ impl std::fmt::Debug for PemFiles {
 
 #[derive(Clone)]
 struct Kept<T> {
-    /// What the files looked like when they were read; `None`: they may have changed since without a trace.
-    stamps: Option<Vec<Stamp>>,
+    /// What the files looked like before they were read.
+    stamps: Vec<Stamp>,
+    /// Whether they cannot change any more without looking different.
+    settled: bool,
     loaded: Loaded<T>,
     /// Named since the last [`PemFiles::begin`].
     used: bool,
@@ -84,6 +86,21 @@ impl PemFiles {
         })
     }
 
+    /// Whether a file looks different from before it was read.
+    pub fn have_changed(&self) -> bool {
+        let pairs = self
+            .pairs
+            .iter()
+            .map(|((cert, key), kept)| (vec![&**cert, &**key], &kept.stamps));
+        let authorities = self
+            .authorities
+            .iter()
+            .map(|(file, kept)| (vec![&**file], &kept.stamps));
+        pairs
+            .chain(authorities)
+            .any(|(sources, before)| stamps(&sources) != *before)
+    }
+
     /// The files that are named now.
     pub fn paths(&self) -> BTreeSet<PathBuf> {
         let pairs = self.pairs.keys().flat_map(|(cert, key)| [cert, key]);
@@ -103,9 +120,11 @@ fn take<K: Eq + std::hash::Hash, T: Clone>(
 ) -> Loaded<T> {
     // Before they are read: what is written meanwhile is read by the next load.
     let stamps = stamps(sources);
+    let settled = are_settled(&stamps);
     let before = all.get(&key);
     if let Some(kept) = before
-        && kept.stamps.is_some()
+        && kept.settled
+        && settled
         && kept.stamps == stamps
     {
         let loaded = kept.loaded.clone();
@@ -124,6 +143,7 @@ fn take<K: Eq + std::hash::Hash, T: Clone>(
     };
     let kept = Kept {
         stamps,
+        settled,
         loaded: loaded.clone(),
         used: true,
     };
@@ -131,32 +151,30 @@ fn take<K: Eq + std::hash::Hash, T: Clone>(
     loaded
 }
 
-/// `None` if one has been written so lately that it may be written again without looking any different: the kernel's
-/// clock for files ticks slowly.
-fn stamps(sources: &[&str]) -> Option<Vec<Stamp>> {
+fn stamps(sources: &[&str]) -> Vec<Stamp> {
+    let stamp = |source: &&str| {
+        let file = match tls::is_pem_text(source) {
+            true => return None,
+            false => fs::metadata(Path::new(source)).ok()?,
+        };
+        let times = [
+            file.mtime(),
+            file.mtime_nsec(),
+            file.ctime(),
+            file.ctime_nsec(),
+        ];
+        Some((file.dev(), file.ino(), file.size(), times))
+    };
+    sources.iter().map(stamp).collect()
+}
+
+/// Not if one has been written so lately that it may be written again without looking any different: the kernel's clock
+/// for files ticks slowly.
+fn are_settled(stamps: &[Stamp]) -> bool {
     const SETTLED_SECONDS: i64 = 2;
     let now = i64::try_from(clock::unix_seconds()).unwrap_or(i64::MAX);
-    let mut stamps = Vec::with_capacity(sources.len());
-    for source in sources {
-        let stamp = match tls::is_pem_text(source) {
-            true => None,
-            false => fs::metadata(Path::new(source)).ok(),
-        };
-        let stamp = stamp.map(|file| {
-            let times = [
-                file.mtime(),
-                file.mtime_nsec(),
-                file.ctime(),
-                file.ctime_nsec(),
-            ];
-            (file.dev(), file.ino(), file.size(), times)
-        });
-        if stamp.is_some_and(|(_, _, _, times)| now.saturating_sub(times[2]) < SETTLED_SECONDS) {
-            return None;
-        }
-        stamps.push(stamp);
-    }
-    Some(stamps)
+    let mut files = stamps.iter().flatten();
+    files.all(|(_, _, _, times)| now.saturating_sub(times[2]) >= SETTLED_SECONDS)
 }
 
 #[cfg(test)]
@@ -182,8 +200,9 @@ mod tests {
         write(&cert, &old.0);
         write(&key, &old.1);
         let loaded = files.pair(&cert, &key);
-        assert!(loaded.trouble.is_none());
+        assert!(loaded.trouble.is_none() && !files.have_changed());
         write(&cert, &new.0);
+        assert!(files.have_changed());
         let loaded = files.pair(&cert, &key);
         let names = loaded.good.expect("the last good one");
         assert_eq!(*names.names(), ["old".into()]);

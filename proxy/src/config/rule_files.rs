@@ -192,6 +192,9 @@ impl Loader {
         let pem_files = self.pems.paths();
         if let Some(watcher) = &mut self.pem_watcher {
             problems.extend(watcher.follow(&pem_files));
+            if self.pems.have_changed() {
+                watcher.tell();
+            }
         }
         problems.sort_by(|a, b| a.origin.cmp(&b.origin));
         self.forget(outdated);

@@ -10,6 +10,7 @@ mod traefik;
 mod tree;
 
 const README: &str = include_str!("../../../README.md");
+const STAGING: &str = include_str!("../../../docs/HOWTO-staging.md");
 const DOCUMENT: &str = include_str!("../../../docs/CONFIGURATION.md");
 
 /// The keys that begin the rows of tables whose first column is `key`.
@@ -77,7 +78,12 @@ fn every_key_is_documented_and_every_documented_key_is_known() {
 
 /// The blocks of YAML in a text.
 fn examples(text: &'static str) -> impl Iterator<Item = &'static str> {
-    let blocks = text.split("```yaml\n").skip(1);
+    blocks(text, "```yaml\n")
+}
+
+/// The blocks in a text that begin so.
+fn blocks(text: &'static str, begin: &'static str) -> impl Iterator<Item = &'static str> {
+    let blocks = text.split(begin).skip(1);
     blocks.map(|rest| rest.split("```").next().unwrap_or_default())
 }
 
@@ -101,7 +107,12 @@ fn problems(example: &str) -> Vec<Problem> {
 
 #[test]
 fn every_example_works() {
-    let all: Vec<&str> = examples(DOCUMENT).chain(examples(README)).collect();
+    // Those of `yaml` there are loaded one after the other by a test of their own.
+    let staging = blocks(STAGING, "```yml\n");
+    let all: Vec<&str> = examples(DOCUMENT)
+        .chain(examples(README))
+        .chain(staging)
+        .collect();
     assert!(all.len() >= 10, "{}", all.len());
     for example in all {
         let lines: Vec<String> = problems(example).iter().map(Problem::to_string).collect();

@@ -12,7 +12,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
 use super::verifier::Verifier;
-use super::{KeyPair, KeyPairError, TlsError, system_roots};
+use super::{KeyPair, TlsError, system_roots};
 
 /// HTTP/2 over TLS as ALPN names it (RFC 9113 section 3.2).
 pub const H2: &[u8] = b"h2";
@@ -44,12 +44,8 @@ pub struct ClientCertificate {
 }
 
 impl ClientCertificate {
-    /// As [`KeyPair::load`].
-    ///
-    /// # Errors
-    /// As [`KeyPair::load`].
-    pub fn load(cert_file: &str, key_file: &str) -> Result<Self, KeyPairError> {
-        let key_pair = KeyPair::load(cert_file, key_file)?;
+    /// This key pair.
+    pub fn new(key_pair: KeyPair) -> Self {
         let issuer = |der: &CertificateDer<'_>| {
             let (_, certificate) = X509Certificate::from_der(der).ok()?;
             Some(certificate.issuer().as_raw().to_vec())
@@ -60,7 +56,7 @@ impl ClientCertificate {
             .iter()
             .filter_map(issuer)
             .collect();
-        Ok(Self { key_pair, issuers })
+        Self { key_pair, issuers }
     }
 
     fn chain(&self) -> &[CertificateDer<'static>] {

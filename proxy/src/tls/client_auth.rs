@@ -18,6 +18,9 @@ use rustls::{
     SignatureScheme,
 };
 
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer;
+
 use super::options::{ClientAuth, Options};
 use super::verifier::verify_time;
 
@@ -94,6 +97,7 @@ impl ClientCertVerifier for ClientVerifier {
         match signed {
             Err(_) if self.given.iter().any(|given| given == certificate) => {
                 verify_time(certificate, now)?;
+                verify_purpose(certificate)?;
                 Ok(ClientCertVerified::assertion())
             }
             signed => signed,
@@ -123,8 +127,58 @@ impl ClientCertVerifier for ClientVerifier {
     }
 }
 
+/// A certificate that says what it is for must be for clients, wherever it stands, as in Go.
+fn verify_purpose(certificate: &CertificateDer<'_>) -> Result<(), Error> {
+    let (_, parsed) =
+        X509Certificate::from_der(certificate).map_err(|_| CertificateError::BadEncoding)?;
+    let purposes = parsed
+        .extended_key_usage()
+        .map_err(|_| CertificateError::BadEncoding)?;
+    let fits = purposes.is_none_or(|purposes| purposes.value.client_auth || purposes.value.any);
+    match fits {
+        true => Ok(()),
+        false => Err(CertificateError::InvalidPurpose.into()),
+    }
+}
+
 impl fmt::Debug for ClientVerifier {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "ClientVerifier({:?})", self.mode)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::ExtendedKeyUsagePurpose;
+
+    use super::*;
+
+    #[test]
+    fn what_stands_among_the_authorities_itself_must_be_for_clients_all_the_same() {
+        let accepted = |purposes: &[ExtendedKeyUsagePurpose]| {
+            let key = rcgen::KeyPair::generate().expect("a key");
+            let mut params = rcgen::CertificateParams::new(["client".to_owned()]).expect("a name");
+            params.extended_key_usages = purposes.to_vec();
+            let own = params.self_signed(&key).expect("signed").der().clone();
+            let options = Options {
+                client_auth: ClientAuth::RequireAndVerifyClientCert,
+                authorities: vec![own.clone()],
+                ..Options::default()
+            };
+            let verifier = ClientVerifier::new(&options).expect("clients are asked");
+            verifier
+                .verify_client_cert(&own, &[], UnixTime::now())
+                .is_ok()
+        };
+        use ExtendedKeyUsagePurpose::{Any, ClientAuth as Client, ServerAuth};
+        for (purposes, fits) in [
+            (&[][..], true),
+            (&[Client], true),
+            (&[ServerAuth, Client], true),
+            (&[Any], true),
+            (&[ServerAuth], false),
+        ] {
+            assert_eq!(accepted(purposes), fits, "{purposes:?}");
+        }
     }
 }

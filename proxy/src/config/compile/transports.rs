@@ -7,8 +7,10 @@ use std::time::Duration;
 use rustls::ClientConfig;
 use rustls::pki_types::{CertificateDer, ServerName};
 
+use super::store::LAST_GOOD;
 use super::{Merged, local};
 use crate::config::document::{Host, OlderTcp, ServerDraft, TlsDraft, TransportDraft};
+use crate::config::pem_files::{Loaded, PemFiles};
 use crate::config::walker::Spanned;
 use crate::config::{Origin, Problem, StaticConfig};
 use crate::service::{
@@ -58,7 +60,12 @@ const DEFAULT: &str = "default@internal";
 
 impl Transports {
     /// Begins a load with those of the static file.
-    pub(super) fn begin(&mut self, problems: &mut Vec<Problem>, config: &StaticConfig) {
+    pub(super) fn begin(
+        &mut self,
+        pems: &mut PemFiles,
+        problems: &mut Vec<Problem>,
+        config: &StaticConfig,
+    ) {
         self.before = std::mem::take(&mut self.by_settings);
         self.by_name.clear();
         self.told = false;
@@ -73,7 +80,9 @@ impl Transports {
             "tcpServersTransport",
         );
         for (protocol, draft, key) in [http, tcp] {
-            let settings = settings(protocol, DEFAULT.into(), draft);
+            let mut files = Files::new(pems);
+            let settings = settings(&mut files, protocol, DEFAULT.into(), draft);
+            problems.extend(files.outdated.into_iter().map(|problem| problem.at(key)));
             let outcome = self.outcome(settings.map_err(|problem| problem.at(key)), problems);
             self.by_name.insert((protocol, DEFAULT.into()), outcome);
         }
@@ -82,6 +91,7 @@ impl Transports {
     /// Adds those of the rule files.
     pub(super) fn add(
         &mut self,
+        pems: &mut PemFiles,
         problems: &mut Vec<Problem>,
         protocol: Protocol,
         drafts: &Merged<TransportDraft>,
@@ -92,8 +102,11 @@ impl Transports {
             let outcome = match &named.draft {
                 None => Outcome::Refused(named.origin.clone()),
                 Some(draft) => {
-                    let settings = settings(protocol, full_name, draft);
+                    let mut files = Files::new(pems);
+                    let settings = settings(&mut files, protocol, full_name, draft);
                     let lost = format!("serversTransport {}", named.name);
+                    let outdated = files.outdated.into_iter();
+                    problems.extend(outdated.map(|problem| problem.at(&*path)));
                     let settings = settings.map_err(|problem| problem.at(path).lost(lost));
                     self.outcome(settings, problems)
                 }
@@ -240,7 +253,60 @@ impl Transport {
     }
 }
 
+/// The files of one transport.
+struct Files<'p> {
+    pems: &'p mut PemFiles,
+    /// Of those whose last good version is taken.
+    outdated: Vec<Problem>,
+}
+
+impl<'p> Files<'p> {
+    fn new(pems: &'p mut PemFiles) -> Self {
+        Self {
+            pems,
+            outdated: Vec::new(),
+        }
+    }
+
+    /// What there is of a file written at `origin`.
+    fn take<T>(&mut self, origin: &Origin, loaded: Loaded<T>) -> Result<T, Problem> {
+        let trouble = loaded
+            .trouble
+            .map(|trouble| Problem::error(origin.clone(), trouble.to_string()));
+        match (loaded.good, trouble) {
+            (Some(good), trouble) => {
+                self.outdated
+                    .extend(trouble.map(|problem| problem.lost(LAST_GOOD)));
+                Ok(good)
+            }
+            (None, Some(problem)) => Err(problem),
+            (None, None) => Err(Problem::error(origin.clone(), "nothing was read")),
+        }
+    }
+
+    fn roots(&mut self, draft: &TlsDraft) -> Result<Option<Vec<CertificateDer<'static>>>, Problem> {
+        let mut roots = Vec::new();
+        for file in &draft.root_cas {
+            let loaded = self.pems.authorities("rootCAs", &file.value);
+            roots.extend(self.take(&file.origin, loaded)?.iter().cloned());
+        }
+        Ok((!roots.is_empty()).then_some(roots))
+    }
+
+    fn certificates(&mut self, draft: &TlsDraft) -> Result<Vec<ClientCertificate>, Problem> {
+        let mut certificates = Vec::new();
+        for pair in &draft.certificates {
+            let loaded = self.pems.pair(&pair.cert_file.value, &pair.key_file);
+            certificates.push(ClientCertificate::new(
+                self.take(&pair.cert_file.origin, loaded)?,
+            ));
+        }
+        Ok(certificates)
+    }
+}
+
 fn settings(
+    files: &mut Files<'_>,
     protocol: Protocol,
     name: Arc<str>,
     draft: &TransportDraft,
@@ -255,8 +321,8 @@ fn settings(
             None => None,
         },
         tls: ClientSettings {
-            roots: roots(&draft.tls)?,
-            certificates: certificates(&draft.tls)?,
+            roots: files.roots(&draft.tls)?,
+            certificates: files.certificates(&draft.tls)?,
             skip_verify: draft.tls.skip_verify,
             peer_uri: draft.tls.peer_uri.as_deref().map(Into::into),
             http: protocol == Protocol::Http,
@@ -267,25 +333,14 @@ fn settings(
 
 /// Whether the files of a transport can be used.
 pub fn check(draft: &TransportDraft) -> Result<(), Problem> {
-    settings(Protocol::Http, DEFAULT.into(), draft).map(|_| ())
-}
-
-fn roots(draft: &TlsDraft) -> Result<Option<Vec<CertificateDer<'static>>>, Problem> {
-    let mut roots = Vec::new();
-    for file in &draft.root_cas {
-        let found = tls::certificates("rootCAs", &file.value);
-        roots
-            .extend(found.map_err(|error| Problem::error(file.origin.clone(), error.to_string()))?);
-    }
-    Ok((!roots.is_empty()).then_some(roots))
-}
-
-fn certificates(draft: &TlsDraft) -> Result<Vec<ClientCertificate>, Problem> {
-    let load = |pair: &crate::config::document::CertificateDraft| {
-        ClientCertificate::load(&pair.cert_file.value, &pair.key_file)
-            .map_err(|error| Problem::error(pair.cert_file.origin.clone(), error.to_string()))
-    };
-    draft.certificates.iter().map(load).collect()
+    let mut pems = PemFiles::default();
+    settings(
+        &mut Files::new(&mut pems),
+        Protocol::Http,
+        DEFAULT.into(),
+        draft,
+    )
+    .map(|_| ())
 }
 
 fn given_name(name: &Spanned<String>) -> Result<ServerName<'static>, Problem> {

@@ -4,11 +4,13 @@
 //! and that of what it leads to. What is not there yet is waited for where it would appear.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
@@ -17,14 +19,21 @@ use tokio::sync::mpsc;
 use super::{Watch, concerns_any, into_io};
 use crate::config::{Origin, Problem};
 
+/// Links on the way to a file: the kernel's limit.
+const LINKS_MAX: usize = 40;
+
+/// What tells a directory from one that comes after it: the number may be given again.
+type Identity = (u64, u64, Option<SystemTime>);
+
 /// Says which files are watched; who is told has the [`Watch`].
 #[derive(Debug)]
 pub struct PemWatcher {
     watcher: RecommendedWatcher,
     /// Directories and which they were: one that was replaced is another.
-    watched: HashMap<PathBuf, (u64, u64)>,
+    watched: HashMap<PathBuf, Identity>,
     /// What an event must be about.
     wanted: Arc<ArcSwap<HashSet<PathBuf>>>,
+    changes: mpsc::Sender<()>,
 }
 
 impl PemWatcher {
@@ -35,7 +44,7 @@ impl PemWatcher {
     pub fn new() -> io::Result<(Self, Watch)> {
         let wanted: Arc<ArcSwap<HashSet<PathBuf>>> = Arc::default();
         let (sender, changes) = mpsc::channel(1);
-        let looked_at = Arc::clone(&wanted);
+        let (looked_at, own_changes) = (Arc::clone(&wanted), sender.clone());
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             if event.map_or(true, |event| concerns_any(&event, &looked_at.load())) {
                 // Full means that a change is waiting to be read already.
@@ -47,6 +56,7 @@ impl PemWatcher {
             watcher,
             watched: HashMap::new(),
             wanted,
+            changes: own_changes,
         };
         let watch = Watch {
             changes,
@@ -54,6 +64,12 @@ impl PemWatcher {
             _watcher: None,
         };
         Ok((own, watch))
+    }
+
+    /// Tells of a change that came before the watch.
+    pub fn tell(&self) {
+        // Full means that a change is waiting to be read already.
+        let _ = self.changes.try_send(());
     }
 
     /// Watches these files from now on, and no others. Blocks: belongs on the blocking pool. A warning for each
@@ -84,7 +100,8 @@ impl PemWatcher {
     }
 
     fn watch(&mut self, directory: &Path) -> Option<Problem> {
-        let found = fs::metadata(directory).map(|found| (found.dev(), found.ino()));
+        let found =
+            fs::metadata(directory).map(|found| (found.dev(), found.ino(), found.created().ok()));
         let outcome = match found {
             Ok(found) if self.watched.get(directory) == Some(&found) => return None,
             Ok(found) => {
@@ -107,7 +124,8 @@ impl PemWatcher {
     }
 }
 
-/// The directories to watch for a file, and the paths in them that matter.
+/// The directories to watch for a file, and the paths in them that matter: each link on the way, also those that lead
+/// to others, what is at the end, and what is not there yet.
 fn places(file: &Path, directories: &mut BTreeSet<PathBuf>, wanted: &mut HashSet<PathBuf>) {
     let mut add = |path: &Path| {
         if let Some(parent) = path.parent()
@@ -117,18 +135,28 @@ fn places(file: &Path, directories: &mut BTreeSet<PathBuf>, wanted: &mut HashSet
             wanted.insert(path.to_owned());
         }
     };
-    add(file);
-    // Also directories on the way may be links that are pointed elsewhere, or not be there yet.
-    for path in file.ancestors() {
-        match fs::symlink_metadata(path) {
-            Ok(found) if found.is_symlink() => add(path),
-            Ok(_) => {}
-            Err(_) => add(path),
+    // What is still to be walked, the next part last; and how far it has led, free of links.
+    let parts = |path: &Path| -> Vec<OsString> {
+        let parts = path.components().rev();
+        parts.map(|part| part.as_os_str().to_owned()).collect()
+    };
+    let (mut rest, mut here, mut links) = (parts(file), PathBuf::from("/"), 0);
+    while let Some(part) = rest.pop() {
+        if part == ".." {
+            here.pop();
+            continue;
+        }
+        let next = here.join(&part);
+        match fs::read_link(&next) {
+            Ok(target) if links < LINKS_MAX => {
+                links += 1;
+                add(&next);
+                rest.extend(parts(&target));
+            }
+            // Where it will appear.
+            _ if fs::symlink_metadata(&next).is_err() => return add(&next),
+            _ => here = next,
         }
     }
-    if let Ok(target) = fs::canonicalize(file)
-        && target != file
-    {
-        add(&target);
-    }
+    add(&here);
 }

@@ -442,6 +442,82 @@ async fn a_pem_file_that_changes_is_told_of_wherever_it_is() {
     told(&mut watch, "in the directory that is another").await;
 }
 
+#[test]
+fn what_servers_are_verified_with_is_kept_while_its_file_cannot_be_used() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ca.pem");
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(["ca".to_owned()]).unwrap();
+    fs::write(&path, params.self_signed(&key).unwrap().pem()).unwrap();
+    let text = format!(
+        "http:\n  routers: {{r: {{rule: Host(`a.example`), service: s}}}}\n  serversTransports: {{t: {{rootCAs: [{}]}}}}\n  \
+         services: {{s: {{loadBalancer: {{serversTransport: t, servers: [{{url: 'https://192.0.2.1'}}]}}}}}}\n",
+        path.display()
+    );
+    let mut rules = Rules::new(&[("a.yml", &text)]);
+    let mut load = || {
+        let snapshot = rules.loader.load();
+        let serves = entry_point(&snapshot, "web").http.routers()[0]
+            .service
+            .is_some();
+        (serves, rules.messages(&snapshot))
+    };
+    assert_eq!(load(), (true, vec![]));
+    fs::write(&path, "half").unwrap();
+    let (serves, messages) = load();
+    assert!(
+        serves && messages.len() == 1 && messages[0].contains("last good"),
+        "{messages:#?}"
+    );
+}
+
+/// As certbot and kubernetes have them: a link to a link, in directories that are links, each of which may be replaced.
+#[tokio::test]
+async fn every_link_on_the_way_to_a_pem_file_is_watched() {
+    let outside = tempfile::tempdir().unwrap();
+    let root = outside.path().canonicalize().unwrap();
+    let path = |name: &str| root.join(name);
+    let link = |target: &str, name: &str| {
+        let _ = fs::remove_file(path("draft"));
+        std::os::unix::fs::symlink(target, path("draft")).unwrap();
+        fs::rename(path("draft"), path(name)).unwrap();
+    };
+    for directory in ["live", "one", "two", "archive"] {
+        fs::create_dir(path(directory)).unwrap();
+    }
+    fs::write(path("archive/1.pem"), "1").unwrap();
+    link("one", "data");
+    link("../data/b.pem", "live/a.pem");
+    link("../live/../archive/1.pem", "one/b.pem");
+    link("../archive/2.pem", "two/b.pem");
+    let (mut watcher, mut watch) = crate::config::PemWatcher::new().unwrap();
+    let files = [path("live/a.pem")].into_iter().collect();
+    let mut step = async |what: &str| {
+        let problems = watcher.follow(&files);
+        assert!(problems.is_empty(), "{problems:#?}");
+        match what {
+            "the end" => fs::write(path("archive/1.pem"), "changed").unwrap(),
+            "the second link" => link("../archive/1.pem", "one/b.pem"),
+            "the directory" => link("two", "data"),
+            "what is not there yet" => fs::write(path("archive/2.pem"), "2").unwrap(),
+            "the first link" => link("../archive/1.pem", "live/a.pem"),
+            _ => watcher.tell(),
+        }
+        let told = tokio::time::timeout(Duration::from_secs(20), watch.changed()).await;
+        assert!(told.is_ok(), "{what}");
+    };
+    for what in [
+        "the end",
+        "the second link",
+        "the directory",
+        "what is not there yet",
+        "the first link",
+        "by the loader",
+    ] {
+        step(what).await;
+    }
+}
+
 /// A host of one router is not a way around the certificate that another one asks for.
 #[test]
 fn a_router_that_asks_for_certificates_serves_nobody_without() {
