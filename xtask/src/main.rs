@@ -59,7 +59,7 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "bench",
-        arguments: "[--rounds N] [--seconds N] [--wrk] [--no-build] [SCENARIO] | abuse [--debug]",
+        arguments: "[--rounds N] [--seconds N] [--wrk] [--no-build] [SCENARIO] | abuse [--debug] [SHAPE]",
         about: "Measure weir beside nginx and HAProxy, and the least relay: processor time per request, memory",
         run: bench::run,
     },
