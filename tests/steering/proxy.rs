@@ -145,3 +145,29 @@ fn off_sends_new_connections_the_other_way_to_the_same_server() {
     );
     assert_eq!(site.who_answers(client), server, "in user space now");
 }
+
+#[test]
+fn weir_status_tells_of_an_interface_that_has_gone_and_of_its_return() {
+    let Some(site) = Site::new("native") else {
+        return;
+    };
+    let weir = site.start();
+    let device = site.edge_device();
+    let becomes = |code: i32, text: &str| {
+        eventually(&format!("weir status says {text:?}"), || {
+            let file = weir.setup().config_file();
+            let output = weir.setup().run(&["status", "--configFile", &file]);
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            (output.status.code() == Some(code) && said.contains(text)).then_some(())
+        });
+    };
+    let steered = format!("clients of {device} are steered ");
+    becomes(0, &format!("{steered}in the NIC (native)"));
+    site.edge_ip(&["link", "del", device]);
+    becomes(
+        1,
+        &format!("{steered}in user space, NOT IN THE NIC: the interface is not there"),
+    );
+    site.edge_ip(&["link", "add", device, "type", "veth", "peer", "name", "far"]);
+    becomes(0, &format!("{steered}in the NIC (native)"));
+}

@@ -87,6 +87,13 @@ impl Site {
         self.edge.device()
     }
 
+    /// ip(8) on the edge, with these arguments.
+    pub fn edge_ip(&self, arguments: &[&str]) {
+        let ip = || Command::new("ip").args(arguments).output();
+        let output = self.edge.within(ip).expect("ip");
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+    }
+
     /// Starts the proxy, which steers everybody to both servers.
     pub fn start(&self) -> Weir {
         let (device, mode, pins) = (self.edge.device(), self.mode, self.pins.display());
