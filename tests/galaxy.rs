@@ -98,6 +98,9 @@ impl Site {
         write(&dir, "servers.pem", &servers.authority());
         write(&dir, "site.pem", &site.authority());
         write(&dir, "hosts", HOSTS);
+        let broker = servers.client("broker");
+        write(&dir, "broker.crt", &broker.certificate);
+        write(&dir, "broker.key", &broker.key);
         let events = namespace.within(headnode::serve);
         let nginx = nginx::start(dir.path(), &servers, &namespace);
         namespace.within(serve_ftp);
@@ -414,7 +417,8 @@ fn unknown(site: &Site) {
     assert_all(&said, &["HTTP/1.1 404 "]);
 }
 
-/// What is not HTTP: a server that speaks first, and TLS that ends at the server whatever name is asked for.
+/// What is not HTTP: a server that speaks first, and TLS that ends at the server, whatever name is asked for, with the
+/// client's certificate.
 fn streams(site: &Site) {
     let (greeting, command) = site.namespace.within(|| {
         let mut stream = TcpStream::connect((EDGE, 21)).expect("weir accepts");
@@ -441,4 +445,15 @@ fn streams(site: &Site) {
         ]);
         assert_all(&said, &[&format!("mq host={host} sni={host} ")]);
     }
+    let file = |name: &str| site.dir.path().join(name).display().to_string();
+    let said = site.curl(&[
+        "--cacert",
+        &authority,
+        "--cert",
+        &file("broker.crt"),
+        "--key",
+        &file("broker.key"),
+        "https://mq.galaxy.example:5671/",
+    ]);
+    assert_all(&said, &[" client=CN=broker "]);
 }

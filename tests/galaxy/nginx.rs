@@ -38,8 +38,8 @@ fn behind() -> String {
 
 /// Starts it with files in this directory.
 pub fn start(dir: &Path, pki: &Pki, namespace: &Namespace) -> Daemon {
-    const SAYS: &str = "host=$host sni=$ssl_server_name uri=$request_uri replaced=$http_x_replaced_path proto=$http_x_forwarded_proto";
-    let mut servers = String::new();
+    const SAYS: &str = "host=$host sni=$ssl_server_name uri=$request_uri replaced=$http_x_replaced_path proto=$http_x_forwarded_proto client=$ssl_client_s_dn";
+    let (mut servers, base) = (String::new(), dir.display());
     // Long enough to be compressed.
     let padding = "galaxy ".repeat(300);
     for (name, address, host) in SERVERS {
@@ -54,14 +54,15 @@ pub fn start(dir: &Path, pki: &Pki, namespace: &Namespace) -> Daemon {
         servers += &format!(
             "server {{ listen {address} ssl; ssl_certificate {certificate}; ssl_certificate_key {key}; \
              location / {{ return 200 \"{name} {SAYS} {padding}\"; }} {} }}\n",
-            if name == "headnode" {
-                behind()
-            } else {
-                String::new()
+            match name {
+                "headnode" => behind(),
+                "mq" => format!(
+                    "ssl_verify_client optional; ssl_client_certificate {base}/servers.pem;"
+                ),
+                _ => String::new(),
             }
         );
     }
-    let base = dir.display();
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|kind| format!("{kind}_temp_path {base}/{kind}; "))
         .concat();
