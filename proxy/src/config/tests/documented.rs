@@ -3,8 +3,13 @@
 
 use serde_json::{Value, json};
 
+use self::sections::{BESIDE, SECTIONS, Section};
 use super::DOCUMENT;
 use super::tree::{compiled, errors, remove, set, static_file, without_places};
+use crate::router::TermsTable;
+use crate::tls::options::Suite;
+
+mod sections;
 
 /// A key as documented.
 #[derive(Debug)]
@@ -16,255 +21,6 @@ struct Row {
     kind: &'static str,
     default: &'static str,
 }
-
-/// What a section is about.
-struct Section {
-    heading: &'static str,
-    prefix: &'static str,
-    /// A document in which everything but the keys of the section is there.
-    base: fn() -> Value,
-}
-
-const SECTIONS: &[Section] = &[
-    Section {
-        heading: "The static configuration",
-        prefix: "",
-        base: nothing,
-    },
-    Section {
-        heading: "`entryPoints.X`",
-        prefix: "entryPoints.web.",
-        base: nothing,
-    },
-    Section {
-        heading: "`limits` (own)",
-        prefix: "",
-        base: nothing,
-    },
-    Section {
-        heading: "`providers.file`",
-        prefix: "providers.file.",
-        base: nothing,
-    },
-    Section {
-        heading: "`certificatesResolvers.X`",
-        prefix: "certificatesResolvers.r.acme.",
-        base: || json!({"certificatesResolvers": {"r": {"acme": {}}}}),
-    },
-    Section {
-        heading: "`certificatesResolvers.X.tailscale`",
-        prefix: "certificatesResolvers.r.tailscale.",
-        base: || json!({"certificatesResolvers": {"r": {"tailscale": {}}}}),
-    },
-    Section {
-        heading: "`certificatesResolvers.X.deploy` (own)",
-        prefix: "certificatesResolvers.r.deploy.",
-        base: || json!({"certificatesResolvers": {"r": {"acme": {"tlsChallenge": {}}}}}),
-    },
-    Section {
-        heading: "`log`",
-        prefix: "log.",
-        base: nothing,
-    },
-    Section {
-        heading: "`serversTransport`, `tcpServersTransport`",
-        prefix: "",
-        base: nothing,
-    },
-    Section {
-        heading: "`steering` (own)",
-        prefix: "steering.",
-        base: nothing,
-    },
-    Section {
-        heading: "`http.routers.X`",
-        prefix: "http.routers.r.",
-        base: http,
-    },
-    Section {
-        heading: "`http.services.X`",
-        prefix: "http.services.s.",
-        base: http,
-    },
-    Section {
-        heading: "`tcp.routers.X`",
-        prefix: "tcp.routers.r.",
-        base: tcp,
-    },
-    Section {
-        heading: "`tcp.services.X`",
-        prefix: "tcp.services.s.",
-        base: tcp,
-    },
-    Section {
-        heading: "`http.serversTransports.X`",
-        prefix: "http.serversTransports.t.",
-        base: || {
-            let mut root = http();
-            set(
-                &mut root,
-                "http.services.s.loadBalancer.serversTransport",
-                "t".into(),
-            );
-            set(&mut root, "http.serversTransports.t", json!({}));
-            root
-        },
-    },
-    Section {
-        heading: "`tcp.serversTransports.X`",
-        prefix: "tcp.serversTransports.t.",
-        base: || {
-            let mut root = tcp();
-            set(
-                &mut root,
-                "tcp.services.s.loadBalancer.serversTransport",
-                "t".into(),
-            );
-            set(&mut root, "tcp.serversTransports.t", json!({}));
-            root
-        },
-    },
-    Section {
-        heading: "`tls.certificates[]`",
-        prefix: "tls.certificates[].",
-        base: || json!({}),
-    },
-    Section {
-        heading: "`tls.stores.default`",
-        prefix: "tls.stores.default.",
-        base: nothing,
-    },
-    Section {
-        heading: "`tls.options.X`",
-        prefix: "tls.options.t.",
-        base: || {
-            let mut root = http();
-            set(&mut root, "http.routers.r.tls.options", "t".into());
-            set(&mut root, "tls.options.t", json!({}));
-            root
-        },
-    },
-    Section {
-        heading: "`http.middlewares.X`",
-        prefix: "http.middlewares.m.",
-        base: || {
-            let mut root = http();
-            set(&mut root, "http.routers.r.middlewares", json!(["m"]));
-            root
-        },
-    },
-];
-
-fn nothing() -> Value {
-    json!({})
-}
-
-fn http() -> Value {
-    json!({"http": {
-        "routers": {"r": {"rule": "Host(`a.example`)", "service": "s"}},
-        "services": {"s": {"loadBalancer": {"servers": [{"url": "http://192.0.2.1"}]}}},
-    }})
-}
-
-fn tcp() -> Value {
-    json!({"tcp": {
-        "routers": {"r": {"rule": "HostSNI(`*`)", "service": "s"}},
-        "services": {"s": {"loadBalancer": {"servers": [{"address": "192.0.2.1:1"}]}}},
-    }})
-}
-
-/// What must stand beside a key that begins so.
-const BESIDE: &[(&str, &str, &str)] = &[
-    ("stores", "certFile", r#""/c.pem""#),
-    ("stores", "keyFile", r#""/k.pem""#),
-    ("steering.", "steering.interfaces", r#"["eth0"]"#),
-    (
-        "http.redirections.",
-        "http.redirections.entryPoint.to",
-        r#"":443""#,
-    ),
-    (
-        "proxyProtocol.insecure",
-        "proxyProtocol.trustedIPs",
-        r#"["192.0.2.1"]"#,
-    ),
-    ("watch", "directory", r#""/tmp""#),
-    ("mode", "directory", r#""/tmp""#),
-    ("names", "directory", r#""/tmp""#),
-    ("owner", "directory", r#""/tmp""#),
-    ("command", "directory", r#""/tmp""#),
-    ("dnsChallenge.", "dnsChallenge.provider", r#""exec""#),
-    ("httpChallenge.", "httpChallenge.entryPoint", r#""web""#),
-    ("eab.kid", "eab.hmacEncoded", r#""AAAA""#),
-    ("eab.hmacEncoded", "eab.kid", r#""k""#),
-    (
-        "loadBalancer.healthCheck.",
-        "loadBalancer.healthCheck.path",
-        r#""/""#,
-    ),
-    ("weighted.", "weighted.services[].name", r#""o""#),
-    ("failover.", "failover.service", r#""o""#),
-    ("failover.", "failover.fallback", r#""p""#),
-    (
-        "loadBalancer.queue.",
-        "loadBalancer.servers[].maxConnections",
-        "10",
-    ),
-    (
-        "certificates[].certFile",
-        "certificates[].keyFile",
-        r#""/k.pem""#,
-    ),
-    (
-        "certificates[].keyFile",
-        "certificates[].certFile",
-        r#""/c.pem""#,
-    ),
-    ("certFile", "keyFile", r#""/k.pem""#),
-    (
-        "defaultCertificate.certFile",
-        "defaultCertificate.keyFile",
-        r#""/k.pem""#,
-    ),
-    (
-        "defaultCertificate.keyFile",
-        "defaultCertificate.certFile",
-        r#""/c.pem""#,
-    ),
-    (
-        "defaultGeneratedCert.",
-        "defaultGeneratedCert.resolver",
-        r#""r""#,
-    ),
-    (
-        "defaultGeneratedCert.",
-        "defaultGeneratedCert.domain.main",
-        r#""a.example""#,
-    ),
-    ("keyFile", "certFile", r#""/c.pem""#),
-    ("headers.", "headers.referrerPolicy", r#""none""#),
-    (
-        "ipAllowList.",
-        "ipAllowList.sourceRange",
-        r#"["192.0.2.1"]"#,
-    ),
-    ("tls.domains[].sans", "tls.domains[].main", r#""a.example""#),
-    (
-        "ipAllowList.ipStrategy.ipv6Subnet",
-        "ipAllowList.ipStrategy.depth",
-        "1",
-    ),
-    ("redirectRegex.", "redirectRegex.regex", r#""a""#),
-    ("redirectRegex.", "redirectRegex.replacement", r#""b""#),
-    ("redirectScheme.", "redirectScheme.scheme", r#""https""#),
-    ("replacePathRegex.", "replacePathRegex.regex", r#""a""#),
-    (
-        "replacePathRegex.",
-        "replacePathRegex.replacement",
-        r#""b""#,
-    ),
-    ("stripPrefix.", "stripPrefix.prefixes", r#"["/a"]"#),
-];
 
 impl Row {
     fn section(&self) -> &'static Section {
@@ -346,10 +102,10 @@ impl Row {
             return (without_places(&format!("{config:?}")), errors(&problems));
         }
         let rules = compiled(root);
-        // What is agreed on over TLS has keys of its own at every load.
         let tables = rules.entry_points.iter();
         let tables = tables.map(|table| {
             (
+                agreed(&table.terms),
                 &table.steered,
                 &table.tcp,
                 &table.tcp_tls,
@@ -380,11 +136,57 @@ impl Row {
         if self.default.bytes().all(|byte| byte.is_ascii_digit()) && !self.default.is_empty() {
             return serde_json::from_str(self.default).ok();
         }
+        if self.kind.starts_with("list") {
+            return self.listed().map(|words| words.into());
+        }
+        // Of Go's modes the first is that without authorities.
+        if self.default.ends_with("else the first") {
+            return words(self.kind).first().map(|word| (*word).into());
+        }
         let (value, rest) = self.default.strip_prefix('`')?.split_once('`')?;
         let whole = rest.is_empty() || rest == ", none" || rest.starts_with(" in ");
         // `unhealthyInterval` is `interval` by default.
         (whole && !self.key.ends_with("unhealthyInterval")).then(|| value.into())
     }
+
+    /// The default of a list, where it is one: its words, or all that the type names.
+    fn listed(&self) -> Option<Vec<&'static str>> {
+        let listed = match self.default {
+            "all" if self.kind == "list of Go's names" => Suite::names(),
+            default if default.starts_with("all") => words(self.kind),
+            default if default.starts_with('`') => words(default),
+            _ => Vec::new(),
+        };
+        (!listed.is_empty()).then_some(listed)
+    }
+}
+
+/// What stands in code.
+fn words(text: &'static str) -> Vec<&'static str> {
+    text.split('`').skip(1).step_by(2).collect()
+}
+
+/// What is agreed on with clients that ask for the host of the rules: the options as they take effect, without the
+/// certificates and keys that are others at each load.
+fn agreed(terms: &TermsTable) -> String {
+    let Some(terms) = terms.find("a.example") else {
+        return "nothing".to_owned();
+    };
+    let (options, config) = (terms.options(), terms.http());
+    let provider = config.crypto_provider();
+    let alpn = config.alpn_protocols.iter();
+    let alpn: Vec<_> = alpn.map(|name| name.escape_ascii().to_string()).collect();
+    format!(
+        "{:?}, {:?}, {}, {}, {}, {:?}, {:?}, {}",
+        options.versions,
+        options.client_auth,
+        options.authorities.len(),
+        options.sni_strict,
+        options.tickets,
+        provider.cipher_suites,
+        provider.kx_groups,
+        alpn.join(" ")
+    )
 }
 
 fn get<'v>(root: &'v Value, path: &str) -> Option<&'v Value> {
@@ -450,9 +252,9 @@ fn each(section: &'static str, keys: &str, kind: &'static str, default: &'static
 }
 
 /// Values that are none of a type, each with what the refusal says.
-fn wrong(kind: &str) -> Vec<(Value, String)> {
+fn wrong(kind: &'static str) -> Vec<(Value, String)> {
     let kind = kind.trim_end_matches(", **own**");
-    let words: Vec<&str> = kind.split('`').skip(1).step_by(2).collect();
+    let words = words(kind);
     if kind.contains("truth value") && !kind.contains("mapping") {
         return vec![(json!("maybe"), "true or false".to_owned())];
     }
