@@ -22,6 +22,7 @@ mod head;
 mod hello;
 mod hold;
 mod http2;
+mod own_routers;
 mod passage;
 mod passive;
 mod proxied;

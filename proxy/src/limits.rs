@@ -481,6 +481,10 @@ pub const CERTIFICATE_DUE: Duration = Duration::from_secs(1_209_600);
 pub const STATUS_NAMES_MAX: usize = 10;
 /// Between two looks at whether anybody still holds former rules.
 pub const FORMER_RULES_LOOK: Duration = Duration::from_millis(100);
+/// Routers of former rules that a worker lets go of with each request: all at once would hold requests up.
+pub const FORMER_ROUTERS_REQUEST: usize = 8;
+/// And with each look at its house.
+pub const FORMER_ROUTERS_TICK: usize = 256;
 
 // The process.
 

@@ -9,8 +9,9 @@ use tracing::{debug, warn};
 
 use super::clients::Seat;
 use super::forwarded;
+use super::own_routers::OwnRouter;
 use super::passage::Jar;
-use super::worker::{OwnRouter, Worker};
+use super::worker::Worker;
 use crate::config::static_file::{EntryPoint, UnderscoreHeaders};
 use crate::failure::Failure;
 use crate::http::{Name, RequestHead};

@@ -4,7 +4,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
-use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,6 +17,7 @@ use super::clients::Clients;
 use super::complaints::Complaints;
 use super::hold::Hold;
 use super::http2::Windows;
+use super::own_routers::{OwnRouter, OwnRouters};
 use super::passive::Streaks;
 use super::queue::Queues;
 use super::request_id::RequestIds;
@@ -26,12 +26,12 @@ use crate::config::{EntryPointTable, Snapshot, StaticConfig};
 use crate::failure::{Counts, Failure};
 use crate::http::date;
 use crate::http2::Abuse;
-use crate::router::{Agreed, Router};
+use crate::router::Agreed;
 use crate::rule::RequestView;
 use crate::service::sticky::CookieJar;
 use crate::service::{
-    Balancer, Cause, IdMap, InFlight, Picked, Readiness, Running, Server, ServerId, Service,
-    Suspicions, Users,
+    Balancer, Cause, InFlight, Picked, Readiness, Running, Server, ServerId, Service, Suspicions,
+    Users,
 };
 use crate::upstream::{Multiplexed, Pool};
 use crate::{limits, uring};
@@ -102,29 +102,10 @@ pub struct Servers {
     pub in_flight: Arc<InFlight>,
 }
 
-/// This worker's own references to routers of one generation, so that a request counts a reference no other worker
-/// writes to.
-#[derive(Default)]
-struct OwnRouters {
-    generation: u64,
-    by_address: IdMap<*const Router, Rc<OwnRouter>>,
-}
-
 fn hostname() -> Box<str> {
     nix::unistd::gethostname()
         .map(|name| name.to_string_lossy().into())
         .unwrap_or_default()
-}
-
-/// One of them.
-pub struct OwnRouter(Arc<Router>);
-
-impl Deref for OwnRouter {
-    type Target = Router;
-
-    fn deref(&self) -> &Router {
-        &self.0
-    }
 }
 
 /// Counts an encoder for as long as it lives.
@@ -357,7 +338,7 @@ impl Worker {
         self.streaks.sweep(uring::now());
         self.retries.refill();
         let rules = self.rules.load();
-        self.routers.borrow_mut().keep_to(rules.generation);
+        self.routers.borrow_mut().keep_house(rules.generation);
         if self.reset_seen.replace(rules.generation) != rules.generation {
             self.see_resets(&rules.resets);
         }
@@ -430,26 +411,6 @@ impl Worker {
         if connections > 0 {
             tracing::warn!(connections, "still open after {grace:?}: cut");
         }
-    }
-}
-
-impl OwnRouters {
-    /// Lets the routers of other generations go; requests under way keep theirs.
-    fn keep_to(&mut self, generation: u64) {
-        if self.generation != generation {
-            self.generation = generation;
-            self.by_address.clear();
-        }
-    }
-
-    fn own(&mut self, generation: u64, router: &Arc<Router>) -> Rc<OwnRouter> {
-        self.keep_to(generation);
-        // The address names the router for as long as the map holds a reference to it.
-        Rc::clone(
-            self.by_address
-                .entry(Arc::as_ptr(router))
-                .or_insert_with(|| Rc::new(OwnRouter(Arc::clone(router)))),
-        )
     }
 }
 
