@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use xtask::backend::Backend;
+
 use crate::support::weir::{Setup, Weir};
 use crate::support::{eventually, free_port};
 use crate::upstream::pki::Pki;
@@ -85,4 +87,41 @@ fn json_says_where_connections_are_steered_and_how_many_rules_are_held() {
         "{status:#}"
     );
     assert_eq!(status["uncertified"][0], "a.example", "{status:#}");
+}
+
+#[test]
+fn servers_that_are_missed_are_an_error_and_those_taken_out_are_not() {
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let backend = || Backend::plain("x", ([127, 0, 0, 1], 0)).expect("a server");
+    let (a, b) = (backend(), backend());
+    let (url_a, address_b) = (format!("http://{}", a.address()), b.address());
+    let check = "healthCheck: {path: /, interval: 100ms, rise: 1, fall: 1}";
+    let setup = Setup::new(&format!(
+        "entryPoints:\n  web:\n    address: {address}\nproviders:\n  file:\n    directory: \"{{dir}}/rules\"\n\
+         runtimeDir: \"{{dir}}/run\"\nstateDir: \"{{dir}}/state\"\nworkers: 1\n"
+    ));
+    let rules = format!(
+        "http: {{routers: {{a: {{rule: PathPrefix(`/`), service: s}}}}, services: {{s: {{loadBalancer: {{{check}, \
+         servers: [{{url: '{url_a}'}}, {{url: 'http://{address_b}'}}]}}}}}}}}\n"
+    );
+    let weir = setup.rules("a.yml", &rules).start().listening(address);
+    becomes(&weir, 0, "routers: 1 http");
+    drop(b);
+    let said = becomes(&weir, 1, &format!("down  http://{address_b} of s@file"));
+    assert!(!said.contains("NO SERVER"), "{said}");
+    let admin = |what: &str, url: &str| {
+        let config = weir.setup().config_file();
+        let output = weir
+            .setup()
+            .run(&["server", what, "s", url, "--configFile", &config]);
+        assert!(output.status.success(), "{output:?}");
+    };
+    admin("maint", &format!("http://{address_b}"));
+    becomes(&weir, 0, "down ");
+    admin("maint", &url_a);
+    becomes(&weir, 1, "NO SERVER: none of s@file takes requests");
+    admin("ready", &url_a);
+    becomes(&weir, 0, "down ");
+    drop(a);
+    becomes(&weir, 1, "NO SERVER: none of s@file takes requests");
 }

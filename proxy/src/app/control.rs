@@ -139,7 +139,7 @@ struct Supervision<'a> {
     workers: &'a Workers,
     status: &'a mut StatusFile,
     monitor: Monitor,
-    /// Suspicions before the status file was written, and whether it shows any.
+    /// Suspicions before the status file was written, and whether it may show any.
     suspected: (u64, bool),
     told: Told,
 }
@@ -212,10 +212,13 @@ impl Supervision<'_> {
             Request::ReadCertificates => self.ask_keeper(asked.answers, Wish::ReadAgain),
             Request::Servers { service } => {
                 let rules = self.rules.published().load_full();
-                let service = service.as_deref();
-                let answers = servers::list(&rules, &self.monitor, self.workers, service);
-                // Whoever asked may have gone.
-                let _ = asked.answers.send(answers);
+                let (checked, counts) = (self.monitor.states(), self.workers.counts().clone());
+                // Nobody waits for the end of that.
+                drop(tokio::task::spawn_blocking(move || {
+                    let answers = servers::list(&rules, &checked, &counts, service.as_deref());
+                    // Whoever asked may have gone.
+                    let _ = asked.answers.send(answers);
+                }));
             }
             Request::Stand {
                 service,
@@ -285,7 +288,8 @@ impl Supervision<'_> {
 
     /// What no event tells of is told soon, but not one by one.
     fn tell_changes(&mut self) {
-        let suspected = self.suspected.1 || self.suspected.0 != self.workers.suspicions();
+        let suspected =
+            self.suspected.1 || self.suspected.0 != self.workers.counts().suspicions().0;
         if suspected || self.told != self.seen() {
             self.write_status();
         }
@@ -301,18 +305,16 @@ impl Supervision<'_> {
 
     fn write_status(&mut self) {
         self.told = self.seen();
-        let rules = self.rules.published().load_full();
-        let told = self.workers.suspicions();
-        let suspected = servers::suspected(&rules, self.workers);
-        self.suspected = (told, !suspected.is_empty());
-        let servers = status::servers(&rules, &self.monitor, suspected);
+        let counts = self.workers.counts().clone();
+        self.suspected = counts.suspicions();
         self.status.write(Facts {
-            rules,
+            rules: self.rules.published().load_full(),
             held: self.rules.held(),
             steering: self.told.steering.clone(),
             failures: self.told.failures.clone(),
             certificates: Arc::clone(&self.told.certificates),
-            servers,
+            down: status::down(&self.monitor),
+            counts,
         });
     }
 

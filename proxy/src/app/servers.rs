@@ -1,20 +1,24 @@
-//! All servers and how they are, for `weir server list`.
+//! All servers and how they are, for `weir server list` and the status. The control thread says how checks stand, the
+//! rest is found out on the blocking pool.
+
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::standings::short;
 use super::status::ServerStatus;
-use super::worker::Workers;
+use super::worker::ServerCounts;
 use crate::admin::{Answer, Health, ServerState, Suspected};
 use crate::clock;
 use crate::config::Snapshot;
-use crate::health::Monitor;
+use crate::health::State;
 use crate::service::standing::Standing;
-use crate::service::{Protocol, Server, Service, ServiceKind};
+use crate::service::{LoadBalancer, Protocol, Server, ServerId, Service, ServiceKind};
 
 /// Each server of the load balancers with this name, of all without one.
 pub fn list(
     rules: &Snapshot,
-    monitor: &Monitor,
-    workers: &Workers,
+    checked: &HashMap<ServerId, State>,
+    counts: &ServerCounts,
     service: Option<&str>,
 ) -> Vec<Answer> {
     let wanted = |name: &str| service.is_none_or(|wanted| short(wanted) == short(name));
@@ -24,7 +28,7 @@ pub fn list(
             continue;
         };
         if wanted(&service.name) {
-            let state = |server| state(rules, monitor, workers, (*protocol, service, server));
+            let state = |server| state(rules, checked, counts, (*protocol, service, server));
             let servers = balancer.servers.iter();
             answers.extend(servers.map(|server| Answer::Server(Box::new(state(&**server)))));
         }
@@ -41,8 +45,8 @@ pub fn list(
 
 fn state(
     rules: &Snapshot,
-    monitor: &Monitor,
-    workers: &Workers,
+    checked: &HashMap<ServerId, State>,
+    counts: &ServerCounts,
     (protocol, service, server): (Protocol, &Service, &Server),
 ) -> ServerState {
     let name = (protocol, short(&service.name).into(), server.name.clone());
@@ -56,34 +60,46 @@ fn state(
         server: server.name.to_string(),
         weight: server.weight,
         said,
-        health: monitor.state(server.id).map(|state| Health {
+        health: checked.get(&server.id).map(|state| Health {
             up: state.is_up(),
             reason: state.reason().to_owned(),
             since: state.since(),
         }),
-        suspicion: workers.suspicion(server.id).map(|suspicion| Suspected {
+        suspicion: counts.suspicion(server.id).map(|suspicion| Suspected {
             reason: suspicion.cause.as_str().to_owned(),
             left: suspicion.left.as_millis() as u64,
         }),
-        users: drained.then(|| workers.users(server.id)),
+        users: drained.then(|| counts.users(server.id)),
         addresses: server.addresses.to_vec(),
-        in_flight: workers.in_flight(server.id),
+        in_flight: counts.in_flight(server.id),
     }
 }
 
-/// The servers that get nothing for a while because requests have failed there.
-pub fn suspected(rules: &Snapshot, workers: &Workers) -> Vec<ServerStatus> {
-    let balancers = rules
+/// The services none of whose servers takes requests.
+pub fn unserved(rules: &Snapshot, counts: &ServerCounts) -> Vec<Box<str>> {
+    let idle = |server: &Arc<Server>| !counts.takes_requests(server);
+    let unserved = balancers(rules).filter(|(_, balancer)| balancer.servers.iter().all(idle));
+    unserved
+        .map(|(service, _)| Box::from(&*service.name))
+        .collect()
+}
+
+fn balancers(rules: &Snapshot) -> impl Iterator<Item = (&Arc<Service>, &LoadBalancer)> {
+    rules
         .services
         .iter()
         .filter_map(|(_, service)| match &service.kind {
             ServiceKind::LoadBalancer(balancer) => Some((service, balancer)),
             ServiceKind::Weighted(_) | ServiceKind::Failover(_) => None,
-        });
-    let servers = balancers
+        })
+}
+
+/// The servers that get nothing for a while because requests have failed there.
+pub fn suspected(rules: &Snapshot, counts: &ServerCounts) -> Vec<ServerStatus> {
+    let servers = balancers(rules)
         .flat_map(|(service, balancer)| balancer.servers.iter().map(move |one| (service, one)));
     let suspected = servers.filter_map(|(service, server)| {
-        let suspicion = workers.suspicion(server.id)?;
+        let suspicion = counts.suspicion(server.id)?;
         Some(ServerStatus {
             service: service.name.to_string(),
             server: server.name.to_string(),

@@ -15,6 +15,8 @@ use tokio::task::JoinHandle;
 use tracing::warn;
 
 use super::listen::Reserved;
+use super::servers;
+use super::worker::ServerCounts;
 use crate::certs::overview::Overview;
 use crate::config::{FileCertificate, Severity, Snapshot, StaticConfig};
 use crate::health::Monitor;
@@ -43,6 +45,9 @@ struct Status {
     /// Servers that do not take requests as usual, and why.
     #[serde(default)]
     servers: Vec<ServerStatus>,
+    /// Services none of whose servers takes requests.
+    #[serde(default)]
+    unserved: Vec<Box<str>>,
     /// Rule files, routers, services and certificates left out, and why.
     errors: Vec<String>,
     warnings: Vec<String>,
@@ -100,8 +105,10 @@ pub struct Facts {
     pub failures: BTreeMap<String, u64>,
     /// Of resolvers.
     pub certificates: Arc<Overview>,
-    /// Those that do not take requests as usual.
-    pub servers: Vec<ServerStatus>,
+    /// The servers that are down.
+    pub down: Vec<ServerStatus>,
+    /// Tells of those that requests have failed on.
+    pub counts: ServerCounts,
 }
 
 /// The status file of this process: written anew by the blocking pool whenever something has changed, removed at the
@@ -226,7 +233,8 @@ impl Place {
             generation: rules.generation,
             loads_held: facts.held,
             failures: facts.failures.clone(),
-            servers: facts.servers.clone(),
+            servers: servers(facts),
+            unserved: servers::unserved(&facts.rules, &facts.counts),
             errors: lines(Severity::Error),
             warnings: lines(Severity::Warning),
             certificates: (*facts.certificates).clone(),
@@ -258,12 +266,8 @@ fn interface((interface, mode): &(String, InterfaceMode)) -> InterfaceStatus {
     }
 }
 
-/// Those that are down, those that requests have failed on, then those that administrators have said something of.
-pub fn servers(
-    snapshot: &Snapshot,
-    monitor: &Monitor,
-    suspected: Vec<ServerStatus>,
-) -> Vec<ServerStatus> {
+/// The servers that are down.
+pub fn down(monitor: &Monitor) -> Vec<ServerStatus> {
     let down = monitor.down().into_iter().map(|verdict| ServerStatus {
         service: verdict.service.to_owned(),
         server: verdict.server.to_owned(),
@@ -271,7 +275,14 @@ pub fn servers(
         reason: verdict.state.reason().to_owned(),
         since: verdict.state.since(),
     });
-    let said = snapshot
+    down.collect()
+}
+
+/// Those that are down, those that requests have failed on, then those that administrators have said something of.
+fn servers(facts: &Facts) -> Vec<ServerStatus> {
+    let suspected = servers::suspected(&facts.rules, &facts.counts);
+    let said = facts
+        .rules
         .standings
         .iter()
         .map(|((_, service, server), said)| ServerStatus {
@@ -284,5 +295,6 @@ pub fn servers(
             },
             since: said.at,
         });
+    let down = facts.down.iter().cloned();
     down.chain(suspected).chain(said).collect()
 }

@@ -17,17 +17,22 @@ use crate::exchange::{self, Clients, Servers, Worker};
 use crate::failure::{Counts, Failure};
 use crate::http2::Abuse;
 use crate::net::{Listener, ListenerOptions, Stream};
-use crate::service::{InFlight, ServerId, Suspicion, Suspicions, Users};
+use crate::service::{InFlight, Rank, Readiness, Server, ServerId, Suspicion};
 use crate::{clock, limits, uring};
 
 /// The running workers.
 pub struct Workers {
     stop: watch::Sender<bool>,
     failures: Vec<Arc<Counts>>,
-    in_flight: Vec<Arc<InFlight>>,
-    suspicions: Suspicions,
-    users: Users,
+    counts: ServerCounts,
     threads: Vec<JoinHandle<()>>,
+}
+
+/// What workers count of servers. Clones are one and the same, for any thread.
+#[derive(Clone)]
+pub struct ServerCounts {
+    in_flight: Vec<Arc<InFlight>>,
+    readiness: Readiness,
 }
 
 /// What a worker thread is started with.
@@ -62,9 +67,10 @@ impl Workers {
         let mut workers = Self {
             stop,
             failures: (0..of).map(|_| Arc::default()).collect(),
-            in_flight: (0..of).map(|_| Arc::default()).collect(),
-            suspicions: rules.readiness().suspicions().clone(),
-            users: rules.readiness().users().clone(),
+            counts: ServerCounts {
+                in_flight: (0..of).map(|_| Arc::default()).collect(),
+                readiness: rules.readiness().clone(),
+            },
             threads: Vec::with_capacity(of),
         };
         let clients = Clients::tables(&config.entry_points);
@@ -80,7 +86,7 @@ impl Workers {
                 clients: Arc::clone(&clients),
                 servers: Servers {
                     readiness: rules.readiness().clone(),
-                    in_flight: Arc::clone(&workers.in_flight[index]),
+                    in_flight: Arc::clone(&workers.counts.in_flight[index]),
                 },
                 stop: stopped.clone(),
             };
@@ -117,26 +123,9 @@ impl Workers {
         failures.chain(abuses).collect()
     }
 
-    /// Requests and connections that a server has now.
-    pub fn in_flight(&self, server: ServerId) -> u32 {
-        let counts = self.in_flight.iter().map(|counts| counts.of(server));
-        counts.sum()
-    }
-
-    /// What is held against a server now because requests have failed there.
-    pub fn suspicion(&self, server: ServerId) -> Option<Suspicion> {
-        self.suspicions.of(server, Instant::now())
-    }
-
-    /// About how many clients a drained server has had lately.
-    pub fn users(&self, server: ServerId) -> u32 {
-        let period = clock::unix_seconds() / limits::USERS_PERIOD.as_secs();
-        self.users.lately(server, period)
-    }
-
-    /// How many suspicions there have been.
-    pub fn suspicions(&self) -> u64 {
-        self.suspicions.told()
+    /// What they count of servers.
+    pub fn counts(&self) -> &ServerCounts {
+        &self.counts
     }
 
     /// Whether one has ended although nobody told it to.
@@ -157,6 +146,38 @@ impl Workers {
                 warn!("a worker panicked");
             }
         }
+    }
+}
+
+impl ServerCounts {
+    /// Requests and connections that a server has now.
+    pub fn in_flight(&self, server: ServerId) -> u32 {
+        let counts = self.in_flight.iter().map(|counts| counts.of(server));
+        counts.sum()
+    }
+
+    /// What is held against a server now because requests have failed there.
+    pub fn suspicion(&self, server: ServerId) -> Option<Suspicion> {
+        self.readiness.suspicions().of(server, Instant::now())
+    }
+
+    /// About how many clients a drained server has had lately.
+    pub fn users(&self, server: ServerId) -> u32 {
+        let period = clock::unix_seconds() / limits::USERS_PERIOD.as_secs();
+        self.readiness.users().lately(server, period)
+    }
+
+    /// How many suspicions there have been, and whether any holds.
+    pub fn suspicions(&self) -> (u64, bool) {
+        let suspicions = self.readiness.suspicions();
+        (suspicions.told(), suspicions.any(Instant::now()))
+    }
+
+    /// Whether requests are sent there while another server cannot take them: an address is known, its check does not
+    /// fail, no administrator has taken it out, and no request has just failed there.
+    pub fn takes_requests(&self, server: &Server) -> bool {
+        let refused = matches!(self.readiness.rank(server), Rank::Down | Rank::Out);
+        !refused && server.unresolved.is_none() && self.suspicion(server.id).is_none()
     }
 }
 

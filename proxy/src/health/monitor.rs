@@ -202,9 +202,11 @@ impl Monitor {
         (changed || change.known).then_some(watched.target.server.scheme == Scheme::Tcp)
     }
 
-    /// What is held to be so of a server; `None` if it is not checked.
-    pub fn state(&self, server: ServerId) -> Option<&State> {
-        self.watched.get(&server).map(|watched| &watched.state)
+    /// What is held to be so of each server that is checked.
+    pub fn states(&self) -> HashMap<ServerId, State> {
+        let states = self.watched.iter();
+        let states = states.map(|(server, watched)| (*server, watched.state.clone()));
+        states.collect()
     }
 
     /// The servers that are down, by service and name.

@@ -61,6 +61,8 @@ struct Table {
     last: [AtomicU64; SUSPICIONS_TOLD],
     /// How many there have been.
     told: AtomicU64,
+    /// When the last of them ends, in milliseconds since then.
+    end: AtomicU64,
 }
 
 impl Default for Suspicions {
@@ -70,6 +72,7 @@ impl Default for Suspicions {
             until: (0..SERVERS_MAX).map(|_| AtomicU64::new(0)).collect(),
             last: [const { AtomicU64::new(0) }; SUSPICIONS_TOLD],
             told: AtomicU64::new(0),
+            end: AtomicU64::new(0),
         }))
     }
 }
@@ -87,9 +90,11 @@ impl Suspicions {
             return;
         };
         let until = (now + time).saturating_duration_since(self.0.begun);
+        let end = until.as_millis() as u64;
         let tenths = (time.as_millis() / 100).min(u128::from(u16::MAX)) as u64;
-        let bits = (until.as_millis() as u64) << 24 | tenths << 8 | cause as u64;
+        let bits = end << 24 | tenths << 8 | cause as u64;
         entry.store(bits, Ordering::Relaxed);
+        self.0.end.fetch_max(end, Ordering::Relaxed);
         let place = self.0.told.load(Ordering::Relaxed) as usize % SUSPICIONS_TOLD;
         self.0.last[place].store(server.to_bits(), Ordering::Release);
         self.0.told.fetch_add(1, Ordering::Release);
@@ -98,6 +103,12 @@ impl Suspicions {
     /// How many there have been.
     pub fn told(&self) -> u64 {
         self.0.told.load(Ordering::Acquire)
+    }
+
+    /// Whether any may hold.
+    pub fn any(&self, now: Instant) -> bool {
+        let end = Duration::from_millis(self.0.end.load(Ordering::Relaxed));
+        self.0.begun + end > now
     }
 
     /// Those since there had been so many, as far as they are remembered, each until when it holds.
@@ -148,6 +159,7 @@ mod tests {
         let (suspicions, now) = (Suspicions::default(), Instant::now());
         let heard = suspicions.told();
         assert!(suspicions.of(id, now).is_none() && suspicions.since(heard).next().is_none());
+        assert!(!suspicions.any(now));
         let (time, until) = (Duration::from_secs(2), now + Duration::from_secs(2));
         suspicions.tell(id, Cause::Reset, (now, time));
         let news: Vec<ServerId> = suspicions.since(heard).map(|(server, _)| server).collect();
@@ -159,6 +171,7 @@ mod tests {
             about(held.left) && held.since.as_millis().abs_diff(500) <= 1,
             "{held:?}"
         );
+        assert!(suspicions.any(now) && !suspicions.any(until));
         assert!(suspicions.of(id, until).is_none());
         assert!(suspicions.since(suspicions.told()).next().is_none());
         (0..3 * SUSPICIONS_TOLD).for_each(|_| suspicions.tell(id, Cause::Connect, (now, time)));

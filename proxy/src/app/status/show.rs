@@ -12,7 +12,8 @@ use crate::config::{FileCertificate, StaticConfig};
 use crate::limits::{CERTIFICATE_DUE, STATUS_NAMES_MAX};
 
 /// Shows the status of the proxy that runs with this configuration. Exit code 1 if something was left out, a
-/// certificate that clients are shown has expired or is not deployed, or the XDP program has lost an interface.
+/// certificate that clients are shown has expired or is not deployed, the XDP program has lost an interface, a server
+/// is down that nobody has drained or taken out, or a service has no server that takes requests.
 ///
 /// # Errors
 /// One line if none runs.
@@ -143,16 +144,27 @@ impl Status {
         }
     }
 
-    /// Nothing is left out, has expired, or is lost.
+    /// Nothing is left out, has expired, is lost, or is down.
     fn is_well(&self, now: i64) -> bool {
         let expired = |file: &FileCertificate| file.presented && file.not_after <= now;
         let interfaces = self.entry_points.iter().flat_map(|one| &one.steering);
         self.errors.is_empty()
             && self.certificates.is_deployed()
+            && self.unserved.is_empty()
+            && !self.servers.iter().any(|server| self.is_missed(server))
             && !self.certificate_files.iter().any(expired)
             && !interfaces
                 .map(|one| &one.mode)
                 .any(crate::steering::mode::InterfaceMode::is_lost)
+    }
+
+    /// Whether a server is down although it is to serve.
+    fn is_missed(&self, server: &ServerStatus) -> bool {
+        let said = |other: &ServerStatus| {
+            ["drain", "maint"].contains(&&*other.state)
+                && (&other.service, &other.server) == (&server.service, &server.server)
+        };
+        server.state == "down" && !self.servers.iter().any(said)
     }
 
     fn entry_points(&self, out: &mut String) {
@@ -201,6 +213,12 @@ impl Status {
         }
         self.certificates(&mut out);
         self.certificate_files(&mut out);
+        for service in &self.unserved {
+            let _ = writeln!(
+                out,
+                "  NO SERVER: none of {service} takes requests, so its clients get errors"
+            );
+        }
         for ServerStatus {
             service,
             server,
@@ -258,6 +276,7 @@ mod tests {
             loads_held: 1,
             failures: Default::default(),
             servers: Vec::new(),
+            unserved: Vec::new(),
             errors: Vec::new(),
             warnings: Vec::new(),
             certificates: Default::default(),
@@ -314,6 +333,33 @@ mod tests {
             "SELF-SIGNED: no certificate for n0.example n1.example",
         );
         says(&status, " and 20 more: ");
+    }
+
+    #[test]
+    fn servers_that_are_missed_are_an_error_and_those_taken_out_are_not() {
+        let server = |state: &str| ServerStatus {
+            service: "s@file".to_owned(),
+            server: "http://192.0.2.1".to_owned(),
+            state: state.to_owned(),
+            reason: "why".to_owned(),
+            since: 0,
+        };
+        for (states, well) in [
+            (&["out"][..], true),
+            (&["drain"], true),
+            (&["maint"], true),
+            (&["down"], false),
+            (&["down", "ready"], false),
+            (&["down", "maint"], true),
+            (&["down", "drain"], true),
+        ] {
+            let mut status = status();
+            status.servers = states.iter().map(|state| server(state)).collect();
+            assert_eq!(status.is_well(now()), well, "{states:?}");
+            status.unserved = vec!["s@file".into()];
+            says(&status, "  NO SERVER: none of s@file takes requests");
+            assert!(!status.is_well(now()), "{states:?}");
+        }
     }
 
     #[test]
