@@ -11,6 +11,7 @@
 mod arguments;
 pub mod host;
 pub mod http;
+mod nearest;
 mod query;
 pub mod regexp;
 pub mod syntax;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 
 pub use self::arguments::{NETWORK_ALLOWED, network};
 pub use self::http::HttpMatcher;
+pub use self::nearest::nearest_of;
 pub use self::regexp::Regexp;
 use self::syntax::Expression;
 pub use self::syntax::{Call, RuleError};

@@ -13,6 +13,8 @@ use super::{Origin, Problem, Severity};
 use crate::limits::FILE_PROBLEMS_MAX;
 use crate::rule::{Matcher, Rule, RuleError};
 
+pub use crate::rule::nearest_of;
+
 mod duration;
 
 /// A node and the way to it.
@@ -503,17 +505,6 @@ impl<'a> Fields<'a> {
 /// The key that was probably meant.
 fn nearest(written: &str, keys: &Keys) -> Option<&'static str> {
     nearest_of(written, keys.known.iter().chain(keys.later).copied())
-}
-
-/// Which of `all` was probably meant, if one is near enough.
-pub fn nearest_of<'k>(written: &str, all: impl Iterator<Item = &'k str>) -> Option<&'k str> {
-    const LIKENESS_MIN: f64 = 0.8;
-    let written = written.to_ascii_lowercase();
-    let likeness = |key: &str| strsim::jaro_winkler(&written, &key.to_ascii_lowercase());
-    all.map(|key| (likeness(key), key))
-        .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b))
-        .map(|(_, key)| key)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use ipnet::IpNet;
 
 use super::arguments::{client_network, is_named, regexp, single, texts};
 use super::host::HostPattern;
+use super::nearest::meant;
 use super::query;
 use super::regexp::Regexp;
 use super::view::RequestView;
@@ -147,7 +148,7 @@ fn unknown(call: &Call) -> RuleError {
             error.remedy("HostSNIRegexp is for tcp routers; write HostRegexp")
         }
         name if is_named(name, "ALPN") => error.remedy("ALPN is for tcp routers"),
-        _ => error,
+        name => meant(error, name, &names),
     }
 }
 

@@ -6,10 +6,13 @@ use ipnet::IpNet;
 
 use super::arguments::{client_network, is_named, regexp, single};
 use super::host::HostPattern;
+use super::nearest::meant;
 use super::{Call, Matcher, Regexp, Rule, RuleError, Tree};
 
 /// The protocol of the TLS-ALPN-01 challenge, which no rule may take (RFC 8737).
 const ACME_TLS: &str = "acme-tls/1";
+/// All that there are.
+const NAMES: [&str; 4] = ["HostSNI", "HostSNIRegexp", "ClientIP", "ALPN"];
 
 /// One matcher of a TCP rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,7 +109,7 @@ impl Matcher for TcpMatcher {
         let error = RuleError::new(
             call.offset,
             format!("matcher {}", call.name),
-            "HostSNI, HostSNIRegexp, ClientIP, ALPN",
+            NAMES.join(", "),
         );
         let of_http = ["Host", "PathPrefix", "Path", "Method", "Header"];
         let named = of_http.iter().any(|name| is_named(&call.name, name));
@@ -114,7 +117,7 @@ impl Matcher for TcpMatcher {
             name if named => error.remedy(format!(
                 "a tcp router sees no HTTP; use {name} in an http router"
             )),
-            _ => error,
+            name => meant(error, name, &NAMES),
         })
     }
 }

@@ -227,6 +227,15 @@ fn errors_name_the_place_and_the_remedy() {
     }
     let error = HttpRule::parse("ClientIP(`10.0.0.0/40`)").unwrap_err();
     assert_eq!(error.remedy, "use a prefix length from 0 to 32");
+    for (rule, remedy) in [
+        ("Hots(`a`)", "did you mean Host?"),
+        ("PathPerfix(`/a`)", "did you mean PathPrefix?"),
+        ("Nonsense(`a`)", ""),
+    ] {
+        assert_eq!(HttpRule::parse(rule).unwrap_err().remedy, remedy, "{rule}");
+    }
+    let error = TcpRule::parse("HostSni2(`a`)").unwrap_err();
+    assert_eq!(error.remedy, "did you mean HostSNI?");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Merged, local};
 use crate::config::document::Named;
 use crate::config::walker::Spanned;
-use crate::config::{Origin, Problem};
+use crate::config::{Lint, Origin, Problem};
 use crate::limits::{MIDDLEWARE_CHAIN_DEPTH_MAX, MIDDLEWARES_MAX};
 use crate::middleware::{Chain, Middleware};
 
@@ -53,6 +53,7 @@ impl Middlewares {
             }
             None => {
                 return Err(problem
+                    .lint(Lint::DanglingReference)
                     .allowed("a middleware of some rule file")
                     .remedy("add it, or correct the name"));
             }

@@ -233,7 +233,7 @@ fn a_broken_file_costs_itself_alone() {
         ),
         (
             "http: {routers: {x: {rule: Hosts(`a`), service: app}}}",
-            "broken.yml:1:28: http.routers.x.rule: found matcher Hosts; allowed Host, HostRegexp, Path, PathPrefix, PathRegexp, Method, Header, HeaderRegexp, Query, QueryRegexp, ClientIP (the file left out)",
+            "broken.yml:1:28: http.routers.x.rule: found matcher Hosts; allowed Host, HostRegexp, Path, PathPrefix, PathRegexp, Method, Header, HeaderRegexp, Query, QueryRegexp, ClientIP; did you mean Host? (the file left out)",
         ),
         (
             "http: {routers: {x: {rule: 'ClientIP(`10.0.0.0/40`)', service: app}}}",
