@@ -33,7 +33,7 @@ pub use self::file_certificate::FileCertificate;
 pub use self::inventory::Inventory;
 pub use self::lint::Lint;
 pub use self::needs::{FileNames, Needs, Wanted};
-pub use self::problem::{Origin, Problem, Severity, Source};
+pub use self::problem::{Cause, Origin, Problem, Severity, Source};
 pub use self::resolve::{Refresh, Resolver};
 pub use self::rule_files::{Check, Checked, Loader};
 pub use self::snapshot::{EntryPointTable, Snapshot, Taker};

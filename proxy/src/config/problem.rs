@@ -115,6 +115,28 @@ pub struct Problem {
     pub lost: Box<str>,
     /// What kind of thing it is, where docs/LINTS.md has a paragraph about it.
     pub lint: Option<Lint>,
+    /// It is only the consequence of an error of what was found: of which kind that is.
+    pub cause: Option<Cause>,
+}
+
+/// What a problem may be the consequence of: something that `found` names in quotes, of the same protocol. Small, as
+/// problems are returned as errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// A service.
+    Service,
+    /// A servers transport.
+    ServersTransport,
+}
+
+impl Cause {
+    /// The section in which such things are.
+    pub const fn section(self) -> &'static str {
+        match self {
+            Self::Service => "services",
+            Self::ServersTransport => "serversTransports",
+        }
+    }
 }
 
 impl Problem {
@@ -138,6 +160,7 @@ impl Problem {
             remedy: Box::default(),
             lost: Box::default(),
             lint: None,
+            cause: None,
         }
     }
 
@@ -169,6 +192,14 @@ impl Problem {
     pub fn lint(self, lint: Lint) -> Self {
         Self {
             lint: Some(lint),
+            ..self
+        }
+    }
+
+    /// It is only the consequence of an error of what was found.
+    pub fn because_of(self, cause: Cause) -> Self {
+        Self {
+            cause: Some(cause),
             ..self
         }
     }

@@ -12,7 +12,7 @@ use super::transports::Transport;
 use super::{Context, Merged, local};
 use crate::config::document::{Host, LoadBalancerDraft, Named, ServerDraft, ServiceDraft};
 use crate::config::walker::Spanned;
-use crate::config::{Lint, Origin, Problem};
+use crate::config::{Cause, Lint, Origin, Problem};
 use crate::limits::{
     PAGE_BYTES_MAX, SERVERS_MAX, SERVICE_DEPTH_MAX, SERVICE_TREE_MAX, SERVICES_MAX,
 };
@@ -119,7 +119,8 @@ impl Services {
         match self.by_name.get(name) {
             Some(Outcome::Ready { service, extent }) => Ok((service, *extent)),
             Some(Outcome::Refused(origin)) => {
-                Err(problem.remedy(format!("correct that service, at {origin}")))
+                let remedy = format!("correct that service, at {origin}");
+                Err(problem.remedy(remedy).because_of(Cause::Service))
             }
             None => Err(problem
                 .lint(Lint::DanglingReference)

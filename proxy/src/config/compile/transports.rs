@@ -12,7 +12,7 @@ use super::{Merged, local};
 use crate::config::document::{Host, OlderTcp, ServerDraft, TlsDraft, TransportDraft};
 use crate::config::pem_files::{Loaded, PemFiles};
 use crate::config::walker::Spanned;
-use crate::config::{Origin, Problem, StaticConfig};
+use crate::config::{Cause, Lint, Origin, Problem, StaticConfig};
 use crate::service::{
     HttpTransport, Protocol, ServerTls, ServersTransport, TcpTransport, TransportId,
 };
@@ -150,9 +150,11 @@ impl Transports {
                 Ok(self.changed(transport, older))
             }
             Some(Outcome::Refused(origin)) => {
-                Err(problem.remedy(format!("correct that serversTransport, at {origin}")))
+                let remedy = format!("correct that serversTransport, at {origin}");
+                Err(problem.remedy(remedy).because_of(Cause::ServersTransport))
             }
             None => Err(problem
+                .lint(Lint::DanglingReference)
                 .allowed(format!(
                     "one of {}.serversTransports of some rule file",
                     root(protocol)

@@ -196,3 +196,35 @@ fn what_is_missing_here_is_a_warning_offline() {
         "a path that was asked for"
     );
 }
+
+#[test]
+fn what_needs_a_file_that_is_missing_here_is_a_warning_offline() {
+    let text = "http:
+  routers:
+    plain: {rule: Host(`a.example`), service: s}
+    shared: {rule: Host(`b.example`), service: w}
+    broken: {rule: Host(`c.example`), service: s, middlewares: [nowhere]}
+  services:
+    s: {loadBalancer: {servers: [{url: 'https://192.0.2.1'}], serversTransport: t}}
+    w: {weighted: {services: [{name: s, weight: 1}]}}
+    x: {loadBalancer: {servers: [{url: 'https://192.0.2.1'}], serversTransport: nowhere}}
+  serversTransports: {t: {rootCAs: [/nonexistent.pem]}}
+";
+    let (checked, _directory) = check(&[("a.yml", text)], &[]);
+    let errors = checked.problems.iter();
+    let errors = errors.filter(|problem| problem.severity == Severity::Error);
+    let mut errors: Vec<(&str, &str)> = errors
+        .map(|problem| (&*problem.path, &*problem.found))
+        .collect();
+    errors.sort_unstable();
+    assert_eq!(
+        errors,
+        [
+            ("http.routers.broken", "middleware \"nowhere\""),
+            (
+                "http.services.x.loadBalancer",
+                "serversTransport \"nowhere\""
+            ),
+        ]
+    );
+}

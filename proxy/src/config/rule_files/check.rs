@@ -95,40 +95,48 @@ fn entry_points(documents: &[Document]) -> StaticConfig {
 /// A file that is missing here may be where the rules serve, and with it whatever needs it.
 fn excuse(problems: &mut [Problem]) {
     const MISSING: [&str; 3] = ["No such file", "no such file", "Permission denied"];
-    let demote = |problem: &mut Problem| {
-        problem.severity = Severity::Warning;
-        problem.lost = Box::default();
-    };
-    let mut transports = HashSet::new();
     for problem in problems.iter_mut() {
         let missing = MISSING.iter().any(|text| problem.found.contains(text));
         if missing && !is_rule_file(problem) {
-            transports.extend(transport_of(&problem.path));
             demote(problem);
         }
     }
-    let named = problems
-        .iter()
-        .filter(|problem| problem.severity == Severity::Error);
-    for broken in named.filter_map(|problem| transport_of(&problem.path)) {
-        transports.remove(&broken);
-    }
-    for problem in problems.iter_mut() {
-        let name = problem.found.strip_prefix("serversTransport ");
-        let protocol = problem.path.split('.').next().unwrap_or_default();
-        let needed =
-            name.map(|name| format!("{protocol}.serversTransports.{}", name.trim_matches('"')));
-        if needed.is_some_and(|needed| transports.contains(&needed)) {
-            demote(problem);
+    // From transports to services, to services of these, to routers.
+    loop {
+        let errors = problems
+            .iter()
+            .filter(|problem| problem.severity == Severity::Error);
+        let broken: HashSet<String> = errors.map(|error| element(&error.path)).collect();
+        let mut any = false;
+        for problem in problems.iter_mut() {
+            let cause = cause(problem).filter(|_| problem.severity == Severity::Error);
+            if cause.is_some_and(|cause| !broken.contains(&cause)) {
+                demote(problem);
+                any = true;
+            }
+        }
+        if !any {
+            return;
         }
     }
 }
 
-/// `http.serversTransports.X` of a path to it or below it.
-fn transport_of(path: &str) -> Option<String> {
-    let mut parts = path.splitn(4, '.');
-    let (protocol, section, name) = (parts.next()?, parts.next()?, parts.next()?);
-    (section == "serversTransports").then(|| format!("{protocol}.{section}.{name}"))
+fn demote(problem: &mut Problem) {
+    problem.severity = Severity::Warning;
+    problem.lost = Box::default();
+}
+
+/// `http.services.s` of a path to it or below it.
+fn element(path: &str) -> String {
+    path.split('.').take(3).collect::<Vec<_>>().join(".")
+}
+
+/// The element that the problem is a consequence of.
+fn cause(problem: &Problem) -> Option<String> {
+    let protocol = problem.path.split('.').next()?;
+    let section = problem.cause?.section();
+    let name = problem.found.split('"').nth(1)?;
+    Some(element(&format!("{protocol}.{section}.{name}")))
 }
 
 /// Whether it is about a rule file as a whole, which was asked for.
