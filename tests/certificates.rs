@@ -17,6 +17,7 @@ use crate::support::{DEADLINE, eventually_within, free_port};
 mod api;
 mod cloudflare;
 mod httpreq;
+mod many;
 mod route53;
 mod tailscale;
 

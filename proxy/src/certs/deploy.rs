@@ -29,7 +29,7 @@ use self::files::Pem;
 pub(super) const DIRECTORY: &str = "deployments";
 
 /// The files that there are to be, by what their names begin with.
-pub(super) type Wanted = BTreeMap<String, Pem>;
+pub(super) type Wanted = BTreeMap<String, Arc<Pem>>;
 
 /// What came of it, for people.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,7 +120,10 @@ impl Deployment {
         if wait > now && self.progress.tried.as_ref() == Some(&identity) {
             return wait;
         }
-        let written = match self.write(&wanted) {
+        let written = self.write(&wanted);
+        // All keys need not be in memory a second time while a command runs.
+        drop(wanted);
+        let written = match written {
             Ok(0) if self.progress.done.as_ref() == Some(&identity) => {
                 return now + CERTIFICATES_NEVER;
             }
@@ -208,13 +211,12 @@ pub(super) fn wanted(store: &Store, resolver: &Arc<str>, deploy: &Deploy, now: i
                     .collect()
             }
         };
-        for stem in names.into_iter().filter_map(files::stem) {
-            let pem = Pem {
-                chain: held.record.certificate.clone(),
-                key: held.record.key.clone(),
-            };
-            wanted.insert(stem, pem);
-        }
+        let pem = Arc::new(Pem {
+            chain: held.record.certificate.clone(),
+            key: held.record.key.clone(),
+        });
+        let stems = names.into_iter().filter_map(files::stem);
+        wanted.extend(stems.map(|stem| (stem, Arc::clone(&pem))));
     }
     wanted
 }
@@ -312,7 +314,7 @@ mod tests {
         }
         let stems: Vec<String> = scene.wanted().into_keys().collect();
         assert_eq!(stems, ["_.w.example", "a.example", "b.example"]);
-        let newest = scene.wanted().remove("a.example").unwrap().chain;
+        let newest = scene.wanted().remove("a.example").unwrap().chain.clone();
         let (_, held) = scene
             .store
             .all()

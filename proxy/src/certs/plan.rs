@@ -5,7 +5,8 @@
 //! the right, so that names of one zone stay together and the same names make the same certificates. A certificate
 //! that is there is used until it is renewed, and then takes in what was obtained apart from it in the meantime.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 use std::sync::Arc;
 
 use super::store::{Key, Window};
@@ -133,7 +134,7 @@ fn of_resolver(
         }
     }
     ask.extend(left);
-    ask.sort_by_key(|name| by_labels(name));
+    ask.sort_by_cached_key(|name| by_labels(name));
     let is_troubled = |name: &&str| troubled.contains(&(resolver.clone(), Box::from(*name)));
     let (alone, together): (Vec<&str>, Vec<&str>) = ask.into_iter().partition(is_troubled);
     let packs = together.chunks(needed.most).chain(alone.chunks(1));
@@ -159,7 +160,8 @@ fn of_resolver(
     }
 }
 
-/// Who serves which of the names, those with most to serve first; takes them off `left`.
+/// Who serves which of the names, those with most to serve first, of equals that which expires last; takes them off
+/// `left`. Each name is looked for once, so that ten thousand cost no more than their number.
 fn assigned<'h, 'n>(
     left: &mut BTreeSet<&'n str>,
     have: &[&'h Have<'h>],
@@ -170,28 +172,43 @@ fn assigned<'h, 'n>(
         .copied()
         .filter(|have| have.not_after > now)
         .collect();
-    let serves = |have: &Have<'_>, left: &BTreeSet<&'n str>| -> Vec<&'n str> {
-        let served = left
-            .iter()
-            .copied()
-            .filter(|name| have.names.iter().any(|own| covers(own, name)));
-        served.collect()
-    };
-    let mut given = Vec::new();
     have.sort_by(|a, b| (b.not_after, a.key).cmp(&(a.not_after, b.key)));
-    while !left.is_empty() {
-        // Of equals the first: that which expires last.
-        let Some(index) =
-            (0..have.len()).min_by_key(|index| usize::MAX - serves(have[*index], left).len())
-        else {
-            break;
-        };
-        let served = serves(have[index], left);
-        if served.is_empty() {
-            break;
+    let mut by_name: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (index, one) in have.iter().enumerate() {
+        for name in one.names {
+            by_name.entry(name).or_default().push(index);
         }
-        left.retain(|name| !served.contains(name));
-        given.push((have.remove(index), served));
+    }
+    let mut serves: Vec<Vec<&str>> = vec![Vec::new(); have.len()];
+    for name in left.iter().copied() {
+        let wildcard = wildcard_of(name);
+        let covering = [Some(name), wildcard.as_deref()].into_iter().flatten();
+        let covering: BTreeSet<usize> = covering
+            .filter_map(|own| by_name.get(own))
+            .flatten()
+            .copied()
+            .collect();
+        covering.iter().for_each(|index| serves[*index].push(name));
+    }
+    // How many each serves only falls: one whose number has not fallen since it was put here serves most.
+    let counted = serves.iter().enumerate();
+    let mut most: BinaryHeap<(usize, Reverse<usize>)> = counted
+        .map(|(index, serves)| (serves.len(), Reverse(index)))
+        .collect();
+    let mut given = Vec::new();
+    while let Some((count, Reverse(index))) = most.pop() {
+        serves[index].retain(|name| left.contains(name));
+        match serves[index].len() {
+            0 => {}
+            fewer if fewer < count => most.push((fewer, Reverse(index))),
+            _ => {
+                let served = std::mem::take(&mut serves[index]);
+                for name in &served {
+                    left.remove(name);
+                }
+                given.push((have[index], served));
+            }
+        }
     }
     given
 }
@@ -215,24 +232,19 @@ pub fn renew_at(have: &Have<'_>) -> i64 {
 
 /// Whether a certificate's name is that name, or a wildcard one label above it.
 pub fn covers(own: &str, name: &str) -> bool {
-    let wildcard = || {
-        own.strip_prefix("*.")
-            == name
-                .split_once('.')
-                .filter(|(label, _)| !label.is_empty())
-                .map(|(_, parent)| parent)
-    };
-    own == name || (own.starts_with("*.") && !name.starts_with("*.") && wildcard())
+    own == name || wildcard_of(name).is_some_and(|wildcard| own == wildcard)
+}
+
+/// The wildcard that covers a name, if one can.
+fn wildcard_of(name: &str) -> Option<String> {
+    let (label, parent) = name.split_once('.')?;
+    (!label.is_empty() && label != "*").then(|| format!("*.{parent}"))
 }
 
 /// Those that no wildcard among them covers.
 fn reduced<'n>(names: &BTreeSet<&'n str>) -> Vec<&'n str> {
-    let by_wildcard = |name: &str| {
-        let parent = name
-            .split_once('.')
-            .map(|(_, parent)| format!("*.{parent}"));
-        !name.starts_with("*.") && parent.is_some_and(|wildcard| names.contains(&*wildcard))
-    };
+    let by_wildcard =
+        |name: &str| wildcard_of(name).is_some_and(|wildcard| names.contains(&*wildcard));
     names
         .iter()
         .copied()

@@ -83,6 +83,33 @@ fn all_names_of_a_resolver_become_few_certificates_in_one_order() {
 }
 
 #[test]
+fn ten_thousand_certificates_are_planned_at_once() {
+    let names: Vec<String> = (0..10_000)
+        .map(|index| format!("n{index}.example"))
+        .collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let keys: Vec<String> = (0..names.len())
+        .map(|index| format!("{index:08x}"))
+        .collect();
+    let there = keys.iter().zip(&names);
+    let there: Vec<Certificate> = there
+        .map(|(key, name)| certificate(key, &[*name], (-10, 80)))
+        .collect();
+    let start = std::time::Instant::now();
+    let plan = planned(&[wanted("le", &names)], &there, NOW);
+    assert_eq!(
+        (plan.kept.len(), plan.orders.len(), plan.unused.len()),
+        (10_000, 0, 0)
+    );
+    // In a build that is not optimized, on a machine that is shared; what is not linear takes hours.
+    assert!(
+        start.elapsed() < std::time::Duration::from_secs(5),
+        "{:?}",
+        start.elapsed()
+    );
+}
+
+#[test]
 fn where_one_name_is_taken_each_has_a_certificate_and_is_renewed_by_its_own() {
     let mut wanted = wanted("le", &["a.x.ts.net", "b.x.ts.net"]);
     wanted.alone = true;
