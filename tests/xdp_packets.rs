@@ -15,6 +15,8 @@ mod steered;
 
 use std::net::SocketAddr;
 
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
 use weir_common::Counter;
 
 use packet::Segment;
@@ -86,4 +88,19 @@ fn passed(plane: &Plane, frame: &[u8], reason: Counter) {
             reason.name()
         );
     }
+}
+
+/// The CPUs this thread may run on.
+fn cpus() -> Vec<usize> {
+    let cpus = sched_getaffinity(Pid::from_raw(0)).expect("the CPUs");
+    (0..CpuSet::count())
+        .filter(|cpu| cpus.is_set(*cpu).unwrap_or(false))
+        .collect()
+}
+
+/// Moves this thread, and the programs it runs, to a CPU.
+fn run_on(cpu: usize) {
+    let mut set = CpuSet::new();
+    set.set(cpu).expect("a CPU");
+    sched_setaffinity(Pid::from_raw(0), &set).expect("to run on one CPU");
 }

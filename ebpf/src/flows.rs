@@ -85,7 +85,7 @@ fn claim_port<I: Family>(
 ) -> Result<(), Counter> {
     let port = find_port::<I>(candidates, entry, asking, clock);
     if port != Port::Free {
-        take::<I>(entry, port)?;
+        take::<I>(entry, port, clock.now)?;
     }
     let flow = Flow::new(entry, &asking.reversed(), RETURN, connection);
     if !maps::claim_flow::<I>(entry, &flow) {
@@ -117,26 +117,39 @@ fn find_port<I: Family>(
 
 /// Takes a port from whoever has its return entry.
 #[inline(always)]
-fn take<I: Family>(entry: &Key<I::Address>, port: Port) -> Result<(), Counter> {
+fn take<I: Family>(entry: &Key<I::Address>, port: Port, now: u32) -> Result<(), Counter> {
     match port {
         Port::Taken => return Err(Counter::PassNoPort),
         Port::Abandoned => maps::count(Counter::PortTaken),
         Port::Free | Port::Ours | Port::Expired => {}
     }
-    if port != Port::Ours
-        && let Some(owner) = maps::flow::<I>(entry).map(|found| Key(found.peer()))
-    {
-        evict::<I>(&owner, entry);
+    let Some(found) = maps::flow::<I>(entry) else {
+        return Ok(());
+    };
+    if port != Port::Ours {
+        evict::<I>(&Key(found.peer()), entry, now);
     }
-    maps::remove_flow::<I>(entry);
+    remove::<I>(entry, found, now);
     Ok(())
 }
 
 /// Removes the client's entry of a connection that loses its port, unless it has another port by now.
 #[inline(always)]
-fn evict<I: Family>(owner: &Key<I::Address>, key: &Key<I::Address>) {
-    if maps::flow::<I>(owner).is_some_and(|entry| entry.peer().same(key)) {
-        maps::remove_flow::<I>(owner);
+fn evict<I: Family>(owner: &Key<I::Address>, key: &Key<I::Address>, now: u32) {
+    if let Some(entry) = maps::flow::<I>(owner)
+        && entry.peer().same(key)
+    {
+        remove::<I>(owner, entry, now);
+    }
+}
+
+/// Removes an entry that was found, and with it the copies of it: there are some only if it was used in this tick.
+#[inline(always)]
+pub fn remove<I: Family>(key: &Key<I::Address>, found: &Flow<I::Address>, now: u32) {
+    let copied = found.last == now;
+    maps::remove_flow::<I>(key);
+    if copied {
+        maps::end_epoch();
     }
 }
 

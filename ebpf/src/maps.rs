@@ -304,6 +304,15 @@ pub fn keep_no_flow<I: Family>(key: &Key<I::Address>, (tick, opened): (u32, u64)
     }
 }
 
+/// Gives up this CPU's copy of a flow.
+#[inline(always)]
+pub fn forget_recent<I: Family>(key: &Key<I::Address>) {
+    if let Some(slot) = I::recent().get_ptr_mut(recent_slot(&key.0)) {
+        // SAFETY: as in `keep_recent`.
+        unsafe { (*slot).forget() }
+    }
+}
+
 /// Makes an entry unless there is one. Says whether it did.
 #[inline(always)]
 pub fn claim_flow<I: Family>(key: &Key<I::Address>, flow: &Flow<I::Address>) -> bool {

@@ -45,6 +45,7 @@ fn steer<I: Family>(mut frame: Frame<I>) -> Result<u32, Counter> {
             return follow(config, &mut frame, flow);
         }
         Some(Copied::NoFlow(_)) if frame.tcp.flags & SYN == 0 => return Err(Counter::PassNoFlow),
+        Some(Copied::Flow(..)) if frame.tcp.flags & SYN != 0 => maps::forget_recent::<I>(&key),
         _ => {}
     }
     // As above, for a copy that says that there is nothing.
@@ -79,11 +80,7 @@ fn known<I: Family>(
         Segment::Retransmitted if flows::has_peer::<I>(key, flow) => {}
         Segment::Retransmitted | Segment::Reopens => {
             // Gone before anything can pass this SYN up: what follows it belongs to user space then.
-            let copied = flow.last == clock.now;
-            maps::remove_flow::<I>(key);
-            if copied {
-                maps::end_epoch();
-            }
+            flows::remove::<I>(key, flow, clock.now);
             return None;
         }
     }

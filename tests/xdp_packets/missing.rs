@@ -4,14 +4,12 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::unistd::Pid;
 use weir_common::Counter;
 
 use super::packet::{ACK, RST, SYN, Segment};
 use super::plane::{Plane, XDP_PASS};
 use super::recent::PATIENCE;
-use super::{EDGE, EDGE_V6, POOL, SERVER_A, at, forwarded, passed, steering};
+use super::{EDGE, EDGE_V6, POOL, SERVER_A, at, cpus, forwarded, passed, run_on, steering};
 
 const CLIENT: &str = "192.0.2.5:40000";
 
@@ -115,11 +113,7 @@ fn what_is_remembered_ends_with_a_syn_that_is_steered() {
 #[test]
 fn what_other_cpus_remember_ends_as_well() {
     let Some(mut plane) = single() else { return };
-    let cpus = sched_getaffinity(Pid::from_raw(0)).expect("the CPUs");
-    let cpus: Vec<usize> = (0..CpuSet::count())
-        .filter(|cpu| cpus.is_set(*cpu).unwrap_or(false))
-        .collect();
-    let [one, other, ..] = cpus[..] else {
+    let [one, other, ..] = cpus()[..] else {
         println!("skipped: needs two CPUs");
         return;
     };
@@ -138,13 +132,6 @@ fn what_other_cpus_remember_ends_as_well() {
         }
         remove(&mut plane, &both);
     }
-}
-
-/// Moves this thread, and the programs it runs, to a CPU.
-fn run_on(cpu: usize) {
-    let mut set = CpuSet::new();
-    set.set(cpu).expect("a CPU");
-    sched_setaffinity(Pid::from_raw(0), &set).expect("to run on one CPU");
 }
 
 #[test]

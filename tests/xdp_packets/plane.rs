@@ -296,8 +296,13 @@ impl Plane {
     }
 
     pub fn remove_flow(&mut self, source: SocketAddr, destination: SocketAddr) {
-        self.flows().remove(&key(source, destination)).unwrap();
+        self.evict_flow(source, destination);
         self.end_epoch();
+    }
+
+    /// Removes an IPv4 flow as the kernel does for want of room: copies stay in use.
+    pub fn evict_flow(&mut self, source: SocketAddr, destination: SocketAddr) {
+        self.flows().remove(&key(source, destination)).unwrap();
     }
 
     /// The maps as user space opens them: pinned, here for as long as it takes to open them.

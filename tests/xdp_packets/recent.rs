@@ -7,12 +7,19 @@ use std::time::{Duration, Instant};
 
 use weir_common::Counter;
 use weir_common::flow::{STATE_CLIENT_FIN, STATE_SERVER_FIN};
+use weir_common::map::Config;
+use weir_common::snat;
 
 use super::packet::{ACK, FIN, SYN, Segment};
-use super::plane::Plane;
-use super::{EDGE, EDGE_V6, POOL, SERVER_A, SERVER_B, at, forwarded, passed, steering};
+use super::plane::{Plane, sensible, ticks};
+use super::{
+    EDGE, EDGE_V6, POOL, SERVER_A, SERVER_B, at, cpus, forwarded, passed, run_on, steering,
+};
 
 const CLIENT: &str = "192.0.2.5:40000";
+const OTHER_CLIENT: &str = "192.0.2.6:40000";
+/// So often what must happen within a tick: it does not end in between every time.
+const TRIES: usize = 5;
 /// How long to wait until a copy is used, or no longer.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -56,9 +63,23 @@ fn copy_in_use(plane: &mut Plane, segment: &Segment) {
     }
 }
 
-/// A connection to server 1 that both sides have used.
+/// A connection to server 1 that both sides have used, and what the server sends.
 fn connected() -> Option<(Plane, Segment)> {
+    connected_by(sensible())
+}
+
+/// The same, from one source address and port for all clients.
+fn connected_by_one_port() -> Option<(Plane, Segment)> {
+    connected_by(Config {
+        snat_v4: 1,
+        port_mask: 0,
+        ..sensible()
+    })
+}
+
+fn connected_by(config: Config) -> Option<(Plane, Segment)> {
     let mut plane = steering()?;
+    plane.configure(config);
     plane.pool(POOL, &[(1, at(SERVER_A))]);
     let opened = forwarded(&plane, &client(SYN));
     let answer = Segment::new(opened.destination, opened.source, SYN | ACK);
@@ -150,6 +171,85 @@ fn no_copy_outlives_a_syn_that_is_passed() {
     plane.rule("192.0.2.0/24", None);
     passed(&plane, &client(SYN).frame(), Counter::PassNoRule);
     passed(&plane, &client(ACK).frame(), Counter::PassNoFlow);
+}
+
+#[test]
+fn an_end_is_noted_beside_a_copy_of_the_connection_before() {
+    for _ in 0..TRIES {
+        let Some((mut plane, server)) = connected() else {
+            return;
+        };
+        let answer = |flags| Segment::new(server.source, server.destination, flags);
+        forwarded(&plane, &client(ACK | FIN));
+        forwarded(&plane, &answer(ACK | FIN));
+        // The last word was the server's, a tick after the client's.
+        plane.change_flow(at(CLIENT), at(EDGE), |flow| {
+            flow.last = flow.last.wrapping_sub(1);
+        });
+        copy_in_use(&mut plane, &server);
+        let anew = forwarded(&plane, &client(SYN));
+        assert_eq!(anew.source, server.destination, "the same port");
+        // No SYN of the server, which would end this CPU's copy: another CPU may have handled it.
+        forwarded(&plane, &client(ACK));
+        forwarded(&plane, &answer(ACK | FIN));
+        for (source, destination) in [(at(CLIENT), at(EDGE)), (server.source, server.destination)] {
+            let flow = plane.flow(source, destination).expect("the flow");
+            assert!(
+                flow.state & STATE_SERVER_FIN != 0,
+                "{source} to {destination}"
+            );
+        }
+    }
+}
+
+#[test]
+fn no_copy_outlives_a_flow_whose_port_another_takes() {
+    for _ in 0..TRIES {
+        let Some((mut plane, server)) = connected_by_one_port() else {
+            return;
+        };
+        // The server has been silent for an hour, the client is not.
+        plane.change_flow(server.source, server.destination, |flow| {
+            flow.last = flow.last.wrapping_sub(ticks(snat::SILENT) + 1);
+        });
+        copy_in_use(&mut plane, &client(ACK));
+        let other = Segment::new(at(OTHER_CLIENT), at(EDGE), SYN);
+        assert_eq!(forwarded(&plane, &other).source, server.destination);
+        passed(&plane, &client(ACK).frame(), Counter::PassNoFlow);
+    }
+}
+
+#[test]
+fn no_copy_outlives_the_syn_of_a_client_whose_flow_is_evicted() {
+    run_on(cpus()[0]);
+    for _ in 0..TRIES {
+        let Some((mut plane, _)) = connected() else {
+            return;
+        };
+        copy_in_use(&mut plane, &client(ACK));
+        plane.evict_flow(at(CLIENT), at(EDGE));
+        plane.rule("192.0.2.0/24", None);
+        passed(&plane, &client(SYN).frame(), Counter::PassNoRule);
+        passed(&plane, &client(ACK).frame(), Counter::PassNoFlow);
+    }
+}
+
+#[test]
+fn no_copy_outlives_the_syn_of_a_server_whose_flow_is_evicted() {
+    run_on(cpus()[0]);
+    for _ in 0..TRIES {
+        let Some((mut plane, server)) = connected_by_one_port() else {
+            return;
+        };
+        copy_in_use(&mut plane, &server);
+        plane.evict_flow(server.source, server.destination);
+        let other = Segment::new(at(OTHER_CLIENT), at(EDGE), SYN);
+        assert_eq!(forwarded(&plane, &other).source, server.destination);
+        for flags in [SYN | ACK, ACK] {
+            let answer = Segment::new(server.source, server.destination, flags);
+            assert_eq!(forwarded(&plane, &answer).destination, at(OTHER_CLIENT));
+        }
+    }
 }
 
 #[test]

@@ -145,6 +145,12 @@ impl<A: Address> Recent<A> {
         self.flow.direction = NO_FLOW;
     }
 
+    /// Says nothing more in this tick.
+    #[inline(always)]
+    pub fn forget(&mut self) {
+        self.tick = self.tick.wrapping_sub(1);
+    }
+
     /// What it says of this key in this tick.
     #[inline(always)]
     pub fn get(&self, key: &FlowKey<A>, tick: u32) -> Option<Copied<'_, A>> {
@@ -299,10 +305,12 @@ mod tests {
 
     #[test]
     fn a_copy_is_of_one_flow_and_one_tick() {
-        let copy = Recent::new(key(1), flow(), 7, 1 << 40);
+        let mut copy = Recent::new(key(1), flow(), 7, 1 << 40);
         assert_eq!(copy.get(&key(1), 7), Some(Copied::Flow(&flow(), 1 << 40)));
         assert_eq!(copy.get(&key(2), 7), None);
         assert_eq!(copy.get(&key(1), 8), None);
+        copy.forget();
+        assert_eq!(copy.get(&key(1), 7), None);
     }
 
     #[test]
