@@ -15,6 +15,7 @@ mod complaints;
 mod connection;
 mod course;
 mod decision;
+mod departure;
 mod encoded;
 mod forward;
 mod forwarded;
@@ -34,6 +35,7 @@ mod scratch;
 mod server;
 mod sides;
 mod switched;
+mod tcp;
 mod tunnel;
 mod worker;
 
@@ -49,10 +51,8 @@ use crate::config::static_file::EntryPoint;
 use crate::config::{EntryPointTable, Taker};
 use crate::failure::Failure;
 use crate::net::Stream;
-use crate::proxy_protocol::Addresses;
 use crate::router::{Agreed, TcpRouter, TcpTls};
 use crate::rule::ConnectionView;
-use crate::service::{Cause, Passive, Server, Service};
 use crate::tls::client_hello::RECORD_HANDSHAKE;
 use crate::tls::{ACME_TLS, ClientHello, Terms};
 use crate::transport::Transport;
@@ -63,7 +63,6 @@ pub use clients::Clients;
 pub use worker::{Servers, Worker};
 
 use decision::Visitor;
-use queue::Place;
 use tunnel::Patience;
 
 /// What a ClientHello of SSL 2 begins with: rustls refuses it in the way of TLS.
@@ -234,71 +233,6 @@ fn tunnel_plan(table: &EntryPointTable, router: &Arc<TcpRouter>) -> Plan {
     }
 }
 
-/// A connection to a server, and the place that it has there.
-struct Connected<'s> {
-    server: &'s Server,
-    transport: Transport,
-    #[expect(dead_code, reason = "held until the connection has ended")]
-    place: Option<Place>,
-}
-
-/// A connection to a server of the service, to another one where one cannot be had. `None` where there is no server, or
-/// no room at it.
-async fn connect<'s>(
-    worker: &Worker,
-    service: &'s Service,
-    client: Addresses,
-) -> io::Result<Option<Connected<'s>>> {
-    worker.retries.deposit();
-    let Some(mut picked) = worker.pick(service) else {
-        return Ok(None);
-    };
-    for turn in 1..=limits::SERVER_TRIES_MAX {
-        let server = picked.server;
-        let place = match worker.queues.enter(server).await {
-            Ok(place) => place,
-            Err(failure) => {
-                worker.failures.add(failure);
-                return Ok(None);
-            }
-        };
-        if place.is_some()
-            && turn < limits::SERVER_TRIES_MAX
-            && worker.has_left(&picked)
-            && let Some(next) = worker.pick(service)
-        {
-            picked = next;
-            continue;
-        }
-        match worker.pool.connect_for(server, client).await {
-            Ok(transport) => {
-                return Ok(Some(Connected {
-                    server,
-                    transport,
-                    place,
-                }));
-            }
-            Err(error) => {
-                if Failure::connecting(&error) != Failure::NoResources {
-                    worker.eject(server, Cause::Connect, &Passive::default());
-                }
-                let next = worker
-                    .pick(service)
-                    .filter(|next| next.server.id != server.id && turn < limits::SERVER_TRIES_MAX);
-                match next {
-                    Some(next) if worker.retries.withdraw() => picked = next,
-                    Some(_) => {
-                        worker.failures.add(Failure::RetryBudget);
-                        return Err(error);
-                    }
-                    None => return Err(error),
-                }
-            }
-        }
-    }
-    Ok(None)
-}
-
 /// What is boxed here is not for the task of an idle HTTP/1.1 connection to hold room for.
 async fn carry_out(
     worker: &Rc<Worker>,
@@ -354,15 +288,11 @@ async fn carry_out(
             .await
         }
         Plan::Tunnel(router, _) => {
-            let client = Addresses {
-                source: transport.peer_addr(),
-                destination: transport.local_addr()?,
-            };
             let Some(service) = &router.service else {
                 worker.failures.add(Failure::RouterError);
                 return Ok(());
             };
-            let connected = Box::pin(connect(worker, service, client)).await?;
+            let connected = Box::pin(tcp::connect(worker, service, &transport)).await?;
             let Some(connected) = connected else {
                 return Ok(());
             };

@@ -49,8 +49,10 @@ pub const SUSPECTS_MAX: usize = 1_024;
 /// How long a server that refused a connection, or reset one before its answer, gets nothing of that worker's while
 /// another server can; health checks say the rest.
 pub const SUSPECT_TIME: Duration = Duration::from_secs(2);
-/// The most that `maxConnections` and `queue.length` take.
+/// The most that `maxConnections` takes.
 pub const SERVER_CONNECTIONS_MAX: u32 = 1_000_000;
+/// The most that `queue.length` takes: of twice as many that wait for a server it is known who has given up.
+pub const QUEUE_LENGTH_MAX: u32 = 65_536;
 /// Requests that wait for a server that has as many as it may (`queue.length`).
 pub const QUEUE_LENGTH: u32 = 1_024;
 /// How long each of them may wait (`queue.timeout`).
@@ -100,6 +102,9 @@ pub const HEALTH_INTERVAL_MIN: Duration = Duration::from_millis(10);
 pub const HEALTH_INTERVAL_MAX: Duration = Duration::from_secs(86_400);
 /// Between two probes, at most, while answers differ from what is held to be so.
 pub const HEALTH_CHANGING: Duration = Duration::from_secs(1);
+/// Servers that go up and down again and again have the rings built anew, and the status file written, at most so
+/// often; the first change is told at once.
+pub const HEALTH_TOLD: Duration = Duration::from_millis(500);
 /// One over it of an interval is left to chance, so that probes do not come in step.
 pub const HEALTH_JITTER: u32 = 10;
 /// `healthCheck.rise`, as in HAProxy.

@@ -10,6 +10,7 @@
 //! was refused), which answers 503.
 
 pub mod balance;
+mod falls;
 mod gate;
 mod health_check;
 mod id_map;
@@ -22,6 +23,7 @@ mod servers_transport;
 pub mod standing;
 pub mod sticky;
 mod suspicion;
+mod tried;
 mod users;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -31,7 +33,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use self::balance::{Balancer, Picked};
-pub use self::gate::{Cap, Entry, Gates, Ticket};
+pub use self::falls::{Fallen, Falls};
+pub use self::gate::{Cap, Entry, Gate, Ticket};
 pub use self::health_check::{HealthCheck, HttpQuestion, Pace, Question, Target};
 pub use self::id_map::IdMap;
 pub use self::in_flight::{InFlight, Running};
@@ -43,6 +46,7 @@ pub use self::servers_transport::{
 };
 use self::sticky::Sticky;
 pub use self::suspicion::{Cause, Suspicion, Suspicions};
+pub use self::tried::Tried;
 pub use self::users::Users;
 use crate::tls::H2;
 

@@ -118,7 +118,7 @@ impl Plane {
         self.steer(tables.map(|table| table.steered.clone()).collect())
             .await;
         if let Some(active) = &mut self.active {
-            active.reset(&snapshot.resets);
+            active.reset(&snapshot.falls);
         }
     }
 

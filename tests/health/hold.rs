@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use nix::sys::signal::Signal;
 use xtask::backend::Backend;
 
 use super::{app, backend, get, node, says, setup, weir};
 use crate::support::client::Connection;
+use crate::support::weir::{Setup, Weir};
 use crate::support::{eventually, free_port};
 
 fn dead() -> SocketAddr {
@@ -160,4 +162,112 @@ fn servers_that_reset_everything_are_not_asked_three_times_for_each_request() {
         "{asked} for 6000 requests"
     );
     says(weir.setup(), &["status"], "retry_budget");
+}
+
+#[test]
+fn of_many_that_are_down_the_one_that_serves_is_found() {
+    let a = backend("a");
+    let mut servers: Vec<SocketAddr> = (0..7).map(|_| dead()).collect();
+    servers.insert(3, a.address());
+    // The check is wrong: it holds all to be down, also the one that is not.
+    let check = format!(", healthCheck: {{path: /, status: 418, {}}}", super::QUICK);
+    let (weir, address) = weir(&app(&servers, &check));
+    weir.logged("it answered with status 200 instead of 418");
+    eventually("all are down", || {
+        (weir.log().matches("the server is down").count() == 8).then_some(())
+    });
+    let mut connection = Connection::open(address);
+    let mut failed = 0;
+    while connection.get("a.example", "/").status != 200 {
+        failed += 1;
+        // The answer closed it; another worker may be the one that finds out.
+        connection = Connection::open(address);
+        assert!(
+            failed <= 2 * 3,
+            "three are tried each time, by each of two workers"
+        );
+    }
+    (0..20).for_each(|_| assert_eq!(node(&connection.get("a.example", "/")), "a"));
+}
+
+/// With so long a grace time.
+fn stopping(rules: &str, grace: &str) -> (Weir, SocketAddr) {
+    let address: SocketAddr = ([127, 0, 0, 1], free_port()).into();
+    let settings = super::static_file(address).replacen(
+        "\nproviders",
+        &format!("\n    transport: {{lifeCycle: {{graceTimeOut: {grace}}}}}\nproviders"),
+        1,
+    );
+    let setup = Setup::new(&settings).rules("app.yml", rules);
+    (setup.start().listening(address), address)
+}
+
+#[test]
+fn who_is_held_when_weir_stops_is_served_if_a_server_comes() {
+    let a = dead();
+    let (weir, address) = stopping(&app(&[a], ", holdTime: 60s"), "60s");
+    let mut held = Connection::open(address);
+    held.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    says(
+        weir.setup(),
+        &["server", "list"],
+        "it cannot be connected to",
+    );
+    weir.signal(Signal::SIGTERM);
+    weir.logged("weir stops");
+    let _a = Backend::plain("a", a).expect("the address");
+    assert_eq!(node(&held.response()), "a");
+    let (status, _) = weir.wait();
+    assert!(status.success(), "{status}");
+}
+
+#[test]
+fn who_still_waits_when_the_grace_time_is_over_is_told_so() {
+    let busy = answering_late();
+    let rules = app(&[dead()], ", holdTime: 60s").replace(
+        "  services:",
+        &format!(
+            "    full: {{rule: PathPrefix(`/full`), service: full}}\n  services:\n    full:\n      loadBalancer:\n        \
+             servers: [{{url: 'http://{busy}', maxConnections: 1}}]\n        queue: {{timeout: 60s}}"
+        ),
+    );
+    let (weir, address) = stopping(&rules, "1s");
+    let ask = |path: &str| {
+        let mut connection = Connection::open(address);
+        connection.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        connection
+    };
+    let (mut held, _busy) = (ask("/"), ask("/full"));
+    says(weir.setup(), &["server", "list", "full"], "1 in flight");
+    says(
+        weir.setup(),
+        &["server", "list", "app"],
+        "it cannot be connected to",
+    );
+    let before = weir.descriptors();
+    let mut queued = ask("/full");
+    eventually("it has come", || {
+        (weir.descriptors() > before).then_some(())
+    });
+    weir.signal(Signal::SIGTERM);
+    for (connection, reason) in [(&mut held, "no_server"), (&mut queued, "queue_timeout")] {
+        let answer = connection.response();
+        assert_eq!(
+            (answer.status, answer.field("x-weir-reason")),
+            (503, Some(reason))
+        );
+    }
+    let (status, _) = weir.wait();
+    assert!(status.success(), "{status}");
+}
+
+/// A server that reads and never answers.
+fn answering_late() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let address = listener.local_addr().expect("an address");
+    thread::spawn(move || {
+        let held: Vec<_> = listener.incoming().collect();
+        drop(held);
+    });
+    address
 }

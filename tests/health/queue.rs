@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
@@ -149,4 +149,218 @@ fn a_tcp_connection_waits_for_its_place_too() {
     let second = thread::spawn(move || super::who(address));
     drop(first);
     assert_eq!(second.join().expect("an answer"), "one");
+}
+
+/// A server that answers nothing until it is told to go on, and how many requests it has got.
+struct Gated {
+    address: SocketAddr,
+    got: Arc<AtomicUsize>,
+    open: Arc<AtomicBool>,
+}
+
+impl Gated {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let address = listener.local_addr().expect("an address");
+        let (got, open) = (
+            Arc::new(AtomicUsize::new(0)),
+            Arc::new(AtomicBool::new(false)),
+        );
+        let (counted, opened) = (Arc::clone(&got), Arc::clone(&open));
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (got, open) = (Arc::clone(&counted), Arc::clone(&opened));
+                thread::spawn(move || {
+                    let mut stream = stream.expect("a connection");
+                    let mut head = [0; 4096];
+                    while stream.read(&mut head).is_ok_and(|read| read > 0) {
+                        got.fetch_add(1, Ordering::SeqCst);
+                        while !open.load(Ordering::SeqCst) {
+                            thread::sleep(Duration::from_millis(5));
+                        }
+                        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+                    }
+                });
+            }
+        });
+        Self { address, got, open }
+    }
+
+    fn has(&self, requests: usize) {
+        eventually("the server has them", || {
+            (self.got.load(Ordering::SeqCst) == requests).then_some(())
+        });
+    }
+
+    fn go_on(&self) {
+        self.open.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Asks, and says whether the answer is `None` as yet: the request waits in a line.
+fn asks(address: SocketAddr, request: &str) -> (Connection, Option<u16>) {
+    let mut connection = Connection::open(address);
+    connection.send(request);
+    let socket = connection.socket();
+    let wait = |time| socket.set_read_timeout(Some(time)).expect("a timeout");
+    wait(Duration::from_millis(300));
+    let answered = socket.peek(&mut [0]).is_ok();
+    wait(crate::support::DEADLINE);
+    let status = answered.then(|| connection.response().status);
+    (connection, status)
+}
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+#[test]
+fn who_gives_up_makes_room_in_the_line_while_the_server_is_busy() {
+    let server = Gated::start();
+    let (_weir, address) = weir(&rules(&[(server.address, 1)], "{length: 2, timeout: 60s}"));
+    let (mut busy, _) = asks(address, GET);
+    server.has(1);
+    let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody";
+    let waiting = [asks(address, GET), asks(address, post)];
+    assert!(waiting.iter().all(|(_, status)| status.is_none()));
+    assert_eq!(asks(address, GET).1, Some(503), "the line is full");
+    drop(waiting);
+    let mut live: Vec<Connection> = Vec::new();
+    eventually("there is room for two", || {
+        let (connection, status) = asks(address, GET);
+        match status {
+            None => live.push(connection),
+            Some(status) => assert_eq!(status, 503),
+        }
+        (live.len() == 2).then_some(())
+    });
+    assert_eq!(
+        server.got.load(Ordering::SeqCst),
+        1,
+        "it has answered nothing yet"
+    );
+    server.go_on();
+    assert_eq!(busy.response().status, 200);
+    live.iter_mut()
+        .for_each(|one| assert_eq!(one.response().status, 200));
+    assert_eq!(
+        server.got.load(Ordering::SeqCst),
+        3,
+        "nobody's who has gone"
+    );
+}
+
+#[test]
+fn a_full_line_is_passed_over_while_another_server_has_room() {
+    let (a, b) = (Gated::start(), Gated::start());
+    let servers = [(a.address, 1), (b.address, 4)];
+    let (_weir, address) = weir(&rules(&servers, "{length: 1, timeout: 60s}"));
+    // As many as both may have, and one in each line.
+    let clients: Vec<_> = (0..7)
+        .map(|_| thread::spawn(move || get(address).status))
+        .collect();
+    a.has(1);
+    b.has(4);
+    eventually("one more is refused", || {
+        (get_within(address) == Some(503)).then_some(())
+    });
+    a.go_on();
+    b.go_on();
+    let statuses = clients
+        .into_iter()
+        .map(|client| client.join().expect("an answer"));
+    assert_eq!(statuses.collect::<Vec<_>>(), [200; 7]);
+}
+
+/// The status of an answer that comes at once; who gets none gives up.
+fn get_within(address: SocketAddr) -> Option<u16> {
+    asks(address, GET).1
+}
+
+#[test]
+fn a_user_whose_server_has_a_full_line_is_served_by_another() {
+    let (a, b) = (Gated::start(), backend("b"));
+    let sticky = rules(&[(a.address, 1), (b.address(), 100)], "{length: 0}")
+        .replace("queue:", "sticky: {cookie: {name: s}}, queue:");
+    let (_weir, address) = weir(&sticky);
+    a.go_on();
+    let cookie = eventually("a user of a", || {
+        let answer = get(address);
+        let cookie = answer.field("set-cookie").expect("a cookie").to_owned();
+        answer
+            .body
+            .is_empty()
+            .then(|| cookie.split(';').next().unwrap_or_default().to_owned())
+    });
+    a.open.store(false, Ordering::SeqCst);
+    let request = format!("GET / HTTP/1.1\r\nHost: a\r\nCookie: {cookie}\r\n\r\n");
+    let before = a.got.load(Ordering::SeqCst);
+    let (mut first, status) = asks(address, &request);
+    assert_eq!(status, None);
+    a.has(before + 1);
+    let mut second = Connection::open(address);
+    second.send(&request);
+    assert_eq!(node(&second.response()), "b");
+    a.go_on();
+    assert_eq!(first.response().status, 200);
+}
+
+#[test]
+fn who_waits_for_a_server_that_is_drained_goes_to_another_at_once() {
+    let (a, b) = (Gated::start(), Gated::start());
+    let servers = [(a.address, 1), (b.address, 1)];
+    let (weir, address) = weir(&rules(&servers, "{timeout: 60s}"));
+    let clients: Vec<_> = (0..8)
+        .map(|_| thread::spawn(move || get(address).status))
+        .collect();
+    a.has(1);
+    b.has(1);
+    let url = format!("http://{}", a.address);
+    let (code, text) = command(weir.setup(), &["server", "drain", "app", &url]);
+    assert_eq!(code, Some(0), "{text}");
+    b.go_on();
+    // The one that a has is still there.
+    b.has(7);
+    assert_eq!(a.got.load(Ordering::SeqCst), 1);
+    a.go_on();
+    let statuses = clients
+        .into_iter()
+        .map(|client| client.join().expect("an answer"));
+    assert_eq!(statuses.collect::<Vec<_>>(), [200; 8]);
+}
+
+/// Takes 300 ms for each connection, and says `name`.
+fn slow_banner(name: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let address = listener.local_addr().expect("an address");
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            thread::spawn(move || {
+                thread::sleep(Duration::from_millis(300));
+                let _ = stream.expect("a connection").write_all(name.as_bytes());
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn a_tcp_connection_passes_a_full_line_over_too() {
+    let (one, two) = (slow_banner("one"), slow_banner("two"));
+    let (_weir, address) = weir(&format!(
+        "tcp:\n  routers:\n    t: {{rule: \"HostSNI(`*`)\", service: t}}\n  services:\n    t:\n      loadBalancer:\n        \
+         queue: {{length: 1, timeout: 60s}}\n        \
+         servers: [{{address: '{one}', maxConnections: 1}}, {{address: '{two}', maxConnections: 5}}]\n"
+    ));
+    eventually("the connection that saw weir listen has ended", || {
+        (super::who(address) != "").then_some(())
+    });
+    for _ in 0..3 {
+        let clients: Vec<_> = (0..8)
+            .map(|_| thread::spawn(move || super::who(address)))
+            .collect();
+        let names = clients
+            .into_iter()
+            .map(|client| client.join().expect("an answer"));
+        let names: Vec<String> = names.collect();
+        assert!(names.iter().all(|name| !name.is_empty()), "{names:?}");
+    }
 }

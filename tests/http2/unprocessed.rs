@@ -3,12 +3,14 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
 use bytes::Bytes;
 use http::Request;
-use weir::limits::UPSTREAM_REPEAT_BYTES;
+use weir::limits::{RETRIES_KEPT, UPSTREAM_REPEAT_BYTES};
 
 use super::before;
 use super::client::{begin, connect, finish, run, send};
@@ -112,6 +114,62 @@ fn read(socket: &mut TcpStream) -> std::io::Result<(u8, u8, u32, Vec<u8>)> {
     socket.read_exact(&mut payload)?;
     let stream = header[5..].try_into().expect("four bytes");
     Ok((header[3], header[4], u32::from_be_bytes(stream), payload))
+}
+
+/// A server that refuses every stream; how many it has got.
+fn refusing_all(refusal: Refusal) -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let address = listener.local_addr().expect("bound");
+    let got = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&got);
+    let each = move |mut socket: TcpStream| -> std::io::Result<()> {
+        socket.set_read_timeout(Some(DEADLINE))?;
+        socket.read_exact(&mut [0; PREFACE.len()])?;
+        socket.write_all(&frame(SETTINGS, 0, 0, &[]))?;
+        loop {
+            let (kind, flags, stream, payload) = read(&mut socket)?;
+            match kind {
+                SETTINGS if flags & ACK == 0 => socket.write_all(&frame(SETTINGS, ACK, 0, &[]))?,
+                PING if flags & ACK == 0 => socket.write_all(&frame(PING, ACK, 0, &payload))?,
+                HEADERS => {
+                    counted.fetch_add(1, Ordering::SeqCst);
+                    refuse(&mut socket, refusal, stream)?;
+                }
+                _ => {}
+            }
+        }
+    };
+    thread::spawn(move || {
+        while let Ok((socket, _)) = listener.accept() {
+            let each = each.clone();
+            thread::spawn(move || each(socket));
+        }
+    });
+    (address, got)
+}
+
+#[test]
+fn a_server_that_refuses_everything_does_not_get_it_all_twice() {
+    for refusal in BOTH {
+        let (server, got) = refusing_all(refusal);
+        let (_weir, address) = before(&format!("h2c://{server}"), "");
+        const REQUESTS: usize = 6_000;
+        let clients = (0..4).map(|_| {
+            thread::spawn(move || {
+                for _ in 0..REQUESTS / 4 {
+                    assert_eq!(Connection::open(address).get("a", "/").status, 502);
+                }
+            })
+        });
+        let clients: Vec<_> = clients.collect();
+        clients
+            .into_iter()
+            .for_each(|client| client.join().expect("answers"));
+        // A fifth of them, what the workers had kept, and ten a second.
+        let got = got.load(Ordering::SeqCst);
+        let most = REQUESTS + REQUESTS / 5 + 2 * RETRIES_KEPT as usize + 1_000;
+        assert!((REQUESTS..most).contains(&got), "{refusal:?}: {got}");
+    }
 }
 
 const BOTH: [Refusal; 2] = [Refusal::GoAway, Refusal::Stream];

@@ -1,7 +1,6 @@
 //! Drafts to what workers use: names become references, references that lead nowhere cost their router alone.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::document::{
@@ -14,7 +13,7 @@ use super::{EntryPointTable, FileCertificate, FileNames, Problem, StaticConfig, 
 use crate::middleware::Middleware;
 use crate::rule::{HttpMatcher, TcpMatcher};
 use crate::service::standing::{Said, ServerName, Standings};
-use crate::service::{Protocol, Registry, Service, Target};
+use crate::service::{Falls, Protocol, Registry, Service, Target};
 use crate::tls::{self, KeyPair};
 
 mod middlewares;
@@ -54,7 +53,7 @@ pub(super) struct Context<'a> {
     /// Servers to check.
     pub(super) targets: Vec<Target>,
     /// Servers that are down and whose connections are to be reset.
-    pub(super) resets: BTreeSet<SocketAddr>,
+    pub(super) falls: Falls,
 }
 
 /// What documents compile to.

@@ -1,6 +1,6 @@
 //! The rule files: finding and reading them, and compiling them all into one [`Snapshot`].
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ pub use self::check::{Check, Checked};
 use crate::clock;
 use crate::limits::{RULE_DIRECTORY_DEPTH_MAX, RULE_FILES_MAX};
 use crate::service::standing::{ServerName, Standings};
-use crate::service::{Readiness, Registry};
+use crate::service::{Falls, Readiness, Registry};
 use crate::tls::{self, KeyPair};
 
 /// Builds one snapshot after another, and keeps what must be the same in all of them: the ids of services and
@@ -171,7 +171,7 @@ impl Loader {
             problems: Vec::new(),
             wanted: Vec::new(),
             targets: Vec::new(),
-            resets: BTreeSet::new(),
+            falls: Falls::default(),
         };
         let Compiled {
             entry_points,
@@ -181,7 +181,7 @@ impl Loader {
             uncertified,
         } = compile::compile(&mut context, documents);
         let targets = context.targets;
-        let resets = Arc::new(context.resets);
+        let falls = Arc::new(context.falls);
         let outdated = context.outdated;
         let needs = Needs {
             wanted: context.wanted,
@@ -207,7 +207,7 @@ impl Loader {
             shared: Arc::clone(&self.shared),
             services,
             targets,
-            resets,
+            falls,
             standings: Arc::clone(&self.standings),
             inventory: Arc::new(inventory),
             problems,

@@ -1,7 +1,7 @@
 //! What the rules say at one moment, compiled. Immutable, shared by all workers, swapped as a whole.
 
-use std::collections::{BTreeSet, HashMap};
-use std::net::{IpAddr, SocketAddr};
+use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::{FileCertificate, Inventory, Needs, Problem, Severity};
@@ -9,7 +9,7 @@ use crate::router::steered::SteeredTable;
 use crate::router::{Certainty, HttpsNames, RouterTable, TcpRouter, TcpTable, TcpTls, TermsTable};
 use crate::rule::ConnectionView;
 use crate::service::standing::Standings;
-use crate::service::{Protocol, Service, Target};
+use crate::service::{Falls, Protocol, Service, Target};
 use crate::tls::{Shared, Terms};
 
 /// The compiled rules. Published by one pointer swap (`arc_swap::ArcSwap<Snapshot>`); nothing long-lived holds one: a
@@ -32,8 +32,8 @@ pub struct Snapshot {
     pub services: Vec<(Protocol, Arc<Service>)>,
     /// Servers with a health check, and which.
     pub targets: Vec<Target>,
-    /// Addresses of servers that are down and whose connections are to be reset (`onDown: reset`), in both planes.
-    pub resets: Arc<BTreeSet<SocketAddr>>,
+    /// Servers whose connections are reset when they go down (`onDown: reset`), in both planes.
+    pub falls: Arc<Falls>,
     /// What administrators have said of servers.
     pub standings: Arc<Standings>,
     /// What the rules consist of, by name.

@@ -1,9 +1,11 @@
 //! The way of one request from server to server, until one has answered it or none may be asked any more.
 //!
-//! Invariants: at most [`limits::SERVER_TRIES_MAX`] servers are asked in a row, each after the first paid for from the
-//! worker's budget, and none while another may have the request; a request is held only where its service says so, and
-//! only while it has been sent to nobody: what a server does with a request is no outage to be waited for.
+//! Invariants: at most [`SERVER_TRIES_MAX`](crate::limits::SERVER_TRIES_MAX) servers are asked in a row, each after the
+//! first paid for from the worker's budget, none twice, and none while another may have the request; a request is held
+//! only where its service says so, and only while it has been sent to nobody: what a server does with a request is no
+//! outage to be waited for. Who waits when the grace time of a stop ends is answered, as when its own time does.
 
+use std::pin::pin;
 use std::time::Instant;
 
 use super::answer::Answer;
@@ -11,26 +13,33 @@ use super::body::Source;
 use super::decision::Visitor;
 use super::forward::{Exchange, Unserved, id_of};
 use super::own_routers::OwnRouter;
+use super::queue::Place;
 use super::response::Failed;
 use super::scratch::Scratch;
 use super::sides::Downstream;
 use super::worker::Worker;
 use crate::failure::Failure;
 use crate::http::Status;
-use crate::service::{Picked, Rank};
-use crate::{limits, uring};
+use crate::service::{Picked, Rank, Tried};
+use crate::uring;
 
 /// How far a request has come.
 struct Course<'r> {
     router: &'r OwnRouter,
     /// Cookies of the response before one was added for a server.
     cookies: usize,
-    /// Servers asked in a row.
-    tries: usize,
+    /// Servers asked in a row, or passed over.
+    tried: Tried,
     /// A server has got it, or part of it, and failed.
     sent: bool,
     /// Until when it may be held, once it was.
     until: Option<Instant>,
+}
+
+/// What came of waiting for a server.
+enum Turn<'r> {
+    Comes(Option<Place>),
+    Elsewhere(Picked<'r>),
 }
 
 /// Sends a request that has passed the middlewares of this router to a server of its service, and relays the response.
@@ -48,7 +57,7 @@ pub async fn run<D: Downstream, B: Source>(
     let mut course = Course {
         router,
         cookies: scratch.passage.cookies.len(),
-        tries: 1,
+        tried: Tried::default(),
         sent: false,
         until: None,
     };
@@ -59,12 +68,17 @@ pub async fn run<D: Downstream, B: Source>(
         picked = held.map_err(|failure| course.refuse(visitor, failure, scratch))?;
     }
     loop {
-        let place = exchange.enter(&picked).await;
-        let place = place.map_err(|failure| course.refuse(visitor, failure, scratch))?;
-        if let Some(next) = course.instead_of(visitor, &picked, scratch) {
-            picked = next;
-            continue;
-        }
+        let place = match picked.server.cap {
+            None => None,
+            Some(_) => match Box::pin(course.turn(exchange, &picked, scratch)).await {
+                Ok(Turn::Comes(place)) => place,
+                Ok(Turn::Elsewhere(next)) => {
+                    picked = next;
+                    continue;
+                }
+                Err(failure) => return Err(course.refuse(visitor, failure, scratch)),
+            },
+        };
         let outcome = exchange.on(&picked, scratch).await;
         drop(place);
         let Err(failed) = outcome else {
@@ -93,7 +107,7 @@ impl<'r> Course<'r> {
     /// Whether others wait for the service already, and there is nothing better than a server that is down.
     fn is_out(&self, worker: &Worker, picked: &Picked<'_>) -> bool {
         let service = self.router.service.as_ref();
-        picked.rank == Rank::Down
+        picked.rank >= Rank::Down
             && !picked.load_balancer.on_failure.hold_time.is_zero()
             && service.is_some_and(|service| worker.hold.is_out(service.id))
     }
@@ -110,11 +124,8 @@ impl<'r> Course<'r> {
     ) -> Result<Picked<'r>, Option<Failure>> {
         let visitor = exchange.visitor;
         let mut reason = None;
-        if self.tries < limits::SERVER_TRIES_MAX
-            && let Some(next) = self.another(visitor, failed, scratch)
-        {
+        if let Some(next) = self.other_than(failed, visitor, scratch) {
             if visitor.worker.retries.withdraw() {
-                self.tries += 1;
                 return Ok(next);
             }
             reason = Some(Failure::RetryBudget);
@@ -126,35 +137,87 @@ impl<'r> Course<'r> {
         }
     }
 
-    /// Another server, where this one has left while the request waited for its turn there. Nobody has got it: that is
-    /// not paid for.
-    fn instead_of(
+    /// A place at the server, after waiting for it where it is full; or another server, where this one has no room or
+    /// is not to be asked any more. Nobody has got the request: that is not paid for.
+    ///
+    /// # Errors
+    /// There is no room, or not in time, or the client has gone.
+    async fn turn<D: Downstream, B: Source>(
         &mut self,
-        visitor: Visitor<'_>,
+        exchange: &mut Exchange<'_, D, B>,
         picked: &Picked<'r>,
         scratch: &mut Scratch,
-    ) -> Option<Picked<'r>> {
-        let may = picked.server.cap.is_some() && self.tries < limits::SERVER_TRIES_MAX;
-        if !may || !visitor.worker.has_left(picked) {
-            return None;
+    ) -> Result<Turn<'r>, Failure> {
+        let (visitor, worker) = (exchange.visitor, exchange.visitor.worker);
+        exchange.body.copy_out();
+        let mut enter = pin!(worker.queues.enter(picked.server));
+        let mut gave_up = pin!(exchange.client.gave_up(exchange.asked.body.is_empty()));
+        let mut cut = pin!(worker.cut());
+        loop {
+            let entered = tokio::select! {
+                biased;
+                entered = &mut enter => entered,
+                () = &mut gave_up => return Err(Failure::ClientGone),
+                () = &mut cut => return Err(Failure::QueueTimeout),
+                () = worker.queues.worse() => match self.instead_of(picked, visitor, scratch) {
+                    Some(next) => return Ok(Turn::Elsewhere(next)),
+                    None => continue,
+                },
+            };
+            let next = match entered {
+                Ok(_) => self.instead_of(picked, visitor, scratch),
+                Err(Failure::QueueFull) => {
+                    let next = self.other_than(picked, visitor, scratch);
+                    next.filter(Picked::has_room)
+                }
+                Err(_) => None,
+            };
+            return match next {
+                Some(next) => Ok(Turn::Elsewhere(next)),
+                None => entered.map(Turn::Comes),
+            };
         }
-        self.tries += 1;
-        self.another(visitor, picked, scratch)
     }
 
-    /// Another server, and its cookie in place of the other one's.
-    fn another(
-        &self,
+    /// Another server, where this one has left while the request waited for its turn there. A drained one keeps those
+    /// that its cookie names.
+    fn instead_of(
+        &mut self,
+        picked: &Picked<'r>,
         visitor: Visitor<'_>,
-        failed: &Picked<'r>,
         scratch: &mut Scratch,
     ) -> Option<Picked<'r>> {
+        if !visitor.worker.has_left(picked) {
+            return None;
+        }
+        let next = self.another(visitor, scratch);
+        let next = next.filter(|next| next.server.id != picked.server.id)?;
+        self.tried.add(picked.server.id);
+        Some(next)
+    }
+
+    /// Another server than this one, which has failed or has no room.
+    fn other_than(
+        &mut self,
+        picked: &Picked<'r>,
+        visitor: Visitor<'_>,
+        scratch: &mut Scratch,
+    ) -> Option<Picked<'r>> {
+        self.tried.add(picked.server.id);
+        self.another(visitor, scratch)
+    }
+
+    /// A server that was not tried, and its cookie in place of the last one's.
+    fn another(&self, visitor: Visitor<'_>, scratch: &mut Scratch) -> Option<Picked<'r>> {
+        if self.tried.is_over() {
+            return None;
+        }
         let Scratch {
             request, passage, ..
         } = scratch;
         let kept = passage.cookies.split_off(self.cookies);
-        let next = visitor.pick_next(self.router, request, &mut passage.cookies);
-        let next = next.filter(|next| next.server.id != failed.server.id);
+        let next = visitor.pick_next(self.router, (request, &mut passage.cookies), &self.tried);
+        let next = next.filter(|next| !self.tried.contains(next.server.id));
         if next.is_none() {
             passage.cookies.truncate(self.cookies);
             passage.cookies.extend(kept);
@@ -179,25 +242,23 @@ impl<'r> Course<'r> {
         let until = *self.until.get_or_insert_with(|| uring::now() + hold_time);
         exchange.body.copy_out();
         let look = async || worker.reaches(service).await;
-        let wait = worker.hold.wait(service.id, until, look);
-        let over = match exchange.asked.body.is_empty() {
-            // Who looks whether the client is there would read its body.
-            false => wait.await,
-            true => tokio::select! {
-                biased;
-                over = wait => over,
-                () = exchange.client.gone() => return Err(Failure::ClientGone),
-            },
+        let over = tokio::select! {
+            biased;
+            over = worker.hold.wait(service.id, until, look) => over,
+            () = exchange.client.gave_up(exchange.asked.body.is_empty()) => {
+                return Err(Failure::ClientGone);
+            }
+            () = worker.cut() => false,
         };
         if !over {
             return Err(Failure::NoServer);
         }
-        self.tries = 1;
+        self.tried = Tried::default();
         let Scratch {
             request, passage, ..
         } = scratch;
         passage.cookies.truncate(self.cookies);
-        let next = visitor.pick_next(self.router, request, &mut passage.cookies);
+        let next = visitor.pick_next(self.router, (request, &mut passage.cookies), &self.tried);
         next.ok_or(Failure::NoServer)
     }
 

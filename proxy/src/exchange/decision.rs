@@ -17,7 +17,7 @@ use crate::failure::Failure;
 use crate::http::{Name, RequestHead};
 use crate::router::Agreed;
 use crate::rule::RequestView;
-use crate::service::{Picked, Rank};
+use crate::service::{Picked, Rank, Tried};
 use crate::uring;
 
 /// Where a request comes from.
@@ -114,22 +114,23 @@ impl<'a> Visitor<'a> {
         if router.service.is_none() {
             return Err(Failure::RouterError);
         }
-        let picked = self.pick_next(router, head, cookies);
+        let picked = self.pick_next(router, (head, cookies), &Tried::default());
         let options = &self.settings().forwarded_headers;
         forwarded::add_address(head, options, self.address.ip());
         picked.ok_or(Failure::NoServer)
     }
 
-    /// The server for the same request once the first has failed; it may be the same one.
+    /// The server for the same request once others were tried; one of them only where there is no other.
     pub fn pick_next<'r>(
         &self,
         router: &'r OwnRouter,
-        head: &RequestHead,
-        cookies: &mut Vec<String>,
+        (head, cookies): (&RequestHead, &mut Vec<String>),
+        tried: &Tried,
     ) -> Option<Picked<'r>> {
         let headers = &head.headers;
         let mut jar = Jar { headers, cookies };
-        let picked = self.worker.pick_for(router.service.as_ref()?, &mut jar)?;
+        let service = router.service.as_ref()?;
+        let picked = self.worker.pick_for(service, &mut jar, tried)?;
         if picked.rank == Rank::Drained {
             self.worker.stayed(picked.server, self.address.ip());
         }

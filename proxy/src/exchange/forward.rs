@@ -16,7 +16,6 @@ use super::body::{self, BodyError, Http1Sink, Keeping, Kept, Sink, Source};
 use super::course;
 use super::decision::Visitor;
 use super::head::NoHead;
-use super::queue::Place;
 use super::response::{self, Delivered, Failed};
 use super::scratch::Scratch;
 use super::server::Http1Server;
@@ -141,24 +140,6 @@ pub fn id_of(head: &RequestHead) -> &[u8] {
 }
 
 impl<D: Downstream, B: Source> Exchange<'_, D, B> {
-    /// A place at the server, after waiting for it where it is full.
-    pub async fn enter(&mut self, picked: &Picked<'_>) -> Result<Option<Place>, Failure> {
-        if picked.server.cap.is_none() {
-            return Ok(None);
-        }
-        self.body.copy_out();
-        let enter = self.visitor.worker.queues.enter(picked.server);
-        if !self.asked.body.is_empty() {
-            // Who looks whether the client is there would read its body.
-            return enter.await;
-        }
-        tokio::select! {
-            biased;
-            entered = enter => entered,
-            () = self.client.gone() => Err(Failure::ClientGone),
-        }
-    }
-
     /// Sends the request to this server, and leaves the request as it was.
     pub async fn on(&mut self, picked: &Picked<'_>, scratch: &mut Scratch) -> Result<(), Failed> {
         let _running = self.visitor.worker.runs_on(picked.server);
@@ -183,7 +164,8 @@ impl<D: Downstream, B: Source> Exchange<'_, D, B> {
     }
 
     /// Sends the request to the server, once more on another connection if the first one fails before any response and
-    /// nothing can have happened twice.
+    /// nothing can have happened twice. Servers close idle HTTP/1.1 connections as they like; but one that refuses each
+    /// stream, or resets each connection, must not get twice as many requests for it: that is paid for.
     async fn forward(&mut self, picked: &Picked<'_>, scratch: &mut Scratch) -> Result<(), Failed> {
         let server = picked.server;
         // An upgrade is a matter of HTTP/1.1, except where nothing else is spoken.
@@ -192,10 +174,11 @@ impl<D: Downstream, B: Source> Exchange<'_, D, B> {
             Some(way) => (way, true),
             None => (self.open(server, upgrade, None).await?, false),
         };
-        let (first, other) = match &way {
-            Way::Http2(slot) => (slot.peer_addr(), true),
+        let (first, is_free, other) = match &way {
+            Way::Http2(slot) => (slot.peer_addr(), false, true),
             Way::Http1(transport) => (
                 transport.peer_addr(),
+                may_be_stale,
                 may_be_stale || server.addresses.len() > 1,
             ),
         };
@@ -203,7 +186,7 @@ impl<D: Downstream, B: Source> Exchange<'_, D, B> {
         let broke = outcome
             .as_ref()
             .is_err_and(|failed| self.is_to_be_repeated(failed));
-        if !(other && broke) {
+        if !(other && broke && (is_free || self.visitor.worker.retries.withdraw())) {
             return outcome;
         }
         let way = self.open(server, upgrade, Some(first)).await?;

@@ -85,7 +85,10 @@ impl Worker {
         let passive = &picked.load_balancer.on_failure.passive;
         match passive.server_errors && status.code() >= 500 {
             true => self.failed_there(picked),
-            false => self.streaks.end(picked.server.id),
+            false => {
+                self.streaks.end(picked.server.id);
+                self.trust(picked);
+            }
         }
     }
 

@@ -1,32 +1,44 @@
-//! Requests that wait for a server which has as many as it may: one worker's part of the lines of [`Gates`].
+//! Requests that wait for a server which has as many as it may: one worker's part of the line before its
+//! [`Gate`](crate::service::Gate).
 //!
 //! Whose turn has come is seen at once where one of this worker's leaves, and within [`limits::QUEUE_LOOK`] where one
-//! of another's does: no worker wakes another. Who gives up keeps its place, and leaves when its turn comes.
+//! of another's does: no worker wakes another. Who gives up is out of the line at once, at the gate and here.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
-use std::sync::Arc;
 
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::failure::Failure;
 use crate::limits;
-use crate::service::{Cap, Entry, Gates, Server, ServerId, Ticket};
+use crate::service::{Cap, Entry, Rank, Readiness, Server, ServerId, Ticket};
 
 /// Those of one worker that wait.
 pub struct Queues {
-    gates: Gates,
+    readiness: Readiness,
     lines: RefCell<HashMap<ServerId, Line>>,
     ticking: Cell<bool>,
+    /// Counts those that have ever waited.
+    arrivals: Cell<u64>,
+    /// A server that somebody waits for has been drained, or is worse.
+    worse: Notify,
 }
 
-/// Those that wait for one server.
+/// Those that wait for one server, in the order of their tickets.
 struct Line {
-    server: Arc<Server>,
-    /// In the order of their tickets.
-    waiting: VecDeque<(Cap, Ticket, Rc<Turn>)>,
+    waiting: VecDeque<Waiting>,
+    /// How the server was when that was last looked at.
+    standing: Rank,
+}
+
+/// One that waits, as its line knows it.
+struct Waiting {
+    arrival: u64,
+    cap: Cap,
+    ticket: Ticket,
+    turn: Rc<Turn>,
 }
 
 #[derive(Default)]
@@ -39,33 +51,37 @@ struct Turn {
 enum State {
     #[default]
     Waits,
-    /// It may go on.
+    /// It may go on, and is out of the line.
     Came,
     /// It went on.
     Gone,
-    GaveUp,
 }
 
 /// One of those that the server may have at one time, until dropped.
 pub struct Place {
     queues: Rc<Queues>,
-    server: Arc<Server>,
+    server: ServerId,
+    cap: Cap,
 }
 
 /// One that waits, until dropped.
 struct Waiter<'w> {
     queues: &'w Rc<Queues>,
-    server: &'w Arc<Server>,
+    server: ServerId,
+    cap: &'w Cap,
+    arrival: u64,
     turn: Rc<Turn>,
 }
 
 impl Queues {
-    /// Those of a worker at the lines that all have in common.
-    pub fn new(gates: Gates) -> Rc<Self> {
+    /// Those of a worker. Whose servers are drained or worse, this table says.
+    pub fn new(readiness: Readiness) -> Rc<Self> {
         Rc::new(Self {
-            gates,
+            readiness,
             lines: RefCell::default(),
             ticking: Cell::new(false),
+            arrivals: Cell::new(0),
+            worse: Notify::new(),
         })
     }
 
@@ -73,15 +89,15 @@ impl Queues {
     ///
     /// # Errors
     /// Too many wait, or it has taken too long.
-    pub async fn enter(self: &Rc<Self>, server: &Arc<Server>) -> Result<Option<Place>, Failure> {
-        let Some(cap) = server.cap else {
+    pub async fn enter(self: &Rc<Self>, server: &Server) -> Result<Option<Place>, Failure> {
+        let Some(cap) = &server.cap else {
             return Ok(None);
         };
-        match self.gates.enter(server.id, &cap) {
-            Entry::Enters => Ok(Some(Place::new(self, server))),
+        match cap.enter() {
+            Entry::Enters => Ok(Some(Place::new(self, server.id, cap))),
             Entry::Full => Err(Failure::QueueFull),
             Entry::Waits(ticket) => {
-                let waiter = self.line_up(server, &cap, ticket);
+                let waiter = self.line_up(server.id, cap, ticket);
                 match timeout(cap.patience, waiter.turn.came.notified()).await {
                     Ok(()) => Ok(Some(waiter.take())),
                     Err(_) => Err(Failure::QueueTimeout),
@@ -90,56 +106,74 @@ impl Queues {
         }
     }
 
+    /// Resolves when a server that some wait for is drained, goes down or into maintenance: maybe another serves them.
+    pub async fn worse(&self) {
+        self.worse.notified().await;
+    }
+
     fn line_up<'w>(
         self: &'w Rc<Self>,
-        server: &'w Arc<Server>,
-        cap: &Cap,
+        server: ServerId,
+        cap: &'w Cap,
         ticket: Ticket,
     ) -> Waiter<'w> {
-        let turn = Rc::new(Turn::default());
+        let (turn, arrival) = (Rc::new(Turn::default()), self.arrivals.get());
+        self.arrivals.set(arrival + 1);
         let mut lines = self.lines.borrow_mut();
-        let line = lines.entry(server.id).or_insert_with(|| Line {
-            server: Arc::clone(server),
+        let line = lines.entry(server).or_insert_with(|| Line {
             waiting: VecDeque::new(),
+            standing: self.readiness.standing(server),
         });
-        line.waiting.push_back((*cap, ticket, Rc::clone(&turn)));
+        line.waiting.push_back(Waiting {
+            arrival,
+            cap: cap.clone(),
+            ticket,
+            turn: Rc::clone(&turn),
+        });
         if !self.ticking.replace(true) {
             tokio::task::spawn_local(tick(Rc::clone(self)));
         }
         Waiter {
             queues: self,
             server,
+            cap,
+            arrival,
             turn,
         }
     }
 
     /// Lets those go on whose turn has come.
     fn advance(&self, server: ServerId) {
-        while let Some((server, turn)) = self.next(server) {
-            match turn.state.get() {
-                State::GaveUp => self.gates.leave(server.id),
-                State::Waits | State::Came | State::Gone => {
-                    turn.state.set(State::Came);
-                    turn.came.notify_one();
-                }
-            }
-        }
-    }
-
-    /// Takes the first out of the line if its turn has come. With the server, which must be held until it has left.
-    fn next(&self, server: ServerId) -> Option<(Arc<Server>, Rc<Turn>)> {
         let mut lines = self.lines.borrow_mut();
-        let line = lines.get_mut(&server)?;
-        let (cap, ticket, _) = line.waiting.front()?;
-        if !self.gates.is_turn(line.server.id, cap, *ticket) {
-            return None;
+        let Some(line) = lines.get_mut(&server) else {
+            return;
+        };
+        let comes = |first: &mut Waiting| first.cap.is_turn(first.ticket);
+        while let Some(Waiting { turn, .. }) = line.waiting.pop_front_if(comes) {
+            turn.state.set(State::Came);
+            turn.came.notify_one();
         }
-        let (.., turn) = line.waiting.pop_front()?;
-        let held = Arc::clone(&line.server);
         if line.waiting.is_empty() {
             lines.remove(&server);
         }
-        Some((held, turn))
+    }
+
+    /// Takes one out of the line that gives up; its ticket.
+    fn take_out(&self, server: ServerId, arrival: u64) -> Option<Ticket> {
+        let mut lines = self.lines.borrow_mut();
+        let waiting = &mut lines.get_mut(&server)?.waiting;
+        let place = waiting.binary_search_by_key(&arrival, |one| one.arrival);
+        waiting.remove(place.ok()?).map(|one| one.ticket)
+    }
+
+    /// Whether a server that some wait for is drained or worse since the last look.
+    fn has_worse(&self) -> bool {
+        let mut any = false;
+        for (server, line) in self.lines.borrow_mut().iter_mut() {
+            let now = self.readiness.standing(*server);
+            any |= now > std::mem::replace(&mut line.standing, now);
+        }
+        any
     }
 }
 
@@ -151,6 +185,9 @@ async fn tick(queues: Rc<Queues>) {
         servers
             .into_iter()
             .for_each(|server| queues.advance(server));
+        if queues.has_worse() {
+            queues.worse.notify_waiters();
+        }
         if queues.lines.borrow().is_empty() {
             queues.ticking.set(false);
             return;
@@ -159,18 +196,19 @@ async fn tick(queues: Rc<Queues>) {
 }
 
 impl Place {
-    fn new(queues: &Rc<Queues>, server: &Arc<Server>) -> Self {
+    fn new(queues: &Rc<Queues>, server: ServerId, cap: &Cap) -> Self {
         Self {
             queues: Rc::clone(queues),
-            server: Arc::clone(server),
+            server,
+            cap: cap.clone(),
         }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.queues.gates.leave(self.server.id);
-        self.queues.advance(self.server.id);
+        self.cap.leave();
+        self.queues.advance(self.server);
     }
 }
 
@@ -178,18 +216,22 @@ impl Waiter<'_> {
     /// Its turn has come.
     fn take(&self) -> Place {
         self.turn.state.set(State::Gone);
-        Place::new(self.queues, self.server)
+        Place::new(self.queues, self.server, self.cap)
     }
 }
 
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
         match self.turn.state.get() {
-            // Its place is in the line until then.
-            State::Waits => self.turn.state.set(State::GaveUp),
+            State::Waits => {
+                if let Some(ticket) = self.queues.take_out(self.server, self.arrival) {
+                    self.cap.give_up(ticket);
+                }
+                self.queues.advance(self.server);
+            }
             // It has not seen that any more.
             State::Came => drop(self.take()),
-            State::Gone | State::GaveUp => {}
+            State::Gone => {}
         }
     }
 }

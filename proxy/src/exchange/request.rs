@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::Client;
 use super::answer::Answer;
 use super::body::{Http1Sink, Http1Source};
+use super::departure;
 use super::forward::{self, Asked, Exchange, Unserved};
 use super::scratch::Scratch;
 use super::sides::{Content, Downstream};
@@ -14,8 +15,7 @@ use crate::failure::Failure;
 use crate::http::{Method, ResponseHead, Version, name};
 use crate::http1::{self, Announce, BodyLength, ConnectionField, Request};
 use crate::limits;
-use crate::net::Peer;
-use crate::uring::{self, Chunk, ChunkQueue};
+use crate::uring::{Chunk, ChunkQueue};
 
 /// What becomes of the client's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,34 +170,12 @@ impl Downstream for Http1Client<'_> {
         Ok(Http1Sink::new(transport, head, length, Announce::Nothing))
     }
 
-    /// Its connection failed; or it ended its side, and for a while nothing of the response has reached it.
     async fn gone(&self) {
-        let transport = self.client.transport;
-        let ended = loop {
-            match transport.recv().await {
-                // It asks for more while it waits. That is received later, and until then its end is not.
-                Ok(Some(next)) => {
-                    transport.unread(next);
-                    break false;
-                }
-                Ok(None) => break true,
-                // A client may wait for longer than it may stall.
-                Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
-                Err(_) => return,
-            }
-        };
-        let since = uring::now();
-        loop {
-            tokio::time::sleep(limits::GONE_LOOK).await;
-            let last = transport.last_moved().max(since);
-            let silent = uring::now().saturating_duration_since(last) >= limits::HALF_CLOSED;
-            match transport.peer() {
-                Peer::Gone => return,
-                Peer::Finished if silent => return,
-                Peer::Open if ended && silent => return,
-                Peer::Finished | Peer::Open => {}
-            }
-        }
+        departure::gone(self.client.transport).await;
+    }
+
+    async fn gave_up(&self, reads: bool) {
+        departure::gave_up(self.client.transport, reads).await;
     }
 }
 

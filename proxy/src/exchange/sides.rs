@@ -48,8 +48,12 @@ pub trait Downstream {
     /// The head cannot be sent.
     fn switch(&self, head: &ResponseHead) -> io::Result<Self::Sink<'_>>;
 
-    /// Resolves when the client has gone while it waited.
+    /// Resolves when the client has gone while it waited for the response.
     async fn gone(&self);
+
+    /// Resolves when the client has gone, or ended its side, while it waited for its turn; soon, or at once where
+    /// `reads` says that nothing of a body is left to be received.
+    async fn gave_up(&self, reads: bool);
 }
 
 /// The server's side of one request that is on its way.

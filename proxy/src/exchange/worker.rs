@@ -30,8 +30,8 @@ use crate::router::Agreed;
 use crate::rule::RequestView;
 use crate::service::sticky::CookieJar;
 use crate::service::{
-    Balancer, Cause, InFlight, Picked, Readiness, Running, Server, ServerId, Service, Suspicions,
-    Users,
+    Balancer, Cause, Falls, InFlight, Picked, Rank, Readiness, Running, Server, ServerId, Service,
+    Suspicions, Tried, Users,
 };
 use crate::upstream::{Multiplexed, Pool};
 use crate::{limits, uring};
@@ -80,10 +80,10 @@ pub struct Worker {
     freed: Notify,
     /// The generation of the rules that was looked at for servers whose connections are to be reset.
     reset_seen: Cell<u64>,
-    /// Those of that generation, and which of them are new: of one that stays down only the connections from before are
-    /// reset, not those that have tried it since.
-    reset: RefCell<(Arc<BTreeSet<SocketAddr>>, BTreeSet<SocketAddr>)>,
-    /// There are new ones.
+    /// Those of that generation, and which have gone down since the one before: of one that stays down only the
+    /// connections from before are reset, not those that have tried it since.
+    reset: RefCell<(Arc<Falls>, BTreeSet<SocketAddr>)>,
+    /// There are some.
     resets: Notify,
     stopping: Cell<bool>,
     /// The worker has begun to stop.
@@ -130,7 +130,7 @@ impl Worker {
         clients: Arc<[Option<Arc<Clients>>]>,
         servers: Servers,
     ) -> Self {
-        let queues = Queues::new(servers.readiness.gates().clone());
+        let queues = Queues::new(servers.readiness.clone());
         let suspicions = servers.readiness.suspicions().clone();
         let users = servers.readiness.users().clone();
         let balancer = Balancer::new(index, of, servers.readiness);
@@ -217,13 +217,21 @@ impl Worker {
         self.balancer.borrow().has_left(picked)
     }
 
-    /// The next server of a service for a client with cookies.
+    /// The next server of a service for a client with cookies; see [`Balancer::pick_for`].
     pub fn pick_for<'s>(
         &self,
         service: &'s Service,
         jar: &mut dyn CookieJar,
+        tried: &Tried,
     ) -> Option<Picked<'s>> {
-        self.balancer.borrow_mut().pick_for(service, jar)
+        self.balancer.borrow_mut().pick_for(service, jar, tried)
+    }
+
+    /// A server that was picked although requests had just failed there has answered: it is suspected no more.
+    pub fn trust(&self, picked: &Picked<'_>) {
+        if picked.rank >= Rank::Down {
+            self.balancer.borrow_mut().trust(picked.server.id);
+        }
     }
 
     /// Counts a request or connection of this server until the result is dropped.
@@ -340,13 +348,13 @@ impl Worker {
         let rules = self.rules.load();
         self.routers.borrow_mut().keep_house(rules.generation);
         if self.reset_seen.replace(rules.generation) != rules.generation {
-            self.see_resets(&rules.resets);
+            self.see_falls(&rules.falls);
         }
     }
 
-    fn see_resets(&self, now: &Arc<BTreeSet<SocketAddr>>) {
+    fn see_falls(&self, now: &Arc<Falls>) {
         let (known, new) = &mut *self.reset.borrow_mut();
-        *new = now.difference(known).copied().collect();
+        *new = now.since(known);
         *known = Arc::clone(now);
         if !new.is_empty() {
             self.resets.notify_waiters();

@@ -12,7 +12,7 @@ use super::id_map::IdMap;
 use super::readiness::{self, Rank, Readiness};
 use super::sticky::{CookieJar, NoCookies};
 use super::{
-    Child, ChildKey, LoadBalancer, Server, ServerId, Service, ServiceId, ServiceKind,
+    Child, ChildKey, LoadBalancer, Server, ServerId, Service, ServiceId, ServiceKind, Tried,
     WeightedService,
 };
 use crate::limits::{BALANCE_START_STEPS_MAX, SUSPECTS_MAX};
@@ -42,6 +42,13 @@ pub struct Picked<'s> {
     pub load_balancer: &'s LoadBalancer,
     /// How good it is, where that was looked at.
     pub rank: Rank,
+}
+
+impl Picked<'_> {
+    /// Whether it is one for those that others have no room for: neither drained nor down.
+    pub fn has_room(&self) -> bool {
+        self.rank < Rank::Drained
+    }
 }
 
 /// Of the children, those of this rank.
@@ -81,15 +88,16 @@ impl Balancer {
 
     /// Takes up what other workers suspect.
     fn hear(&mut self) {
-        let suspicions = self.readiness.suspicions().clone();
-        let before = std::mem::replace(&mut self.told, suspicions.told());
-        for (server, until) in suspicions.since(before) {
-            self.suspect(server, until);
+        let suspicions = self.readiness.suspicions();
+        if suspicions.told() != self.told {
+            let suspicions = suspicions.clone();
+            self.told = suspicions.hear(self.told, |server, until| self.suspect(server, until));
         }
     }
 
-    /// Ends the suspicions whose time is over.
+    /// Ends the suspicions whose time is over; also those that it has not heard of yet, as nobody has asked it.
     pub fn forgive(&mut self, now: Instant) {
+        self.hear();
         self.suspects.retain(|_, until| *until > now);
     }
 
@@ -97,27 +105,27 @@ impl Balancer {
     /// servers or weights changed carries over for those that stayed. Counts no reference: the request keeps its router
     /// alive.
     pub fn pick<'s>(&mut self, service: &'s Service) -> Option<Picked<'s>> {
-        self.pick_for(service, &mut NoCookies)
+        self.pick_for(service, &mut NoCookies, &Tried::default())
     }
 
-    /// The same for a client with cookies: it stays where they say, and is told where it came without them.
+    /// The same for a client with cookies: it stays where they say, and is told where it came without them. One of
+    /// those it was `tried` with is picked only where there is no other.
     pub fn pick_for<'s>(
         &mut self,
         service: &'s Service,
         jar: &mut dyn CookieJar,
+        tried: &Tried,
     ) -> Option<Picked<'s>> {
         if service.is_empty() {
             return None;
         }
-        if self.readiness.suspicions().told() != self.told {
-            self.hear();
-        }
-        let looks = service.watched || !self.suspects.is_empty();
+        self.hear();
+        let looks = service.watched || !self.suspects.is_empty() || !tried.is_empty();
         let (index, rank) = match looks {
             false => (self.choose(service, jar, None), Rank::Ready),
             true => {
                 let mut ranks = std::mem::take(&mut self.ranks);
-                let index = self.look(service, jar, &mut ranks);
+                let index = self.look(service, jar, (&mut ranks, tried));
                 let rank = index.and_then(|index| ranks.get(index).copied());
                 self.ranks = ranks;
                 (index?, rank.unwrap_or(Rank::Ready))
@@ -132,8 +140,10 @@ impl Balancer {
                     rank,
                 })
             }
-            ServiceKind::Weighted(services) => self.pick_for(&services.get(index)?.service, jar),
-            ServiceKind::Failover(services) => self.pick_for(services.get(index)?, jar),
+            ServiceKind::Weighted(services) => {
+                self.pick_for(&services.get(index)?.service, jar, tried)
+            }
+            ServiceKind::Failover(services) => self.pick_for(services.get(index)?, jar, tried),
         }
     }
 
@@ -163,19 +173,26 @@ impl Balancer {
         &mut self,
         service: &Service,
         jar: &mut dyn CookieJar,
-        ranks: &mut Vec<Rank>,
+        (ranks, tried): (&mut Vec<Rank>, &Tried),
     ) -> Option<usize> {
         ranks.clear();
+        let rank = |server: &Server| match tried.contains(server.id) {
+            true => self.rank(server).max(Rank::Tried),
+            false => self.rank(server),
+        };
         match &service.kind {
             ServiceKind::LoadBalancer(balancer) => {
-                ranks.extend(balancer.servers.iter().map(|server| self.rank(server)));
+                ranks.extend(balancer.servers.iter().map(|server| rank(server)));
             }
             ServiceKind::Weighted(services) => {
-                let rank = |server: &Server| self.rank(server);
                 let best = |entry: &WeightedService| readiness::best(&entry.service, &rank);
                 ranks.extend(services.iter().map(best));
             }
-            ServiceKind::Failover(services) => return self.first(services, jar, ranks),
+            ServiceKind::Failover(services) => {
+                let best = |service: &Arc<Service>| readiness::best(service, &rank);
+                ranks.extend(services.iter().map(best));
+                return self.first(services, jar, ranks);
+            }
         }
         let rank = ranks
             .iter()
@@ -202,14 +219,8 @@ impl Balancer {
         &self,
         services: &[Arc<Service>],
         jar: &dyn CookieJar,
-        ranks: &mut Vec<Rank>,
+        ranks: &[Rank],
     ) -> Option<usize> {
-        let rank = |server: &Server| self.rank(server);
-        ranks.extend(
-            services
-                .iter()
-                .map(|service| readiness::best(service, &rank)),
-        );
         let best = ranks.iter().min().filter(|best| **best < Rank::Out)?;
         let first = ranks.iter().position(|rank| rank == best)?;
         let keeps =
@@ -236,15 +247,17 @@ impl Balancer {
         }
     }
 
-    /// Whether a server has gone down or into maintenance since it was picked: one that waited for it looks again.
+    /// Whether a server has been drained, gone down or into maintenance since it was picked: one that waits for it
+    /// looks again.
     pub fn has_left(&self, picked: &Picked<'_>) -> bool {
         let rank = self.rank(picked.server);
-        rank > Rank::Drained && rank > picked.rank
+        rank >= Rank::Drained && rank > picked.rank
     }
 
     fn rank(&self, server: &Server) -> Rank {
         let rank = self.readiness.rank(server);
         match self.suspects.contains_key(&server.id) {
+            true if rank == Rank::Down => Rank::Dead,
             true => rank.max(Rank::Down),
             false => rank,
         }

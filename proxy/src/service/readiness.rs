@@ -6,9 +6,9 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::{Gates, Server, ServerId, Service, ServiceKind, Suspicions, Users};
+use super::{Fallen, Server, ServerId, Service, ServiceKind, Suspicions, Users};
 use crate::limits::SERVERS_MAX;
 
 /// What keeps a server from requests; a bit of its entry.
@@ -32,17 +32,26 @@ pub enum Rank {
     Full,
     /// Ready, and a backup.
     Backup,
+    /// It has as many requests as it may, and so many wait that one more would be refused.
+    Crowded,
     /// Drained, and as far as is known alive.
     Drained,
-    /// Down.
+    /// Down, or requests have just failed there.
     Down,
+    /// Both: all others are tried before it.
+    Dead,
+    /// It has failed the very request that asks.
+    Tried,
     /// In maintenance.
     Out,
 }
 
+/// One more time that a server has gone down, above all hindrances.
+const FALL: u32 = 8;
+
 impl Rank {
-    fn of(bits: u8) -> Self {
-        let has = |hindrance: Hindrance| bits & hindrance as u8 != 0;
+    fn of(bits: u32) -> Self {
+        let has = |hindrance: Hindrance| bits & hindrance as u32 != 0;
         if has(Hindrance::Maintenance) {
             Self::Out
         } else if has(Hindrance::Down) {
@@ -55,11 +64,11 @@ impl Rank {
     }
 }
 
-/// The table, and those of gates, suspicions and users. Clones are one and the same.
+/// The table, and those of suspicions and users. Clones are one and the same.
 #[derive(Clone)]
 pub struct Readiness {
-    bits: Arc<[AtomicU8]>,
-    gates: Gates,
+    /// Hindrances, and above them how often the server has gone down.
+    bits: Arc<[AtomicU32]>,
     suspicions: Suspicions,
     users: Users,
 }
@@ -67,8 +76,7 @@ pub struct Readiness {
 impl Default for Readiness {
     fn default() -> Self {
         Self {
-            bits: (0..SERVERS_MAX).map(|_| AtomicU8::new(0)).collect(),
-            gates: Gates::default(),
+            bits: (0..SERVERS_MAX).map(|_| AtomicU32::new(0)).collect(),
             suspicions: Suspicions::default(),
             users: Users::default(),
         }
@@ -87,38 +95,47 @@ impl Readiness {
         let Some(bits) = self.bits.get(server.slot()) else {
             return false;
         };
-        let bit = hindrance as u8;
-        let before = if on {
-            bits.fetch_or(bit, Ordering::Relaxed)
-        } else {
-            bits.fetch_and(!bit, Ordering::Relaxed)
+        let bit = hindrance as u32;
+        let after = |before: u32| match on {
+            true if before & bit == 0 && hindrance == Hindrance::Down => {
+                Some((before | bit).wrapping_add(FALL))
+            }
+            true => Some(before | bit),
+            false => Some(before & !bit),
         };
-        (before & bit != 0) != on
+        let before = bits.fetch_update(Ordering::Relaxed, Ordering::Relaxed, after);
+        before.is_ok_and(|before| (before & bit != 0) != on)
     }
 
-    /// Whether its health check holds it to be down.
-    pub fn is_down(&self, server: ServerId) -> bool {
+    /// Whether its health check holds it to be down, and how often it has gone down.
+    pub fn falls(&self, server: ServerId) -> Fallen {
         let bits = self.bits.get(server.slot());
-        bits.is_some_and(|bits| bits.load(Ordering::Relaxed) & Hindrance::Down as u8 != 0)
+        let bits = bits.map_or(0, |bits| bits.load(Ordering::Relaxed));
+        Fallen {
+            server,
+            times: bits / FALL,
+            is_down: bits & Hindrance::Down as u32 != 0,
+        }
     }
 
     /// How much the server is to be preferred now, among those of its load balancer.
     pub fn rank(&self, server: &Server) -> Rank {
-        let bits = self.bits.get(server.id.slot());
-        let rank = bits.map_or(Rank::Ready, |bits| Rank::of(bits.load(Ordering::Relaxed)));
-        let full = |cap| self.gates.is_full(server.id, cap);
-        if server.backup {
-            rank.max(Rank::Backup)
-        } else if server.cap.as_ref().is_some_and(full) {
-            rank.max(Rank::Full)
-        } else {
-            rank
+        let rank = self.standing(server.id);
+        let rank = match server.backup {
+            true => rank.max(Rank::Backup),
+            false => rank,
+        };
+        match &server.cap {
+            Some(cap) if cap.is_crowded() => rank.max(Rank::Crowded),
+            Some(cap) if cap.is_full() => rank.max(Rank::Full),
+            _ => rank,
         }
     }
 
-    /// Who may come to servers with a cap.
-    pub fn gates(&self) -> &Gates {
-        &self.gates
+    /// The same as far as health checks and administrators have a say in it.
+    pub fn standing(&self, server: ServerId) -> Rank {
+        let bits = self.bits.get(server.slot());
+        bits.map_or(Rank::Ready, |bits| Rank::of(bits.load(Ordering::Relaxed)))
     }
 
     /// Clients of drained servers.
@@ -141,7 +158,6 @@ impl Readiness {
         if let Some(bits) = self.bits.get(slot) {
             bits.store(0, Ordering::Relaxed);
         }
-        self.gates.clear(slot);
         self.suspicions.clear(slot);
     }
 }
@@ -173,4 +189,37 @@ pub(super) fn best(service: &Service, rank: &impl Fn(&Server) -> Rank) -> Rank {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Protocol, Registry};
+    use super::*;
+
+    #[test]
+    fn each_time_that_a_server_goes_down_is_counted() {
+        let mut registry = Registry::default();
+        let name = "s".into();
+        let (id, lease) = registry.server(Protocol::Tcp, &name, &name).unwrap();
+        let readiness = registry.readiness().clone();
+        for (on, changes, times) in [
+            (true, true, 1),
+            (true, false, 1),
+            (false, true, 1),
+            (false, false, 1),
+            (true, true, 2),
+        ] {
+            assert_eq!(readiness.set(id, Hindrance::Down, on), changes);
+            readiness.set(id, Hindrance::Drained, !on);
+            let fallen = readiness.falls(id);
+            assert_eq!((fallen.times, fallen.is_down), (times, on));
+        }
+        assert_eq!(readiness.standing(id), Rank::Down);
+        drop(lease);
+        registry.collect();
+        assert_eq!(
+            (readiness.falls(id).times, readiness.standing(id)),
+            (0, Rank::Ready)
+        );
+    }
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Weak};
 
 use serde::{Deserialize, Serialize};
 
-use super::Readiness;
+use super::{Gate, Readiness};
 use crate::limits::{SERVERS_MAX, SERVICES_MAX};
 
 /// A service over reloads: its protocol and name.
@@ -80,6 +80,8 @@ pub struct Registry {
     services: Slots<(Protocol, Arc<str>)>,
     servers: Slots<(Protocol, Arc<str>, Arc<str>)>,
     readiness: Readiness,
+    /// Of servers with a cap, for as long as somebody holds them.
+    gates: HashMap<ServerId, Weak<Gate>>,
 }
 
 impl Default for Registry {
@@ -88,6 +90,7 @@ impl Default for Registry {
             services: Slots::new(SERVICES_MAX),
             servers: Slots::new(SERVERS_MAX),
             readiness: Readiness::default(),
+            gates: HashMap::new(),
         }
     }
 }
@@ -98,6 +101,15 @@ impl Registry {
         self.services.collect(|_| ());
         let readiness = &self.readiness;
         self.servers.collect(|slot| readiness.clear(slot));
+        self.gates.retain(|_, gate| gate.strong_count() > 0);
+    }
+
+    /// The gate of a server with a cap: the same over reloads.
+    pub fn gate(&mut self, server: ServerId) -> Arc<Gate> {
+        let known = self.gates.entry(server).or_default();
+        let gate = known.upgrade().unwrap_or_default();
+        *known = Arc::downgrade(&gate);
+        gate
     }
 
     /// Which servers take requests now.
@@ -208,6 +220,19 @@ mod tests {
             first,
             "not collected: still known"
         );
+    }
+
+    #[test]
+    fn a_gate_is_the_same_for_as_long_as_somebody_holds_it() {
+        let mut registry = Registry::default();
+        let name = "a".into();
+        let (id, _lease) = registry.server(Protocol::Http, &name, &name).unwrap();
+        let gate = registry.gate(id);
+        registry.collect();
+        assert!(Arc::ptr_eq(&gate, &registry.gate(id)), "over a reload");
+        drop(gate);
+        registry.collect();
+        assert!(registry.gates.is_empty());
     }
 
     #[test]

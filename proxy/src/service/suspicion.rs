@@ -2,7 +2,8 @@
 //! last entries of it, by which a worker hears of what others have met.
 //!
 //! Written when a server fails, read where status is asked for; workers look at one number, which changes only then.
-//! A worker that misses an entry meets the server itself.
+//! Who tells takes a place of its own; who hears stops before a place that is taken and not written yet, and goes on
+//! there next time. A worker that has not listened for longer than entries are kept meets the server itself.
 
 use std::fmt;
 use std::sync::Arc;
@@ -58,11 +59,20 @@ struct Table {
     begun: Instant,
     /// Milliseconds since then, for how many tenths of a second (16 bits), and a cause (8 bits).
     until: Box<[AtomicU64]>,
-    last: [AtomicU64; SUSPICIONS_TOLD],
-    /// How many there have been.
+    last: [Told; SUSPICIONS_TOLD],
+    /// How many places have been taken.
     told: AtomicU64,
     /// When the last of them ends, in milliseconds since then.
     end: AtomicU64,
+}
+
+/// One that was told of.
+#[derive(Default)]
+struct Told {
+    /// [`ServerId::to_bits`]
+    server: AtomicU64,
+    /// How many there had been with it. Written last; never goes back, whoever of two comes late.
+    number: AtomicU64,
 }
 
 impl Default for Suspicions {
@@ -70,7 +80,7 @@ impl Default for Suspicions {
         Self(Arc::new(Table {
             begun: Instant::now(),
             until: (0..SERVERS_MAX).map(|_| AtomicU64::new(0)).collect(),
-            last: [const { AtomicU64::new(0) }; SUSPICIONS_TOLD],
+            last: std::array::from_fn(|_| Told::default()),
             told: AtomicU64::new(0),
             end: AtomicU64::new(0),
         }))
@@ -95,9 +105,21 @@ impl Suspicions {
         let bits = end << 24 | tenths << 8 | cause as u64;
         entry.store(bits, Ordering::Relaxed);
         self.0.end.fetch_max(end, Ordering::Relaxed);
-        let place = self.0.told.load(Ordering::Relaxed) as usize % SUSPICIONS_TOLD;
-        self.0.last[place].store(server.to_bits(), Ordering::Release);
-        self.0.told.fetch_add(1, Ordering::Release);
+        self.write(self.take_place(), server);
+    }
+
+    fn take_place(&self) -> u64 {
+        self.0.told.fetch_add(1, Ordering::AcqRel)
+    }
+
+    fn write(&self, before: u64, server: ServerId) {
+        let told = self.place(before);
+        told.server.store(server.to_bits(), Ordering::Relaxed);
+        told.number.fetch_max(before + 1, Ordering::Release);
+    }
+
+    fn place(&self, before: u64) -> &Told {
+        &self.0.last[(before % SUSPICIONS_TOLD as u64) as usize]
     }
 
     /// How many there have been.
@@ -111,17 +133,23 @@ impl Suspicions {
         self.0.begun + end > now
     }
 
-    /// Those since there had been so many, as far as they are remembered, each until when it holds.
-    pub fn since(&self, told: u64) -> impl Iterator<Item = (ServerId, Instant)> {
-        let new = self.told().wrapping_sub(told).min(SUSPICIONS_TOLD as u64);
-        let places = (0..new).map(move |back| {
-            (self.told().wrapping_sub(1 + back) % SUSPICIONS_TOLD as u64) as usize
-        });
-        places.filter_map(|place| {
-            let server = ServerId::of_bits(self.0.last[place].load(Ordering::Acquire))?;
-            let entry = self.0.until.get(server.slot())?.load(Ordering::Relaxed);
-            Some((server, self.0.begun + Duration::from_millis(entry >> 24)))
-        })
+    /// Hears those since there had been so many, as far as they are remembered, each until when it holds. How many
+    /// there had been with the last one heard.
+    pub fn hear(&self, before: u64, mut each: impl FnMut(ServerId, Instant)) -> u64 {
+        let told = self.told();
+        for number in before.max(told.saturating_sub(SUSPICIONS_TOLD as u64))..told {
+            let place = self.place(number);
+            if place.number.load(Ordering::Acquire) <= number {
+                return number;
+            }
+            if let Some(server) = ServerId::of_bits(place.server.load(Ordering::Relaxed))
+                && let Some(entry) = self.0.until.get(server.slot())
+            {
+                let until = Duration::from_millis(entry.load(Ordering::Relaxed) >> 24);
+                each(server, self.0.begun + until);
+            }
+        }
+        told
     }
 
     /// What is held against a server.
@@ -158,12 +186,17 @@ mod tests {
         let (id, _lease) = registry.server(Protocol::Http, &name, &name).unwrap();
         let (suspicions, now) = (Suspicions::default(), Instant::now());
         let heard = suspicions.told();
-        assert!(suspicions.of(id, now).is_none() && suspicions.since(heard).next().is_none());
+        let news = |before: u64| {
+            let mut news = Vec::new();
+            let heard = suspicions.hear(before, |server, until| news.push((server, until)));
+            (news, heard)
+        };
+        assert!(suspicions.of(id, now).is_none() && news(heard) == (vec![], heard));
         assert!(!suspicions.any(now));
         let (time, until) = (Duration::from_secs(2), now + Duration::from_secs(2));
         suspicions.tell(id, Cause::Reset, (now, time));
-        let news: Vec<ServerId> = suspicions.since(heard).map(|(server, _)| server).collect();
-        assert_eq!(news, [id]);
+        let (heard_of, heard_all) = news(heard);
+        assert!(heard_of.len() == 1 && heard_of[0].0 == id && heard_all == heard + 1);
         let held = suspicions.of(id, now + Duration::from_millis(500)).unwrap();
         assert_eq!(held.cause, Cause::Reset);
         let about = |time: Duration| time.as_millis().abs_diff(1_500) <= 1;
@@ -173,8 +206,32 @@ mod tests {
         );
         assert!(suspicions.any(now) && !suspicions.any(until));
         assert!(suspicions.of(id, until).is_none());
-        assert!(suspicions.since(suspicions.told()).next().is_none());
+        assert!(news(suspicions.told()).0.is_empty());
         (0..3 * SUSPICIONS_TOLD).for_each(|_| suspicions.tell(id, Cause::Connect, (now, time)));
-        assert_eq!(suspicions.since(heard).count(), SUSPICIONS_TOLD);
+        assert_eq!(news(heard).0.len(), SUSPICIONS_TOLD);
+    }
+
+    /// Two workers tell at once: neither writes over the other, and nobody hears of a place before it is written.
+    #[test]
+    fn what_two_tell_at_once_is_heard_of_both() {
+        let mut registry = Registry::default();
+        let names = ["a", "b", "old"].map(std::sync::Arc::<str>::from);
+        let [a, b, old] = names.map(|name| registry.server(Protocol::Http, &name, &name).unwrap());
+        let (suspicions, now) = (Suspicions::default(), Instant::now());
+        (0..SUSPICIONS_TOLD)
+            .for_each(|_| suspicions.tell(old.0, Cause::Reset, (now, Duration::from_secs(1))));
+        let before = suspicions.told();
+        let (first, second) = (suspicions.take_place(), suspicions.take_place());
+        suspicions.write(second, b.0);
+        let hear = |before: u64| {
+            let mut servers = Vec::new();
+            (
+                suspicions.hear(before, |server, _| servers.push(server)),
+                servers,
+            )
+        };
+        assert_eq!(hear(before), (before, vec![]), "the first is not there yet");
+        suspicions.write(first, a.0);
+        assert_eq!(hear(before), (before + 2, vec![a.0, b.0]));
     }
 }

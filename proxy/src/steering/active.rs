@@ -1,7 +1,7 @@
 //! The plane while the program is attached: what it was last told, what it knows of the network, and the one way from
 //! there to the maps ([`Active::refresh`]), taken after every change of either.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,6 +24,7 @@ use crate::config::static_file::{EntryPoint, SteeringSettings};
 use crate::config::{Problem, StaticConfig};
 use crate::limits::{NEIGHBOUR_WAIT, NETWORK_QUIET, STEERING_INTERVAL};
 use crate::router::steered::SteeredTable;
+use crate::service::Falls;
 
 /// The attached program and all that feeds it.
 pub struct Active {
@@ -43,8 +44,8 @@ pub struct Active {
     /// The names in the runtime directory are those of the maps.
     named: bool,
     walk: Option<Walk>,
-    /// Servers whose flows have been removed since they went down.
-    reset: Arc<BTreeSet<SocketAddr>>,
+    /// Servers that had gone down when flows were last removed.
+    falls: Arc<Falls>,
     interval: Interval,
     /// Something has changed since the maps were last filled.
     stale: bool,
@@ -115,7 +116,7 @@ impl Active {
             steered: Vec::new(),
             named: false,
             walk: None,
-            reset: Arc::default(),
+            falls: Arc::default(),
             interval,
             stale: false,
         })
@@ -134,12 +135,12 @@ impl Active {
         self.refresh().await;
     }
 
-    /// Removes the flows of those of these servers that were not among the last: their clients' next packets pass up,
-    /// and the kernel, which knows nothing of such a connection, answers them with a reset. Call it when rings no
-    /// longer lead there.
-    pub fn reset(&mut self, servers: &Arc<BTreeSet<SocketAddr>>) {
-        let before = std::mem::replace(&mut self.reset, Arc::clone(servers));
-        let indices = self.tables.indices(&(&**servers - &*before));
+    /// Removes the flows of those of these servers that have gone down since the last call: their clients' next packets
+    /// pass up, and the kernel, which knows nothing of such a connection, answers them with a reset. Call it when rings
+    /// lead there no longer, or again.
+    pub fn reset(&mut self, falls: &Arc<Falls>) {
+        let before = std::mem::replace(&mut self.falls, Arc::clone(falls));
+        let indices = self.tables.indices(&falls.since(&before));
         if indices.is_empty() {
             return;
         }

@@ -365,6 +365,9 @@ fn watch(
         watched |= standing != Standing::Ready;
         standing.apply(context.registry.readiness(), server.id);
     }
+    if protocol == Protocol::Tcp {
+        falls(context, draft, balancer);
+    }
     let Some(check) = &draft.health else {
         return watched;
     };
@@ -375,9 +378,6 @@ fn watch(
         &draft.older,
     );
     for server in &balancer.servers {
-        if check.resets && context.registry.readiness().is_down(server.id) {
-            context.resets.extend(server.addresses.iter().copied());
-        }
         let adds = check.scheme() == Some(Scheme::Https) && server.tls.is_none();
         let written = draft.servers.iter().find(|draft| draft.name == server.name);
         let added = written.filter(|_| adds).and_then(|written| {
@@ -398,6 +398,20 @@ fn watch(
     watched
 }
 
+/// What becomes of connections to the servers when they go down.
+fn falls(context: &mut Context<'_>, draft: &LoadBalancerDraft, balancer: &LoadBalancer) {
+    let resets = draft.health.as_ref().is_some_and(|check| check.resets);
+    for server in &balancer.servers {
+        match resets {
+            true => {
+                let fallen = context.registry.readiness().falls(server.id);
+                context.falls.reset(&server.addresses, fallen);
+            }
+            false => context.falls.keep(&server.addresses),
+        }
+    }
+}
+
 fn server(
     context: &mut Context<'_>,
     protocol: Protocol,
@@ -408,11 +422,6 @@ fn server(
     let written = written(draft);
     let name = (protocol, service.name.clone(), draft.name.clone());
     let weight = context.said(name, &written).and_then(|said| said.weight);
-    let cap = draft.max_connections.map(|most| Cap {
-        most,
-        queue,
-        patience,
-    });
     let at =
         |problem: Problem| problem.at(format!("{}.loadBalancer", path(protocol, &service.name)));
     let refuse = |problem: Problem| at(problem).lost(format!("server {}", draft.name));
@@ -430,6 +439,12 @@ fn server(
         context.problems.push(refuse(problem));
         return None;
     };
+    let cap = draft.max_connections.map(|most| Cap {
+        most,
+        queue,
+        patience,
+        gate: context.registry.gate(id),
+    });
     let (ips, unresolved) = match &draft.host {
         Host::Address(address) => (vec![*address], None),
         Host::Name(name) => {

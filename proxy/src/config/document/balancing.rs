@@ -7,7 +7,7 @@ use crate::config::Problem;
 use crate::config::walker::{Cost, Fields, Walker};
 use crate::limits::{
     HEALTH_INTERVAL_MAX, HEALTH_STREAK_MAX, HOLD_TIME_MAX, PASSIVE_WINDOW, QUEUE_LENGTH,
-    QUEUE_TIME, SERVER_CONNECTIONS_MAX,
+    QUEUE_LENGTH_MAX, QUEUE_TIME,
 };
 use crate::service::sticky::Cookie;
 use crate::service::{OnFailure, Passive};
@@ -56,7 +56,7 @@ pub(super) fn queue(walker: &mut Walker, fields: &Fields<'_>) -> (u32, Duration)
     let Some(fields) = walker.fields(&place, &keys::QUEUE) else {
         return usual;
     };
-    let length = fields.integer(walker, "length", 0..=i64::from(SERVER_CONNECTIONS_MAX));
+    let length = fields.integer(walker, "length", 0..=i64::from(QUEUE_LENGTH_MAX));
     let time = fields
         .get("timeout")
         .and_then(|place| walker.duration(&place));

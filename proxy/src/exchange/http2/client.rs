@@ -189,4 +189,9 @@ impl Downstream for Http2Client {
             std::future::pending::<()>().await;
         }
     }
+
+    /// A stream says so beside its body.
+    async fn gave_up(&self, _reads: bool) {
+        self.gone().await;
+    }
 }

@@ -365,6 +365,58 @@ fn a_suspect_is_avoided_until_it_is_forgiven() {
     assert!(balancer.suspects.is_empty());
 }
 
+#[test]
+fn what_a_request_was_tried_with_is_not_tried_again_and_the_dead_come_last() {
+    let mut fixture = Fixture::default();
+    let service = fixture.watched("s", &[("a", 1), ("b", 1), ("c", 1)]);
+    let (mut balancer, readiness) = watching(&fixture);
+    (0..3).for_each(|index| {
+        readiness.set(id(&service, index), Hindrance::Down, true);
+    });
+    let mut pick = |tried: &Tried, suspect: Option<usize>| {
+        let now = Instant::now();
+        suspect
+            .into_iter()
+            .for_each(|index| balancer.suspect(id(&service, index), now));
+        let picked = balancer.pick_for(&service, &mut NoCookies, tried).unwrap();
+        (picked.server.id, picked.rank)
+    };
+    let mut tried = Tried::default();
+    let mut seen = Vec::new();
+    while !tried.is_over() {
+        let (server, rank) = pick(&tried, None);
+        assert!(!seen.contains(&server) && rank == Rank::Down);
+        seen.push(server);
+        tried.add(server);
+    }
+    assert_eq!(pick(&tried, None).1, Rank::Tried, "there is no other");
+    // Two of them have just failed: everybody goes to the third.
+    let third = id(&service, 2);
+    pick(&Tried::default(), Some(0));
+    pick(&Tried::default(), Some(1));
+    assert!((0..4).all(|_| pick(&Tried::default(), None) == (third, Rank::Down)));
+    assert_eq!(
+        pick(&Tried::default(), Some(2)).1,
+        Rank::Dead,
+        "all are tried"
+    );
+}
+
+#[test]
+fn a_service_that_a_request_has_failed_in_is_left_for_another() {
+    let mut fixture = Fixture::default();
+    let left = fixture.service("left", &[("a", 1)]);
+    let right = fixture.service("right", &[("b", 1)]);
+    let both = fixture.weighted("both", &[(&left, 9), (&right, 1)]);
+    let (mut balancer, _) = watching(&fixture);
+    let mut tried = Tried::default();
+    tried.add(id(&left, 0));
+    for _ in 0..4 {
+        let picked = balancer.pick_for(&both, &mut NoCookies, &tried).unwrap();
+        assert_eq!(&*picked.server.name, "b");
+    }
+}
+
 /// A cookie, as a client keeps it.
 #[derive(Default)]
 struct Kept(Option<String>);
@@ -390,7 +442,7 @@ fn a_drained_server_keeps_its_users_and_a_dead_one_does_not() {
     let mut jar = Kept::default();
     let mut visit = |jar: &mut Kept| {
         balancer
-            .pick_for(&service, jar)
+            .pick_for(&service, jar, &Tried::default())
             .unwrap()
             .server
             .name
@@ -419,7 +471,13 @@ fn who_came_to_a_backup_goes_back_when_others_can_serve_again() {
     let service = service.sticking(Some(sticky));
     let (mut balancer, readiness) = watching(&fixture);
     let mut jar = Kept::default();
-    let mut visit = || &*balancer.pick_for(&service, &mut jar).unwrap().server.name;
+    let mut visit = || {
+        &*balancer
+            .pick_for(&service, &mut jar, &Tried::default())
+            .unwrap()
+            .server
+            .name
+    };
     readiness.set(id(&service, 0), Hindrance::Drained, true);
     let backup = visit();
     assert!((0..4).all(|_| visit() == backup), "while backups serve");
@@ -438,7 +496,7 @@ fn a_drained_service_keeps_its_users_beside_its_fallback() {
     let service = fixture.failover("s", [&main, &other]);
     let (mut balancer, readiness) = watching(&fixture);
     let mut visit = |jar: &mut Kept| {
-        let picked = balancer.pick_for(&service, jar).unwrap();
+        let picked = balancer.pick_for(&service, jar, &Tried::default()).unwrap();
         picked.server.name.to_string()
     };
     let mut jar = Kept::default();

@@ -1,0 +1,57 @@
+//! Whether a client that waits is still there.
+
+use std::io;
+
+use crate::limits::{GONE_LOOK, HALF_CLOSED};
+use crate::net::Peer;
+use crate::transport::Transport;
+use crate::uring;
+
+/// Resolves when the connection of a client whose request is being answered has failed; or when it has ended its side,
+/// and for a while nothing of the response has reached it.
+pub async fn gone(client: &Transport) {
+    let Some(ended) = ended(client).await else {
+        return;
+    };
+    let since = uring::now();
+    loop {
+        tokio::time::sleep(GONE_LOOK).await;
+        let last = client.last_moved().max(since);
+        let silent = uring::now().saturating_duration_since(last) >= HALF_CLOSED;
+        match client.peer() {
+            Peer::Gone => return,
+            Peer::Finished if silent => return,
+            Peer::Open if ended && silent => return,
+            Peer::Finished | Peer::Open => {}
+        }
+    }
+}
+
+/// Resolves when a client that waits for its turn has ended its side, or its connection has failed: one that goes away
+/// ends its side first, and places in a line are for those that are there. `reads`: what it sends may be received, so
+/// that this is seen at once.
+pub async fn gave_up(client: &Transport, reads: bool) {
+    if reads && ended(client).await != Some(false) {
+        return;
+    }
+    while client.peer() == Peer::Open {
+        tokio::time::sleep(GONE_LOOK).await;
+    }
+}
+
+/// Whether the client ends its side; `false` once it sends more: that is received later, and until then its end is not.
+/// `None`: its connection has failed.
+async fn ended(client: &Transport) -> Option<bool> {
+    loop {
+        match client.recv().await {
+            Ok(Some(next)) => {
+                client.unread(next);
+                return Some(false);
+            }
+            Ok(None) => return Some(true),
+            // A client may wait for longer than it may stall.
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
+            Err(_) => return None,
+        }
+    }
+}
