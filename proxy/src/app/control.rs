@@ -20,7 +20,7 @@ use crate::admin::{Answer, Asked, Request, Server};
 use crate::certs::overview::Overview;
 use crate::certs::{Asked as Wish, Keeper};
 use crate::config::static_file::Timeouts;
-use crate::config::{Refresh, Snapshot, StaticConfig, Watch};
+use crate::config::{EntryPointTable, Refresh, Snapshot, StaticConfig, Watch};
 use crate::health::Monitor;
 use crate::steering::Plane;
 use crate::steering::mode::InterfaceMode;
@@ -121,6 +121,7 @@ impl Control {
             status: &mut status,
             suspected: (0, false),
             told: Told::default(),
+            flips: Flips::default(),
         };
         let ended = runtime.block_on(supervision.wait(signals, watch, admin));
         workers.stop(grace(&config) + limits::STOP_EXTRA);
@@ -142,6 +143,27 @@ struct Supervision<'a> {
     /// Suspicions before the status file was written, and whether it may show any.
     suspected: (u64, bool),
     told: Told,
+    flips: Flips,
+}
+
+/// Servers that have gone up or down, and are told of now or soon.
+#[derive(Default)]
+struct Flips {
+    any: bool,
+    /// One may be in a ring, or its connections are to be reset.
+    rings: bool,
+    told: Option<tokio::time::Instant>,
+}
+
+impl Flips {
+    /// Resolves when they are to be told; never, while there are none. Cancel-safe.
+    async fn due(&self) {
+        match self.told {
+            _ if !self.any => std::future::pending().await,
+            Some(told) => tokio::time::sleep_until(told + limits::HEALTH_TOLD).await,
+            None => {}
+        }
+    }
 }
 
 /// What the status file says of what changes without an event.
@@ -176,11 +198,10 @@ impl Supervision<'_> {
                 }
                 () = names.changed() => self.rules.rename(),
                 rings = self.monitor.changed() => {
-                    if rings {
-                        self.rules.rename();
-                    }
-                    self.write_status();
+                    self.flips.rings |= rings && self.has_rings();
+                    self.flips.any = true;
                 }
+                () = self.flips.due() => self.tell_flips(),
                 () = changed(&mut watch) => self.rules.reload(),
                 () = changed(&mut pems) => self.rules.rename(),
                 () = obtained(self.certificates) => self.rules.rename(),
@@ -284,6 +305,24 @@ impl Supervision<'_> {
             failures.insert("self_signed_certificate".to_owned(), self_signed);
         }
         failures
+    }
+
+    /// Whether a server that goes up or down changes what the rules are compiled to.
+    fn has_rings(&self) -> bool {
+        let rules = self.rules.published().load();
+        let steers = |table: &EntryPointTable| !table.steered.rules().is_empty();
+        rules.entry_points.iter().any(steers) || rules.falls.has_any()
+    }
+
+    fn tell_flips(&mut self) {
+        if self.flips.rings {
+            self.rules.rename();
+        }
+        self.flips = Flips {
+            told: Some(tokio::time::Instant::now()),
+            ..Flips::default()
+        };
+        self.write_status();
     }
 
     /// What no event tells of is told soon, but not one by one.

@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
 use tracing::{info, warn};
 
+use super::handshakes::Handshakes;
 use super::{State, probe};
 use crate::clock;
 use crate::limits::HEALTH_PROBES_MAX;
@@ -21,6 +22,7 @@ pub struct Monitor {
     /// When to ask whom.
     due: BTreeSet<(Instant, ServerId)>,
     probes: JoinSet<Answered>,
+    handshakes: Handshakes,
 }
 
 #[derive(Debug)]
@@ -68,6 +70,7 @@ impl Monitor {
             watched: HashMap::new(),
             due: BTreeSet::new(),
             probes: JoinSet::new(),
+            handshakes: Handshakes::default(),
         }
     }
 
@@ -160,9 +163,10 @@ impl Monitor {
                 continue;
             };
             watched.next = None;
-            let target = watched.target.clone();
+            let (target, handshakes) = (watched.target.clone(), self.handshakes.clone());
             self.probes.spawn(async move {
-                let answer = timeout(target.check.timeout, probe::ask(&target)).await;
+                let asked = probe::ask(&target, &handshakes);
+                let answer = timeout(target.check.timeout, asked).await;
                 let answer = answer.unwrap_or_else(|_| Err(late(target.check.timeout)));
                 Answered { server: id, answer }
             });

@@ -4,12 +4,11 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 
+use super::handshakes::Handshakes;
 use crate::limits::HEALTH_EXPECT_BYTES_MAX;
 use crate::service::{Question, ServerTls, Target};
 
@@ -25,11 +24,11 @@ impl<C: AsyncRead + AsyncWrite + Send + Unpin> Connection for C {}
 ///
 /// # Errors
 /// Why it is not well.
-pub async fn ask(target: &Target) -> Result<(), String> {
+pub async fn ask(target: &Target, handshakes: &Handshakes) -> Result<(), String> {
     match &target.check.question {
-        Question::Http(question) => http::ask(target, question).await,
-        Question::Grpc(question) => http::ask_grpc(target, question).await,
-        Question::Tcp { send, expect } => tcp(target, send, expect).await,
+        Question::Http(question) => http::ask(target, question, handshakes).await,
+        Question::Grpc(question) => http::ask_grpc(target, question, handshakes).await,
+        Question::Tcp { send, expect } => tcp(target, (send, expect), handshakes).await,
     }
 }
 
@@ -47,10 +46,18 @@ fn addresses(target: &Target) -> Result<Vec<SocketAddr>, String> {
     Ok(addressed.collect())
 }
 
+/// How a server's TLS begins, if there is any.
+fn tls<'t>(
+    tls: Option<&'t ServerTls>,
+    handshakes: &'t Handshakes,
+) -> Option<(&'t ServerTls, &'t Handshakes)> {
+    tls.map(|tls| (tls, handshakes))
+}
+
 /// Connects to the first that answers. `protocol` is offered by ALPN where one is given.
 async fn connect(
     addresses: &[SocketAddr],
-    tls: Option<&ServerTls>,
+    tls: Option<(&ServerTls, &Handshakes)>,
     protocol: Option<&[u8]>,
 ) -> Result<Box<dyn Connection>, String> {
     let mut last = "it has no address".to_owned();
@@ -65,24 +72,28 @@ async fn connect(
 
 async fn dress(
     stream: TcpStream,
-    tls: Option<&ServerTls>,
+    tls: Option<(&ServerTls, &Handshakes)>,
     protocol: Option<&[u8]>,
 ) -> Result<Box<dyn Connection>, String> {
     // Nothing here waits for more to send.
     let _ = stream.set_nodelay(true);
-    let Some(tls) = tls else {
+    let Some((tls, handshakes)) = tls else {
         return Ok(Box::new(stream));
     };
     let mut config = tokio_rustls::rustls::ClientConfig::clone(&tls.config);
     config.alpn_protocols = protocol.map(<[u8]>::to_vec).into_iter().collect();
-    let connected = TlsConnector::from(Arc::new(config)).connect(tls.name.clone(), stream);
+    let connected = handshakes.connect(config, tls.name.clone(), stream);
     let stream = connected.await.map_err(|error| format!("TLS: {error}"))?;
     Ok(Box::new(stream))
 }
 
-async fn tcp(target: &Target, send: &[u8], expect: &[u8]) -> Result<(), String> {
+async fn tcp(
+    target: &Target,
+    (send, expect): (&[u8], &[u8]),
+    handshakes: &Handshakes,
+) -> Result<(), String> {
     let addresses = addresses(target)?;
-    let mut connection = connect(&addresses, target.tls.as_ref(), None).await?;
+    let mut connection = connect(&addresses, tls(target.tls.as_ref(), handshakes), None).await?;
     let written = connection.write_all(send).await;
     written.map_err(|error| format!("it does not take what is sent: {error}"))?;
     let mut answer = vec![0; expect.len().min(HEALTH_EXPECT_BYTES_MAX)];

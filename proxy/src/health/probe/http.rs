@@ -6,7 +6,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::lookup_host;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use super::{Connection, addresses, broken, connect, http2};
+use super::{Connection, addresses, broken, connect, http2, tls};
+use crate::health::handshakes::Handshakes;
 use crate::http::{Method, ResponseHead, name};
 use crate::http1::{HeadLimits, ResponseParser, parse_authority};
 use crate::limits::HEALTH_REDIRECTS_MAX;
@@ -29,11 +30,15 @@ pub(super) struct Answer {
 }
 
 /// Whether the server answers with a good status.
-pub(super) async fn ask(target: &Target, question: &HttpQuestion) -> Result<(), String> {
+pub(super) async fn ask(
+    target: &Target,
+    question: &HttpQuestion,
+    handshakes: &Handshakes,
+) -> Result<(), String> {
     let mut place = Place::of(target, question)?;
     let mut method = Method::from_token(&question.method);
     for _ in 0..=HEALTH_REDIRECTS_MAX {
-        let answer = place.ask(&method, question).await?;
+        let answer = place.ask(&method, question, handshakes).await?;
         let location = answer.location.filter(|_| question.follow_redirects);
         match location {
             Some(location) if (301..=308).contains(&answer.status) && answer.status != 304 => {
@@ -50,9 +55,13 @@ pub(super) async fn ask(target: &Target, question: &HttpQuestion) -> Result<(), 
 }
 
 /// Whether the server says that it serves, by the protocol of gRPC health checks.
-pub(super) async fn ask_grpc(target: &Target, question: &HttpQuestion) -> Result<(), String> {
+pub(super) async fn ask_grpc(
+    target: &Target,
+    question: &HttpQuestion,
+    handshakes: &Handshakes,
+) -> Result<(), String> {
     let place = Place::of(target, question)?;
-    let connection = place.connect(b"h2").await?;
+    let connection = place.connect(b"h2", handshakes).await?;
     http2::ask_grpc(connection, &place, question).await
 }
 
@@ -84,16 +93,26 @@ impl Place {
         })
     }
 
-    async fn connect(&self, protocol: &[u8]) -> Result<Box<dyn Connection>, String> {
-        connect(&self.addresses, self.tls.as_ref(), Some(protocol)).await
+    async fn connect(
+        &self,
+        protocol: &[u8],
+        handshakes: &Handshakes,
+    ) -> Result<Box<dyn Connection>, String> {
+        let tls = tls(self.tls.as_ref(), handshakes);
+        connect(&self.addresses, tls, Some(protocol)).await
     }
 
-    async fn ask(&self, method: &Method, question: &HttpQuestion) -> Result<Answer, String> {
+    async fn ask(
+        &self,
+        method: &Method,
+        question: &HttpQuestion,
+        handshakes: &Handshakes,
+    ) -> Result<Answer, String> {
         if self.scheme == Scheme::H2c {
-            let connection = self.connect(b"h2").await?;
+            let connection = self.connect(b"h2", handshakes).await?;
             return http2::ask(connection, self, method, question).await;
         }
-        let mut connection = self.connect(b"http/1.1").await?;
+        let mut connection = self.connect(b"http/1.1", handshakes).await?;
         let request = self.request(method, question);
         let written = connection.write_all(request.as_bytes()).await;
         written.map_err(|error| broken(&error))?;
