@@ -193,6 +193,15 @@ fn a_drained_server_keeps_its_users_over_reload_and_restart() {
     assert_eq!(b.requests(), before_b, "new users");
     assert_eq!(user(address), "b");
     says(weir.setup(), &["server", "list"], "about 1 users lately");
+    let drain = ["server", "drain", "app", &url, "--wait", "--timeout", "1"];
+    assert_eq!(
+        command(weir.setup(), &drain).0,
+        Some(0),
+        "no request is left"
+    );
+    let (code, said) = command(weir.setup(), &[&drain[..], &["--users"]].concat());
+    let left = "0 requests or connections and about 1 users are left";
+    assert!(code == Some(1) && said.contains(left), "{said}");
 
     weir.setup().write(
         "rules/more.yml",
@@ -241,11 +250,20 @@ fn a_command_about_a_server_that_is_not_there_says_which_are() {
         said.contains(&format!("its servers are http://{}", a.address())),
         "{said}"
     );
-    let (code, said) = command(weir.setup(), &["server", "maint", "ap", "x"]);
-    assert!(
-        code == Some(1) && said.contains("there is no load balancer ap"),
-        "{said}"
-    );
+    for arguments in [
+        &["server", "maint", "ap", "x"][..],
+        &["server", "list", "ap"],
+    ] {
+        let (code, said) = command(weir.setup(), arguments);
+        assert!(
+            code == Some(1) && said.contains("there is no load balancer ap: did you mean app?"),
+            "{said}"
+        );
+    }
+    let almost = format!("http://{}9", a.address());
+    let (code, said) = command(weir.setup(), &["server", "drain", "app", &almost]);
+    let meant = format!("did you mean http://{}?", a.address());
+    assert!(code == Some(1) && said.contains(&meant), "{said}");
 }
 
 #[test]

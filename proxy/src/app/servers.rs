@@ -35,9 +35,7 @@ pub fn list(
     }
     if answers.is_empty() && service.is_some() {
         let service = service.unwrap_or_default();
-        return vec![Answer::Refused(format!(
-            "there is no load balancer {service}: `weir server list` shows all"
-        ))];
+        return vec![Answer::Refused(super::standings::unknown(rules, service))];
     }
     answers.extend(super::standings::done(rules));
     answers

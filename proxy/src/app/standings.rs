@@ -12,9 +12,13 @@ use crate::admin::Answer;
 use crate::certs::durable;
 use crate::clock;
 use crate::config::Snapshot;
+use crate::config::walker::nearest_of;
 use crate::limits::{SERVICE_WEIGHT_MAX, STANDINGS_MAX};
 use crate::service::standing::{Said, ServerName, Standing, Standings};
 use crate::service::{Protocol, Service, ServiceKind};
+
+/// Servers named in an error.
+const SERVERS_NAMED: usize = 10;
 
 /// Below the state directory.
 const FILE: &str = "servers.json";
@@ -186,16 +190,35 @@ fn find(rules: &Snapshot, saying: &Saying) -> Result<Vec<(ServerName, Arc<str>)>
         return Ok(found);
     }
     if of_service.is_empty() {
-        return Err(format!(
-            "there is no load balancer {service}: `weir server list` shows all"
-        ));
+        return Err(unknown(rules, service));
     }
     let names: Vec<&str> = of_service.iter().map(|(name, _)| &*name.2).collect();
+    let meant = match nearest_of(&saying.server, names.iter().copied()) {
+        Some(name) => format!("did you mean {name}? "),
+        None => String::new(),
+    };
+    let more = match names.len().checked_sub(SERVERS_NAMED) {
+        None | Some(0) => String::new(),
+        Some(more) => format!(" and {more} more, which `weir server list {service}` shows"),
+    };
     Err(format!(
-        "the service {service} has no server {:?}: its servers are {}",
+        "the service {service} has no server {:?}: {meant}its servers are {}{more}",
         saying.server,
-        names.join(", ")
+        names[..names.len().min(SERVERS_NAMED)].join(", ")
     ))
+}
+
+/// What is said of a load balancer that is not there.
+pub fn unknown(rules: &Snapshot, service: &str) -> String {
+    let balancers = rules
+        .services
+        .iter()
+        .filter(|(_, one)| matches!(one.kind, ServiceKind::LoadBalancer(_)));
+    let meant = match nearest_of(short(service), balancers.map(|(_, one)| short(&one.name))) {
+        Some(name) => format!("did you mean {name}? "),
+        None => String::new(),
+    };
+    format!("there is no load balancer {service}: {meant}`weir server list` shows all")
 }
 
 /// The servers of a load balancer; where `entries` are meant, those of a weighted service.

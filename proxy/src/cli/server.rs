@@ -60,6 +60,9 @@ pub(super) struct Wait {
     /// Returns when the server has no request or connection left, in the NIC neither; exits 1 if it has after the time.
     #[arg(long)]
     wait: bool,
+    /// Waits also until none of the users that its cookie keeps has come for five to ten minutes.
+    #[arg(long, requires = "wait")]
+    users: bool,
     /// How long that may take, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 300, requires = "wait")]
     timeout: u64,
@@ -154,7 +157,9 @@ fn stand(
         let states = states(config, service, server)?;
         let in_flight: u32 = states.iter().map(|state| state.in_flight).sum();
         let in_nic: u64 = states.iter().map(|state| flows(config, state)).sum();
-        let left = u64::from(in_flight) + in_nic;
+        let users: u32 = states.iter().filter_map(|state| state.users).sum();
+        let users = wait.filter(|wait| wait.users).map_or(0, |_| users);
+        let left = u64::from(in_flight) + in_nic + u64::from(users);
         if wait.is_some() && left > 0 && Instant::now() < end {
             std::thread::sleep(ADMIN_WAIT_LOOK);
             continue;
@@ -163,6 +168,10 @@ fn stand(
             println!("{}", line(state, flows(config, state)));
         }
         return match left {
+            1.. if users > 0 => Err(format!(
+                "{} requests or connections and about {users} users are left",
+                left - u64::from(users)
+            )),
             1.. if wait.is_some() => Err(format!("{left} requests or connections are left")),
             _ => Ok(ExitCode::SUCCESS),
         };
