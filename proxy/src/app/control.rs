@@ -207,7 +207,10 @@ impl Supervision<'_> {
                 () = obtained(self.certificates) => self.rules.rename(),
                 asked = asked(&mut admin) => self.answer(asked),
                 changed = self.rules.changed() => match changed {
-                    Some(snapshot) => self.apply(&snapshot).await,
+                    Some(snapshot) => {
+                        self.apply(&snapshot).await;
+                        self.rules.answer();
+                    }
                     None => self.write_status(),
                 },
                 () = self.plane.follow() => self.write_status(),

@@ -27,6 +27,9 @@ pub type Published = Arc<ArcSwap<Snapshot>>;
 /// Where an answer to somebody who asked for a load goes.
 pub type Reply = oneshot::Sender<Vec<Answer>>;
 
+/// What each of them is told.
+type Answers = Vec<(Reply, Vec<Answer>)>;
+
 /// The rules in force and what loads the next ones.
 pub struct Rules {
     published: Published,
@@ -35,6 +38,8 @@ pub struct Rules {
     under_way: Option<JoinHandle<(Loader, Outcome)>>,
     /// Who asked since that began: the next load is theirs.
     next: Vec<Wanted>,
+    /// What those are told whose load has ended, once it has reached both planes.
+    answers: Answers,
     names: Resolver,
     readiness: Readiness,
     /// Where what is said of servers is kept.
@@ -62,8 +67,8 @@ enum Wanted {
 
 /// What a load came to.
 enum Outcome {
-    /// What is in force now, and what was before.
-    Loaded(Arc<Snapshot>, Arc<Snapshot>),
+    /// What is in force now, what was before, and what those are told who asked.
+    Loaded(Arc<Snapshot>, Arc<Snapshot>, Answers),
     Previewed,
 }
 
@@ -90,6 +95,7 @@ impl Rules {
             loader: Some(loader),
             under_way: None,
             next: Vec::new(),
+            answers: Vec::new(),
             pem_watch,
             former: Vec::new(),
             next_look: Instant::now(),
@@ -127,7 +133,7 @@ impl Rules {
         self.want(Wanted::Names);
     }
 
-    /// Takes up what somebody says of a server; answers when it is so.
+    /// Takes up what somebody says of a server; answers when it is so ([`Self::answer`]).
     pub fn say(&mut self, saying: Saying, reply: Reply) {
         self.want(Wanted::Say(saying, reply));
     }
@@ -141,8 +147,16 @@ impl Rules {
         });
     }
 
+    /// Tells those who asked for the load that ended last that its rules are in force.
+    pub fn answer(&mut self) {
+        for (reply, answers) in self.answers.drain(..) {
+            // Whoever asked may have gone.
+            let _ = reply.send(answers);
+        }
+    }
+
     /// Resolves when a load has ended and its rules are published, with these; with `None` when former rules have been
-    /// let go of. Cancel-safe.
+    /// let go of. Once the rules have reached the other plane, too, call [`Self::answer`]. Cancel-safe.
     pub async fn changed(&mut self) -> Option<Arc<Snapshot>> {
         loop {
             let loaded = async {
@@ -167,8 +181,9 @@ impl Rules {
             self.under_way = None;
             self.loader = Some(loader);
             self.start();
-            if let Outcome::Loaded(snapshot, before) = outcome {
+            if let Outcome::Loaded(snapshot, before, answers) = outcome {
                 self.former.push(before);
+                self.answers.extend(answers);
                 self.next_look = Instant::now() + FORMER_RULES_LOOK;
                 return Some(snapshot);
             }
@@ -286,13 +301,14 @@ fn run(
     standings::forgotten(standings, loader.standings(), &outdated);
     let before = published.swap(Arc::clone(&snapshot));
     report(Some(&before), &snapshot);
-    for reply in said {
-        let _ = reply.send(standings::done(&snapshot));
-    }
-    for reply in replies {
-        let _ = reply.send(answers(&before, &snapshot, false));
-    }
-    (loader, Outcome::Loaded(snapshot, before))
+    let said = said
+        .into_iter()
+        .map(|reply| (reply, standings::done(&snapshot)));
+    let read = replies
+        .into_iter()
+        .map(|reply| (reply, answers(&before, &snapshot, false)));
+    let told = said.chain(read).collect();
+    (loader, Outcome::Loaded(snapshot, before, told))
 }
 
 fn answers(before: &Snapshot, now: &Snapshot, dry_run: bool) -> Vec<Answer> {
