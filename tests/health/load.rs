@@ -9,7 +9,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use xtask::backend::Backend;
@@ -206,6 +206,7 @@ fn a_server_is_killed_and_comes_back_and_no_repeatable_request_fails() {
     };
     let kill = || {
         eventually("both are up", || up(&weir));
+        let begun = Instant::now();
         drop(b.take());
         // Its check finds out, and the other one has all.
         eventually("it is out", || {
@@ -214,6 +215,9 @@ fn a_server_is_killed_and_comes_back_and_no_repeatable_request_fails() {
                 .contains(&format!("down  http://{address_b}"))
                 .then_some(())
         });
+        // Two probes within 200 ms, then the status file within 500 ms; and what this machine is busy with.
+        let took = begun.elapsed();
+        assert!(took < Duration::from_secs(3), "removed after {took:?}");
         b = Some(Killable::start(address_b));
     };
     let (rounds, done) = meanwhile(load(address), kill);
@@ -267,7 +271,8 @@ fn ticks_beside(pid: u32, prefix: &str) -> u64 {
     ticks.sum()
 }
 
-/// A server whose health changes every 200 ms; whoever asks for anything else gets an answer.
+/// A server whose health changes every 200 ms: probes every 100 ms see each change, and are what it costs. Whoever asks
+/// for anything else gets an answer.
 fn flapping() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
     let address = listener.local_addr().expect("an address");
@@ -302,7 +307,7 @@ fn a_server_that_flaps_costs_no_reloads_and_leaks_nothing() {
         return;
     }
     let a = backend("a");
-    let check = ", healthCheck: {path: /health, interval: 50ms, timeout: 2s, rise: 1, fall: 1}";
+    let check = ", healthCheck: {path: /health, interval: 100ms, timeout: 2s, rise: 1, fall: 1}";
     let (weir, address) = weir(&app(&[a.address(), flapping()], check));
     weir.logged("the server is down");
     let before = (weir.descriptors(), ticks_beside(weir.pid(), "worker-"));
@@ -322,6 +327,24 @@ fn a_server_that_flaps_costs_no_reloads_and_leaks_nothing() {
     if seconds >= 60 {
         assert!(share < 2.0, "{share} %");
     }
+}
+
+#[test]
+fn steered_servers_that_flap_have_the_rings_built_twice_a_second_at_most() {
+    let begun = Instant::now();
+    let (weir, _) = weir(&format!(
+        "tcp:\n  routers:\n    t: {{rule: \"ClientIP(`127.0.0.0/8`)\", service: t, steer: true}}\n  services:\n    \
+         t:\n      loadBalancer:\n        servers: [{{address: '{}'}}, {{address: '{}'}}]\n        \
+         healthCheck: {{send: GET /health, expect: HTTP/1.1 200, interval: 50ms, timeout: 2s, rise: 1, fall: 1}}\n",
+        flapping(),
+        flapping()
+    ));
+    eventually("they flap", || {
+        (weir.log().matches("the server is up again").count() >= 16).then_some(())
+    });
+    let loads = weir.log().matches("rules in force").count();
+    let most = 2 + begun.elapsed().as_millis() as usize / 500;
+    assert!((2..=most).contains(&loads), "{loads} of at most {most}");
 }
 
 #[test]

@@ -49,7 +49,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "health",
         &[
-            "limits", "clock", "http", "http1", "http2", "tls", "service",
+            "limits", "clock", "sys", "http", "http1", "http2", "tls", "service",
         ],
     ),
     // The two planes, and what starts them.
