@@ -15,6 +15,7 @@ use crate::support::weir::{Setup, Weir};
 use crate::support::{DEADLINE, eventually_within, free_port};
 
 mod api;
+mod authoritative;
 mod cloudflare;
 mod httpreq;
 mod many;
@@ -83,13 +84,18 @@ impl Authority {
     }
 
     fn of(program: impl Into<PathBuf>, options: &str) -> Self {
+        let names = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        Self::with(program, options, names, "")
+    }
+
+    /// With names at this address, and more lines in their zone.
+    fn with(program: impl Into<PathBuf>, options: &str, names: SocketAddr, more: &str) -> Self {
         let local = || SocketAddr::from(([127, 0, 0, 1], free_port()));
         let directory = tempfile::tempdir().expect("a scratch directory");
-        let names = local();
         let mut authority = Self {
             program: program.into(),
             options: options.to_owned(),
-            _named: named(&directory, names),
+            _named: named(&directory, names, more),
             pebble: None,
             directory,
             address: local(),
@@ -223,10 +229,12 @@ fn shown(address: SocketAddr, name: &str) -> String {
 }
 
 /// bind9 for `example`, in which every name but one is this machine.
-fn named(directory: &TempDir, address: SocketAddr) -> Daemon {
+fn named(directory: &TempDir, address: SocketAddr, more: &str) -> Daemon {
     let root = directory.path().display().to_string();
-    let zone = "$TTL 1\n@ SOA ns a 1 1 1 1 1\n@ NS ns\n@ A 127.0.0.1\n* A 127.0.0.1\nns A 127.0.0.1\n\
-                wrong A 127.9.9.9\n_acme-challenge.alias CNAME alias.proofs.example.\n";
+    let zone = format!(
+        "$TTL 1\n@ SOA ns a 1 1 1 1 1\n@ NS ns\n@ A 127.0.0.1\n* A 127.0.0.1\nns A 127.0.0.1\n\
+                wrong A 127.9.9.9\n_acme-challenge.alias CNAME alias.proofs.example.\n{more}"
+    );
     fs::write(directory.path().join("example.zone"), zone).expect("written");
     let config = format!(
         "options {{ directory \"{root}\"; listen-on port {} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }}; pid-file none; \

@@ -141,6 +141,30 @@ mod tests {
         found.is_some_and(|found| Arc::ptr_eq(found.certified(), expected.certified()))
     }
 
+    /// As many names as ten thousand certificates have.
+    #[test]
+    fn a_choice_among_ten_thousand_names_takes_little_time() {
+        const ROUNDS: usize = 20;
+        let names: Vec<String> = (0..10_000)
+            .map(|index| format!("n{index}.example"))
+            .collect();
+        let pairs = names.chunks(100).map(|names| {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            pair(&names, 2030)
+        });
+        let store = Store::new(pairs.collect::<Vec<_>>(), pair(&["default"], 2030), 0);
+        let best = (0..ROUNDS).map(|_| {
+            let start = std::time::Instant::now();
+            assert!(names.iter().all(|name| store.find(name).is_some()));
+            start.elapsed() / 10_000
+        });
+        let best = best.min().expect("rounds");
+        println!("{best:?} for a choice");
+        // A build that is not optimized may take a few.
+        let most = std::time::Duration::from_micros(if cfg!(debug_assertions) { 5 } else { 1 });
+        assert!(best < most, "{best:?}");
+    }
+
     #[test]
     fn exact_before_wildcard_of_one_label() {
         let exact = pair(&["a.example.org"], 2030);
