@@ -85,7 +85,11 @@ fn text(checked: &Checked, errors: usize, warnings: usize) {
             .unwrap_or_default();
         println!("{}: {problem}{lint}", severity(problem));
     }
-    println!("{errors} errors, {warnings} warnings");
+    println!("{}, {}", count(errors, "error"), count(warnings, "warning"));
+}
+
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 fn severity(problem: &Problem) -> &'static str {
