@@ -6,7 +6,9 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::Limited;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::Response;
+use hyper::body::Body;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -35,17 +37,30 @@ impl HttpClient for Https {
         &self,
         request: hyper::Request<BodyWrapper<Bytes>>,
     ) -> Pin<Box<dyn Future<Output = Result<BytesResponse, Error>> + Send>> {
-        let (response, timeout) = (self.client.request(request), self.timeout);
-        Box::pin(async move {
-            let response = tokio::time::timeout(timeout, response).await;
-            let response = response.map_err(|_| other(format!("no answer within {timeout:?}")))?;
-            // The outer error says only that something failed.
-            let response = response.map_err(|error| other(web::chain(&error)))?;
-            Ok(BytesResponse::from(
-                response.map(|body| Limited::new(body, ACME_ANSWER_BYTES_MAX)),
-            ))
-        })
+        Box::pin(answer(self.client.request(request), self.timeout))
     }
+}
+
+/// All of an answer, which is to be there in that time: its body too.
+async fn answer<B, E>(
+    response: impl Future<Output = Result<Response<B>, E>>,
+    timeout: Duration,
+) -> Result<BytesResponse, Error>
+where
+    B: Body,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    E: std::error::Error,
+{
+    let whole = async {
+        // The outer error says only that something failed.
+        let response = response.await.map_err(|error| other(web::chain(&error)))?;
+        let (parts, body) = response.into_parts();
+        let body = Limited::new(body, ACME_ANSWER_BYTES_MAX).collect().await;
+        let body = Full::new(body.map_err(other)?.to_bytes());
+        Ok(BytesResponse::from(Response::from_parts(parts, body)))
+    };
+    let whole = tokio::time::timeout(timeout, whole).await;
+    whole.unwrap_or_else(|_| Err(other(format!("no answer within {timeout:?}"))))
 }
 
 /// The account of a resolver, from `path` or newly made and written there.
@@ -125,4 +140,55 @@ fn certificates(text: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
 
 fn other(line: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
     Error::Other(line.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::stream;
+    use http_body_util::StreamBody;
+    use hyper::body::Frame;
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::limits::ACME_TIMEOUT;
+
+    const MILLISECOND: Duration = Duration::from_millis(1);
+
+    /// The length of an answer that comes after this time.
+    async fn answered<B>(after: Duration, body: B) -> Result<usize, String>
+    where
+        B: Body,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let response = async {
+            sleep(after).await;
+            Ok::<_, Infallible>(Response::new(body))
+        };
+        let answer = answer(response, ACME_TIMEOUT).await;
+        let mut answer = answer.map_err(|error| error.to_string())?;
+        Ok(answer.body.into_bytes().await.expect("all of it").len())
+    }
+
+    fn body(bytes: usize) -> Full<Bytes> {
+        vec![b'x'; bytes].into()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_comes_in_time_or_not_at_all() {
+        let late = Err("no answer within 120s".to_owned());
+        assert_eq!(answered(ACME_TIMEOUT - MILLISECOND, body(1)).await, Ok(1));
+        assert_eq!(answered(ACME_TIMEOUT + MILLISECOND, body(1)).await, late);
+        // Its body too: it was waited for without end.
+        let stalled = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Infallible>>());
+        assert_eq!(answered(Duration::ZERO, stalled).await, late);
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_as_long_as_it_may_be_and_no_longer() {
+        let most = ACME_ANSWER_BYTES_MAX;
+        assert_eq!(answered(Duration::ZERO, body(most)).await, Ok(most));
+        assert!(answered(Duration::ZERO, body(most + 1)).await.is_err());
+    }
 }

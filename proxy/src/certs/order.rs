@@ -192,7 +192,10 @@ impl Context<'_> {
             let der = der.map_err(|error| Failure::Gone(error.to_string()))?;
             patiently!(placed.finalize_csr(&der))?;
         }
-        let certificate = patiently!(placed.poll_certificate(&patience(ACME_ISSUE)))?;
+        let certificate = within(ACME_ISSUE, async {
+            patiently!(placed.poll_certificate(&patience(ACME_ISSUE)))
+        });
+        let certificate = certificate.await?;
         Ok(Record {
             resolver: begun.resolver,
             names: begun.names,
@@ -234,7 +237,10 @@ impl Context<'_> {
                     patiently!(challenge.set_ready())?;
                 }
             }
-            Ok(patiently!(placed.poll_ready(&patience(ACME_VALIDATION)))?)
+            let ready = within(ACME_VALIDATION, async {
+                patiently!(placed.poll_ready(&patience(ACME_VALIDATION)))
+            });
+            Ok(ready.await?)
         }
         .await;
         proof.clear().await;
@@ -324,6 +330,15 @@ fn is_bad_nonce(error: &Error) -> bool {
     matches!(error, Error::Api(problem) if problem.r#type.as_deref().is_some_and(|kind| kind.ends_with(":badNonce")))
 }
 
+/// The library's time begins anew after each refused nonce, and does not count that of an answer.
+async fn within<T>(
+    most: Duration,
+    asked: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let answer = tokio::time::timeout(most, asked).await;
+    answer.unwrap_or(Err(Error::Timeout(None)))
+}
+
 fn patience(most: Duration) -> RetryPolicy {
     RetryPolicy::new().timeout(most).backoff(1.5)
 }
@@ -374,4 +389,51 @@ fn is_limit(problem: &Problem) -> bool {
         .r#type
         .as_deref()
         .is_some_and(|kind| kind.ends_with(":rateLimited"))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    /// What comes of a request whose first nonces are refused, so many of them.
+    async fn refused(times: u32) -> Result<(), Error> {
+        let mut left = times;
+        let mut ask = || {
+            let refused = left > 0;
+            left = left.saturating_sub(1);
+            std::future::ready(match refused {
+                true => Err(Error::Api(
+                    serde_json::from_str(r#"{"type": "urn:ietf:params:acme:error:badNonce"}"#)
+                        .expect("a problem"),
+                )),
+                false => Ok(()),
+            })
+        };
+        patiently!(ask())
+    }
+
+    #[tokio::test]
+    async fn so_many_refused_nonces_are_borne_and_no_more() {
+        assert!(refused(ACME_NONCE_TRIES).await.is_ok());
+        let error = refused(ACME_NONCE_TRIES + 1).await.expect_err("one more");
+        assert!(is_bad_nonce(&error), "{error}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_authority_may_take_so_long_and_no_longer() {
+        const MILLISECOND: Duration = Duration::from_millis(1);
+        let asked = |time: Duration| async move {
+            sleep(time).await;
+            Ok(())
+        };
+        for most in [ACME_VALIDATION, ACME_ISSUE] {
+            assert!(within(most, asked(most - MILLISECOND)).await.is_ok());
+            let begin = Instant::now();
+            let late = within(most, asked(most + MILLISECOND)).await;
+            assert!(matches!(late, Err(Error::Timeout(None))));
+            assert_eq!(begin.elapsed(), most);
+        }
+    }
 }
