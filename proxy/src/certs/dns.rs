@@ -67,20 +67,28 @@ async fn change(
 pub async fn present(challenge: &DnsChallenge, records: &mut [TxtRecord]) -> Result<(), Failure> {
     let resolver = Resolver::new(&challenge.resolvers).map_err(Failure::Authority)?;
     for record in &mut *records {
-        for _ in 0..DNS_CNAMES_MAX {
-            match resolver
-                .cname(&record.name)
-                .await
-                .map_err(Failure::Authority)?
-            {
-                Some(target) => record.name = target,
-                None => break,
-            }
-        }
+        record.name = target(&resolver, record).await?;
     }
     change(challenge.provider, &resolver, Change::Present, records).await?;
     tokio::time::sleep(challenge.delay).await;
     propagated(challenge, &resolver, records).await
+}
+
+/// Where CNAMEs lead from the name of the record.
+async fn target(resolver: &Resolver, record: &TxtRecord) -> Result<String, Failure> {
+    let mut target = record.name.clone();
+    for _ in 0..=DNS_CNAMES_MAX {
+        let next = resolver.cname(&target).await.map_err(Failure::Authority)?;
+        match next {
+            Some(next) => target = next,
+            None => return Ok(target),
+        }
+    }
+    let said = format!(
+        "more than {DNS_CNAMES_MAX} aliases from {} on: let its CNAME name the place of the record itself",
+        record.name
+    );
+    Err(Failure::Names(vec![(record.proves.clone(), said)]))
 }
 
 /// Removes the records. That it fails is logged: they do no harm.
@@ -143,8 +151,11 @@ async fn propagated(
                 );
                 return Err(Failure::Names(vec![(record.proves.clone(), said)]));
             }
-            tokio::time::sleep(DNS_LOOK.min(Duration::from_secs(2))).await;
+            tokio::time::sleep(DNS_LOOK).await;
         }
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

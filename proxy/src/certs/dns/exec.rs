@@ -16,8 +16,12 @@ pub(super) async fn change(change: Change, records: &[TxtRecord]) -> Result<(), 
         Change::CleanUp => "cleanup",
     };
     let program = secret::required("EXEC_PATH").map_err(Failure::Authority)?;
+    run_program(&program, action, records).await
+}
+
+async fn run_program(program: &str, action: &str, records: &[TxtRecord]) -> Result<(), Failure> {
     for record in records {
-        let child = Command::new(&program)
+        let child = Command::new(program)
             .args([action, &format!("{}.", record.name), &record.value])
             .stdin(Stdio::null())
             .kill_on_drop(true)
@@ -41,4 +45,57 @@ pub(super) async fn change(change: Change, records: &[TxtRecord]) -> Result<(), 
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::Duration;
+
+    use tokio::sync::oneshot;
+    use tokio::task::spawn_blocking;
+    use tokio::time::{Instant, advance};
+
+    use super::*;
+
+    /// A run of a program that ends once this file is there.
+    async fn until(file: &str) -> Result<(), Failure> {
+        let record = TxtRecord {
+            proves: "a.example".to_owned(),
+            name: "_acme-challenge.a.example".to_owned(),
+            value: file.to_owned(),
+        };
+        let script = format!("{file}.sh");
+        fs::write(&script, "until [ -e \"$2\" ]; do sleep 0.02; done").expect("a script");
+        // The shell takes the action for its script.
+        run_program("/bin/sh", &script, &[record]).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_program_ends_in_time_or_is_ended() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = |name: &str| directory.path().join(name).display().to_string();
+        let begin = Instant::now();
+        let Err(Failure::Names(said)) = until(&file("never")).await else {
+            panic!("it has not ended");
+        };
+        assert!(said[0].1.contains("not ended within 60s"), "{said:?}");
+        assert_eq!(begin.elapsed(), DNS_PROGRAM);
+
+        // Time stands still while something blocks.
+        let (release, held) = oneshot::channel::<()>();
+        let still = spawn_blocking(move || held.blocking_recv());
+        let now = file("now");
+        let run = tokio::spawn({
+            let now = now.clone();
+            async move { until(&now).await }
+        });
+        tokio::task::yield_now().await;
+        advance(DNS_PROGRAM - Duration::from_millis(1)).await;
+        assert!(!run.is_finished());
+        fs::write(&now, "").expect("a file");
+        assert!(run.await.expect("no panic").is_ok());
+        release.send(()).expect("somebody waits");
+        still.await.expect("no panic").expect("released");
+    }
 }
