@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Output};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
@@ -25,10 +25,15 @@ struct Edge {
 
 impl Edge {
     fn start() -> Self {
+        Self::under("")
+    }
+
+    /// With more settings of the entry point, indented by four.
+    fn under(settings: &str) -> Self {
         let address: SocketAddr = ([127, 0, 0, 1], free_port()).into();
         let server = Backend::plain("a", ([127, 0, 0, 1], 0)).expect("a server");
         let setup = Setup::new(&format!(
-            "entryPoints:\n  secure:\n    address: \"{address}\"\nproviders:\n  file:\n    \
+            "entryPoints:\n  secure:\n    address: \"{address}\"\n{settings}providers:\n  file:\n    \
              directory: \"{{dir}}/rules\"\nruntimeDir: \"{{dir}}/run\"\nworkers: 1\nlog:\n  level: DEBUG\n"
         ));
         write_pair(&setup, "a", "a.example");
@@ -329,4 +334,35 @@ fn clients_that_stall_in_the_handshake_are_closed_in_time() {
         (edge.weir.descriptors() <= before + 1).then_some(())
     });
     edge.curl(&[], "/");
+}
+
+/// Reading its ClientHello began the time anew.
+#[test]
+fn a_handshake_takes_as_long_as_it_may_from_its_first_byte_on() {
+    const PATIENCE: Duration = Duration::from_secs(3);
+    let edge = Edge::under("    limits:\n      tlsHandshakeTimeout: 3s\n");
+    let begun = || {
+        let mut hello = Vec::new();
+        let mut session = edge.rustls();
+        session.write_tls(&mut hello).expect("a vector");
+        let mut socket = TcpStream::connect(edge.address).expect("weir accepts");
+        socket.set_read_timeout(Some(DEADLINE)).expect("a timeout");
+        let rest = hello.split_off(hello.len() / 2);
+        socket.write_all(&hello).expect("sent");
+        (session, socket, rest)
+    };
+    let ((_, mut late, rest_of_late), (mut session, mut in_time, rest)) = (begun(), begun());
+    let begin = Instant::now();
+    std::thread::sleep(PATIENCE / 2);
+    late.write_all(&rest_of_late).expect("sent");
+    in_time.write_all(&rest).expect("sent");
+    session.complete_io(&mut in_time).expect("a handshake");
+    // It is answered, and answers nothing.
+    let _ = late.read_to_end(&mut Vec::new());
+    let time = begin.elapsed();
+    let most = PATIENCE * 3 / 2;
+    assert!(
+        (PATIENCE - Duration::from_millis(100)..most).contains(&time),
+        "{time:?}"
+    );
 }

@@ -189,6 +189,9 @@ async fn look(visitor: Visitor<'_>, stream: &Stream, first: Chunk) -> io::Result
             }),
         );
     }
+    // To the end of the handshake, whoever answers it.
+    let patience = visitor.settings().limits.tls_handshake;
+    stream.set_deadline(Some(uring::now() + patience));
     let reads_hello = worker.with_rules(entry_point, |table, rules| {
         table.reads_hello() || !rules.shared.handshakes.load().is_empty()
     });
@@ -255,7 +258,6 @@ async fn carry_out(
                 tls: true,
                 agreed: None,
             };
-            stream.set_deadline(Some(uring::now() + limits::TLS_HANDSHAKE));
             let accepted = Box::pin(Transport::accept_tls(stream, config)).await;
             let verified = accepted.and_then(|transport| {
                 terms.map_or(Ok(()), |terms| {

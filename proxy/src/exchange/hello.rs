@@ -2,10 +2,9 @@
 
 use std::io;
 
-use crate::limits;
 use crate::net::Stream;
 use crate::tls::{ClientHello, HelloReader};
-use crate::uring::{self, Chunk, ChunkQueue};
+use crate::uring::{Chunk, ChunkQueue};
 
 /// Refuses a client that asks for a server that is nobody's: the alert `unrecognized_name` (RFC 6066 section 3).
 pub async fn refuse(stream: &Stream) -> io::Result<()> {
@@ -15,11 +14,11 @@ pub async fn refuse(stream: &Stream) -> io::Result<()> {
 }
 
 /// Reads the ClientHello that begins with `first`. Everything received is given back, for whoever answers it.
+/// Whoever calls sets the stream's deadline.
 ///
 /// # Errors
 /// `InvalidData` where it is none (an alert has been sent), and what receiving says.
 pub async fn read(stream: &Stream, first: Chunk) -> io::Result<ClientHello> {
-    stream.set_deadline(Some(uring::now() + limits::TLS_HANDSHAKE));
     let mut reader = HelloReader::default();
     let mut chunk = first;
     loop {

@@ -236,6 +236,7 @@ pub const LIMITS: Keys = Keys {
         "headerBytes",
         "headerFields",
         "bodyBytes",
+        "tlsHandshakeTimeout",
         "headerTimeout",
         "bodyIdleTimeout",
         "tunnelIdleTimeout",

@@ -15,6 +15,8 @@ pub struct Limits {
     pub head: HeadLimits,
     /// `bodyBytes`; 0 is none.
     pub body: Option<u64>,
+    /// `tlsHandshakeTimeout`: from the first byte of a TLS handshake to its end.
+    pub tls_handshake: Duration,
     /// `headerTimeout`: from the first byte of a head to its last.
     pub header: Duration,
     /// `bodyIdleTimeout`: a body of which nothing moves for so long has stalled.
@@ -30,6 +32,7 @@ impl Default for Limits {
         Self {
             head: HeadLimits::default(),
             body: None,
+            tls_handshake: limits::TLS_HANDSHAKE,
             header: limits::CLIENT_HEAD,
             body_idle: limits::BODY_STALL,
             tunnel_idle: None,
@@ -95,12 +98,17 @@ fn times(walker: &mut Walker, fields: &Fields<'_>, limits: &mut Limits) {
         let time = walker.duration(&place)?;
         Some((place, time))
     };
-    let (header, body, tunnel) = (
+    let (handshake, header, body, tunnel) = (
+        time("tlsHandshakeTimeout"),
         time("headerTimeout"),
         time("bodyIdleTimeout"),
         time("tunnelIdleTimeout"),
     );
-    for (found, limit) in [(header, &mut limits.header), (body, &mut limits.body_idle)] {
+    for (found, limit) in [
+        (handshake, &mut limits.tls_handshake),
+        (header, &mut limits.header),
+        (body, &mut limits.body_idle),
+    ] {
         match found {
             Some((_, time)) if !time.is_zero() => *limit = time,
             Some((place, _)) => walker.wrong(&place, "a duration above zero, such as 10s"),
@@ -143,6 +151,7 @@ mod tests {
         assert_eq!(web.limits.header, Duration::from_secs(3));
         assert_eq!(web.limits.tunnel_idle, Some(Duration::from_secs(3600)));
         assert_eq!(web.limits.body_idle, limits::BODY_STALL);
+        assert_eq!(web.limits.tls_handshake, limits::TLS_HANDSHAKE);
     }
 
     #[test]
@@ -155,6 +164,7 @@ mod tests {
                 "{requestLineBytes: 65536}",
                 "a head larger than its request line",
             ),
+            ("{tlsHandshakeTimeout: 0}", "above zero"),
             ("{headerTimeout: 0}", "above zero"),
             ("{bodyIdleTimeout: soon}", "a duration"),
         ] {
