@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use xtask::backend::Backend;
 
+use crate::http2::frames::{END_HEADERS, END_STREAM, HEADERS, Raw, WINDOW_UPDATE, block, frame};
 use crate::support::client::Connection;
 use crate::support::weir::{Setup, Weir};
 use crate::support::{eventually, free_port};
@@ -194,6 +195,25 @@ fn a_head_and_a_body_that_stall() {
     let mut reader = Connection::open(address);
     reader.send("GET /bytes/100000000 HTTP/1.1\r\nHost: a\r\n\r\n");
     weir.logged("client_stalled");
+}
+
+/// A connection of HTTP/2 was let stall for 120 s, whatever was said.
+#[test]
+fn a_connection_of_http_2_that_stalls() {
+    let (weir, address, _server) = proxy("    limits:\n      bodyIdleTimeout: 800ms\n");
+    let mut raw = Raw::open(address);
+    // The largest windows: what stalls is TCP.
+    let most = 0x7fff_ffff_u32;
+    raw.greet_with(&[(4, most)]);
+    assert!(raw.send(frame(WINDOW_UPDATE, 0, 0, &(most - 65_535).to_be_bytes())));
+    let large = block(&[
+        (":method", "GET"),
+        (":scheme", "http"),
+        (":path", "/bytes/100000000"),
+        (":authority", "a.example"),
+    ]);
+    assert!(raw.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, &large)));
+    weir.logged("HTTP/2 ends");
 }
 
 #[test]

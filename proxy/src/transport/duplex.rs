@@ -9,7 +9,7 @@ use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -27,17 +27,20 @@ pub struct Duplex {
     /// When something was received last.
     heard: Rc<Cell<Instant>>,
     sending: Option<Pin<Box<dyn Future<Output = io::Result<()>>>>>,
+    /// How long nothing of a send may move.
+    stall: Duration,
 }
 
 impl Duplex {
-    /// Around a transport on which nothing is being received or sent.
-    pub fn new(transport: Rc<Transport>) -> Self {
+    /// Around a transport on which nothing is being received or sent; a send of which nothing moves for so long fails.
+    pub fn new(transport: Rc<Transport>, stall: Duration) -> Self {
         Self {
             transport,
             received: None,
             gathered: Vec::new(),
             heard: Rc::new(Cell::new(uring::now())),
             sending: None,
+            stall,
         }
     }
 
@@ -59,7 +62,7 @@ impl Duplex {
             }
             let bytes = uring::hold(std::mem::take(&mut self.gathered));
             let transport = Rc::clone(&self.transport);
-            transport.set_stall(limits::BODY_STALL);
+            transport.set_stall(self.stall);
             self.sending = Some(Box::pin(async move {
                 let mut queue = [bytes].into_iter().collect();
                 transport.send(&mut queue, None).await
@@ -151,5 +154,37 @@ impl AsyncWrite for Duplex {
     /// Sends everything; the connection is closed by whoever owns the transport.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_sent(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::task::Waker;
+
+    use super::*;
+    use crate::net::Stream;
+
+    #[test]
+    fn so_much_waits_to_be_sent_beside_as_much_that_is_being_sent() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let address = listener.local_addr().expect("an address");
+        uring::run(&uring::Config::default(), || async {
+            let stream = Stream::connect(address, None).await.expect("connected");
+            let mut duplex = Duplex::new(Rc::new(Transport::plain(stream)), limits::BODY_STALL);
+            // The ring is not entered meanwhile: no send ends.
+            let mut cx = Context::from_waker(Waker::noop());
+            let bytes = vec![b'x'; 2 * limits::HTTP2_SEND_BYTES];
+            let mut write = |count: usize| {
+                let written = Pin::new(&mut duplex).poll_write(&mut cx, &bytes[..count]);
+                written.map(|written| written.expect("written"))
+            };
+            let most = limits::HTTP2_SEND_BYTES;
+            assert_eq!(write(most + 1), Poll::Ready(most), "until it is sent");
+            assert_eq!(write(most - 1), Poll::Ready(most - 1), "beside that");
+            assert_eq!(write(2), Poll::Ready(1));
+            assert_eq!(write(1), Poll::Pending);
+        })
+        .expect("a worker");
     }
 }

@@ -139,7 +139,7 @@ impl Multiplexed {
         opened: watch::Sender<bool>,
     ) -> io::Result<Slot> {
         let transport = Rc::new(transport);
-        let duplex = Duplex::new(Rc::clone(&transport));
+        let duplex = Duplex::new(Rc::clone(&transport), limits::BODY_STALL);
         let heard = duplex.heard();
         let began = builder().handshake(duplex).await;
         let (requests, frames) = began.map_err(io::Error::other)?;

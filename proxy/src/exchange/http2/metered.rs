@@ -22,7 +22,10 @@ impl Metered {
     /// For the connection of `shared`.
     pub fn new(shared: &Rc<Shared>) -> Self {
         Self {
-            duplex: Duplex::new(Rc::clone(&shared.transport)),
+            duplex: Duplex::new(
+                Rc::clone(&shared.transport),
+                shared.visitor().settings().limits.body_idle,
+            ),
             shared: Rc::clone(shared),
             stopped: false,
         }
