@@ -5,11 +5,12 @@ pub mod origin;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, Barrier, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use weir::limits::LAST_WORDS;
 use xtask::backend::{pattern, pattern_sha256, sha256};
 
 use crate::support::client::Connection;
@@ -404,6 +405,35 @@ fn websockets_are_told_when_weir_goes_away() {
     }
     let (status, _) = edge.weir.wait();
     assert!(status.success(), "{status}");
+}
+
+#[test]
+fn websockets_that_are_told_have_a_moment_for_their_own_goodbye() {
+    let origin = Origin::websocket();
+    let settings = "    transport:\n      lifeCycle:\n        graceTimeOut: 500ms\n";
+    let edge = Edge::before(&origin, settings);
+    let mut stream = connect(edge.plain);
+    stream.write_all(handshake("/").as_bytes()).expect("sent");
+    assert_eq!(status(&mut stream), 101);
+    edge.weir.signal(Signal::SIGTERM);
+    let mut goodbye = [0; 4];
+    stream.read_exact(&mut goodbye).expect("told");
+    let told = Instant::now();
+    assert_eq!(goodbye.to_vec(), frame(0x88, &1001u16.to_be_bytes(), None));
+    // Its own is still read: a connection that is gone answers with a reset.
+    std::thread::sleep(LAST_WORDS / 5);
+    stream
+        .write_all(&frame(0x88, &1001u16.to_be_bytes(), MASK))
+        .expect("taken");
+    assert_eq!(rest(&mut stream), b"");
+    // It does not close, and is not waited for.
+    let (status, _) = edge.weir.wait();
+    let time = told.elapsed();
+    assert!(status.success(), "{status}");
+    // The goodbye was on its way for a moment.
+    let least = LAST_WORDS - Duration::from_millis(100);
+    let most = LAST_WORDS + Duration::from_secs(5);
+    assert!((least..most).contains(&time), "{time:?}");
 }
 
 #[test]

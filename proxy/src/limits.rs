@@ -115,7 +115,7 @@ pub const HEALTH_FALL: u32 = 3;
 pub const HEALTH_STREAK_MAX: u32 = 1_000;
 /// Probes under way at the same time.
 pub const HEALTH_PROBES_MAX: usize = 256;
-/// Redirects that a probe follows, as in Go's client.
+/// Redirects that a probe follows; Go's client follows one fewer.
 pub const HEALTH_REDIRECTS_MAX: usize = 10;
 /// Bytes of `send` and `expect`, and of an answer that is read for the latter.
 pub const HEALTH_EXPECT_BYTES_MAX: usize = 4 << 10;
@@ -344,7 +344,7 @@ pub const UPSTREAM_STAGGER: Duration = Duration::from_millis(250);
 pub const UPSTREAM_COMPLAINT: Duration = Duration::from_secs(30);
 /// To the end of a TLS handshake with a server, from its connection: Traefik's and Go's.
 pub const UPSTREAM_TLS_HANDSHAKE: Duration = Duration::from_secs(10);
-/// TLS sessions that a worker remembers for one transport, to resume them.
+/// TLS sessions that a worker remembers for one transport, to resume them: eight for each of its last 32 servers.
 pub const UPSTREAM_TLS_SESSIONS: usize = 256;
 /// TCP keep-alive to servers: Traefik's default of `dialKeepAlive`.
 pub const UPSTREAM_KEEPALIVE: Duration = Duration::from_secs(15);

@@ -19,7 +19,7 @@ mod stream;
 mod sweep;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use listener::{Listener, ListenerOptions};
 pub use stream::{Peer, Stream};

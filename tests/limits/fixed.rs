@@ -1,10 +1,12 @@
 //! Limits that no key sets, and times: what is within them goes on, what is beyond does not.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::Request;
+use nix::sys::signal::Signal;
 use weir::limits::{
-    HTTP2_STREAMS, INTERIM_RESPONSES_MAX, UPSTREAM_HTTP2_STREAMS, UPSTREAM_IDLE_UNREPEATABLE,
+    CLIENT_FIRST_BYTES, HTTP2_STREAMS, INTERIM_RESPONSES_MAX, LAST_REQUEST, UPSTREAM_HTTP2_STREAMS,
+    UPSTREAM_IDLE_UNREPEATABLE,
 };
 
 use super::{answer, proxy, served};
@@ -131,4 +133,39 @@ fn the_age_of_a_connection_for_what_cannot_be_repeated() {
     });
     std::thread::sleep(UPSTREAM_IDLE_UNREPEATABLE + Duration::from_millis(100));
     assert_eq!(post(), first + 1);
+}
+
+#[test]
+fn the_first_bytes_of_a_connection() {
+    let (_weir, address, _server) = proxy("");
+    let (mut late, mut in_time) = (Connection::open(address), Connection::open(address));
+    let begin = Instant::now();
+    let silent = std::thread::spawn(move || (late.rest(), begin.elapsed()));
+    std::thread::sleep(CLIENT_FIRST_BYTES - Duration::from_secs(2));
+    assert!(served(&mut in_time));
+    let (said, time) = silent.join().expect("no panic");
+    assert_eq!(said, b"", "closed, and nothing is said");
+    // It is counted from when the connection was accepted.
+    let most = CLIENT_FIRST_BYTES + Duration::from_secs(5);
+    assert!((CLIENT_FIRST_BYTES..most).contains(&time), "{time:?}");
+}
+
+#[test]
+fn the_last_request_of_a_connection() {
+    let (weir, address, _server) = proxy("");
+    let mut connections = [Connection::open(address), Connection::open(address)];
+    assert!(connections.iter_mut().all(served));
+    let [mut late, mut in_time] = connections;
+    let begin = Instant::now();
+    weir.signal(Signal::SIGTERM);
+    let silent = std::thread::spawn(move || (late.rest(), begin.elapsed()));
+    std::thread::sleep(LAST_REQUEST / 4);
+    let response = in_time.get("a", "/");
+    assert_eq!(
+        (response.status, response.field("connection")),
+        (200, Some("close"))
+    );
+    let (said, time) = silent.join().expect("no panic");
+    assert_eq!(said, b"", "closed, and nothing is said");
+    assert!((LAST_REQUEST..4 * LAST_REQUEST).contains(&time), "{time:?}");
 }

@@ -35,13 +35,9 @@ pub fn ask(
         }
         _ => format!("{}: {error}", path.display()),
     };
-    let stream = UnixStream::connect(&path).map_err(failed)?;
+    let stream = connect(&path).map_err(failed)?;
     let line = serde_json::to_string(request).map_err(|error| error.to_string())?;
-    stream
-        .set_read_timeout(Some(ADMIN_ANSWER))
-        .and_then(|()| stream.set_write_timeout(Some(ADMIN_PATIENCE)))
-        .and_then(|()| writeln!(&stream, "{line}"))
-        .map_err(failed)?;
+    writeln!(&stream, "{line}").map_err(failed)?;
     for line in BufReader::new(&stream).lines() {
         let line = line.map_err(failed)?;
         let answer = serde_json::from_str(&line)
@@ -56,4 +52,30 @@ pub fn ask(
         }
     }
     Err("weir has ended before it had answered".to_owned())
+}
+
+/// A connection that waits no longer than it should.
+fn connect(path: &Path) -> io::Result<UnixStream> {
+    let stream = UnixStream::connect(path)?;
+    stream.set_read_timeout(Some(ADMIN_ANSWER))?;
+    stream.set_write_timeout(Some(ADMIN_PATIENCE))?;
+    Ok(stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    /// The kernel keeps the time: what it was told is what it does.
+    #[test]
+    fn an_answer_is_waited_for_as_long_as_it_may_take() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(SOCKET);
+        let _listener = UnixListener::bind(&path).unwrap();
+        let stream = connect(&path).unwrap();
+        assert_eq!(stream.read_timeout().unwrap(), Some(ADMIN_ANSWER));
+        assert_eq!(stream.write_timeout().unwrap(), Some(ADMIN_PATIENCE));
+    }
 }

@@ -139,3 +139,6 @@ async fn hand_over(request: Request, user: u32, sender: &mpsc::Sender<Asked>) ->
     }
     answered.await.unwrap_or_else(|_| stopping())
 }
+
+#[cfg(test)]
+mod tests;

@@ -388,3 +388,31 @@ fn report(before: Option<&Snapshot>, now: &Snapshot) {
         "rules in force"
     );
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::rule_files::tests::loaded;
+
+    #[test]
+    fn so_many_changes_are_named_and_more_are_counted() {
+        let services = |count: usize| {
+            let one = |number| {
+                format!("s{number}: {{loadBalancer: {{servers: [{{url: 'http://192.0.2.1'}}]}}}}")
+            };
+            let services: Vec<_> = (0..count).map(one).collect();
+            loaded(&format!("http: {{services: {{{}}}}}", services.join(", ")))
+        };
+        for (more, counted) in [(0, None), (1, Some(1))] {
+            let answers = answers(&services(1), &services(1 + ADMIN_CHANGES_MAX + more), true);
+            let named = answers.iter();
+            let named = named.filter(|answer| matches!(answer, Answer::Change { .. }));
+            assert_eq!(named.count(), ADMIN_CHANGES_MAX);
+            let beyond = answers.iter().find_map(|answer| match answer {
+                Answer::MoreChanges(count) => Some(*count),
+                _ => None,
+            });
+            assert_eq!(beyond, counted);
+        }
+    }
+}

@@ -264,3 +264,36 @@ pub fn done(rules: &Snapshot) -> Vec<Answer> {
         dry_run: false,
     }]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::rule_files::tests::{loaded, service};
+
+    #[test]
+    fn so_much_is_said_of_servers_and_no_more() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = file(directory.path());
+        let rules = loaded(&service([1, 2], ""));
+        let drain = |before: &Standings, port: u16| {
+            let saying = Saying {
+                service: "s".to_owned(),
+                server: format!("http://127.0.0.1:{port}"),
+                what: Word::Stand(Standing::Drain),
+                user: 0,
+            };
+            change(&file, before, &rules, &saying)
+        };
+        let said = drain(&Standings::new(), 1).unwrap();
+        let said = said.values().next().unwrap();
+        let others = (1..STANDINGS_MAX).map(|number| {
+            let name = (Protocol::Http, "t".into(), number.to_string().into());
+            (name, said.clone())
+        });
+        let full = drain(&others.collect(), 1).unwrap();
+        assert_eq!(full.len(), STANDINGS_MAX);
+        let told = drain(&full, 2).unwrap_err();
+        assert!(told.contains("more than 4096 servers"), "{told}");
+        assert_eq!(load(&file), full, "kept, and nothing beside");
+    }
+}

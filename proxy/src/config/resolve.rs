@@ -239,8 +239,13 @@ fn look_up(name: &str) -> Answer {
     let found = (name, ANY_PORT)
         .to_socket_addrs()
         .map_err(|error| error.to_string())?;
+    distinct(found.map(|found| found.ip().to_canonical()))
+}
+
+/// Each once, the first ones where there are many.
+fn distinct(found: impl Iterator<Item = IpAddr>) -> Answer {
     let mut addresses: Vec<IpAddr> = Vec::new();
-    for address in found.map(|found| found.ip().to_canonical()) {
+    for address in found {
         if !addresses.contains(&address) {
             addresses.push(address);
         }
@@ -325,5 +330,35 @@ mod tests {
         assert!(late.take(addresses(&[1])), "later than it was waited for");
         let mut unused = Known::default();
         assert!(!unused.take(addresses(&[1])));
+    }
+
+    #[test]
+    fn a_server_has_so_many_addresses_and_no_more() {
+        let most = u8::try_from(SERVER_ADDRESSES_MAX).unwrap();
+        let expected: Vec<u8> = (0..most).collect();
+        for count in [most, most + 1] {
+            let found: Vec<u8> = (0..count).collect();
+            let twice = [addresses(&found).unwrap(), addresses(&found).unwrap()].concat();
+            assert_eq!(distinct(twice.into_iter()), addresses(&expected));
+        }
+        assert!(distinct(std::iter::empty()).is_err());
+    }
+
+    #[test]
+    fn so_many_names_are_looked_up_at_the_same_time_and_no_more() {
+        let resolver = Resolver::default();
+        let mut names = resolver.names();
+        // No thread gets beyond its first step while the names are held.
+        for number in 1..=RESOLVE_THREADS_MAX + 1 {
+            let name = format!("127.0.0.{number}");
+            names.known.insert(name.clone(), Known::default());
+            resolver.ask(&mut names, &name);
+            assert_eq!(names.threads, number.min(RESOLVE_THREADS_MAX));
+        }
+        drop(names);
+        let last = format!("127.0.0.{}", RESOLVE_THREADS_MAX + 1);
+        resolver.want([&*last]);
+        let (found, _) = resolver.addresses(&last, &origin());
+        assert_eq!(found, Ok(vec![last.parse().unwrap()]), "in its turn");
     }
 }

@@ -398,4 +398,4 @@ fn is_special(path: &Path) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

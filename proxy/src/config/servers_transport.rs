@@ -170,3 +170,17 @@ fn time(walker: &mut Walker, fields: &Fields<'_>, key: &'static str, to: &mut Op
         *to = (!time.is_zero()).then_some(time);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_said_is_as_traefik_has_it() {
+        let draft = TransportDraft::default();
+        assert_eq!(draft.dial_timeout, Some(limits::UPSTREAM_CONNECT));
+        assert_eq!(draft.http.idle_per_host, limits::UPSTREAM_IDLE_PER_HOST);
+        assert_eq!(draft.http.idle_time, Some(limits::UPSTREAM_IDLE_TIME));
+        assert_eq!(draft.http.ping, limits::UPSTREAM_PING);
+    }
+}

@@ -123,3 +123,44 @@ pub async fn linger(client: &Transport) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::TcpListener;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::net::Stream;
+
+    /// How long a client that goes on sending, so many bytes, and stays is read on.
+    fn lingered(bytes: usize) -> Duration {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let address = listener.local_addr().expect("an address");
+        let client = std::thread::spawn(move || {
+            let (mut client, _) = listener.accept().expect("accepted");
+            // More than is read may be refused.
+            let _ = client.write_all(&vec![b'x'; bytes]);
+            client
+        });
+        let time = uring::run(&uring::Config::default(), || async {
+            let stream = Stream::connect(address, None).await.expect("connected");
+            let (transport, begin) = (Transport::plain(stream), uring::now());
+            linger(&transport).await;
+            uring::now() - begin
+        });
+        drop(client.join());
+        time.expect("a worker")
+    }
+
+    #[test]
+    fn a_client_that_goes_on_is_read_so_much_and_so_long() {
+        let most = limits::LINGER_BYTES;
+        assert!(lingered(most) >= limits::LINGER, "as long as it may be");
+        assert!(lingered(most) < limits::LINGER + Duration::from_secs(5));
+        assert!(
+            lingered(most + 1) < limits::LINGER,
+            "no longer than it sends"
+        );
+    }
+}

@@ -1,6 +1,7 @@
 //! Whether a client that waits is still there.
 
 use std::io;
+use std::time::Duration;
 
 use crate::limits::{GONE_LOOK, HALF_CLOSED};
 use crate::net::Peer;
@@ -17,13 +18,19 @@ pub async fn gone(client: &Transport) {
     loop {
         tokio::time::sleep(GONE_LOOK).await;
         let last = client.last_moved().max(since);
-        let silent = uring::now().saturating_duration_since(last) >= HALF_CLOSED;
-        match client.peer() {
-            Peer::Gone => return,
-            Peer::Finished if silent => return,
-            Peer::Open if ended && silent => return,
-            Peer::Finished | Peer::Open => {}
+        let silence = uring::now().saturating_duration_since(last);
+        if is_gone(client.peer(), ended, silence) {
+            return;
         }
+    }
+}
+
+/// Whether nobody waits for the response any more; `ended`: the client has said that it sends no more.
+fn is_gone(peer: Peer, ended: bool, silence: Duration) -> bool {
+    match peer {
+        Peer::Gone => true,
+        Peer::Open if !ended => false,
+        Peer::Finished | Peer::Open => silence >= HALF_CLOSED,
     }
 }
 
@@ -53,5 +60,24 @@ async fn ended(client: &Transport) -> Option<bool> {
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
             Err(_) => return None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_that_has_ended_its_side_may_be_silent_for_so_long() {
+        let (most, less) = (HALF_CLOSED, HALF_CLOSED - Duration::from_millis(1));
+        for (peer, ended) in [
+            (Peer::Finished, true),
+            (Peer::Finished, false),
+            (Peer::Open, true),
+        ] {
+            assert!(!is_gone(peer, ended, less) && is_gone(peer, ended, most));
+        }
+        assert!(!is_gone(Peer::Open, false, most), "it may still send");
+        assert!(is_gone(Peer::Gone, false, Duration::ZERO));
     }
 }

@@ -1,11 +1,38 @@
 //! A body in a content coding: what comes out of one source, encoded, as another.
 
+use std::cell::Cell;
+
 use super::body::{BodyError, Source};
-use super::worker::EncoderRoom;
 use crate::http::Headers;
+use crate::limits::COMPRESS_STREAMS_MAX;
 use crate::middleware::Encoder;
 use crate::transport::Transport;
 use crate::uring::{Chunk, ChunkQueue};
+
+/// How many encoders a worker has.
+#[derive(Default)]
+pub struct Encoders(Cell<usize>);
+
+/// Counts an encoder for as long as it lives.
+pub struct EncoderRoom<'w>(&'w Encoders);
+
+impl Encoders {
+    /// A place for one more, kept until it is dropped; `None` where there are enough.
+    pub fn room(&self) -> Option<EncoderRoom<'_>> {
+        let Self(encoders) = self;
+        (encoders.get() < COMPRESS_STREAMS_MAX).then(|| {
+            encoders.set(encoders.get() + 1);
+            EncoderRoom(self)
+        })
+    }
+}
+
+impl Drop for EncoderRoom<'_> {
+    fn drop(&mut self) {
+        let EncoderRoom(Encoders(encoders)) = self;
+        encoders.set(encoders.get() - 1);
+    }
+}
 
 /// What a body is encoded with.
 pub struct Encoding<'w> {
@@ -96,5 +123,22 @@ impl<S: Source> Source for Encoded<'_, S> {
 
     fn transport(&self) -> Option<&Transport> {
         self.inner.transport()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_bodies_are_compressed_at_the_same_time_and_no_more() {
+        let encoders = Encoders::default();
+        let mut rooms: Vec<_> = (0..COMPRESS_STREAMS_MAX)
+            .map_while(|_| encoders.room())
+            .collect();
+        assert_eq!(rooms.len(), COMPRESS_STREAMS_MAX);
+        assert!(encoders.room().is_none());
+        rooms.pop();
+        assert!(encoders.room().is_some(), "one has ended");
     }
 }

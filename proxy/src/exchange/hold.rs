@@ -6,11 +6,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::io;
 use std::rc::Rc;
 use std::time::Instant;
 
 use tokio::sync::Notify;
-use tokio::time::{sleep_until, timeout_at};
+use tokio::time::{sleep_until, timeout, timeout_at};
 
 use crate::service::ServiceId;
 use crate::{limits, uring};
@@ -93,6 +94,11 @@ impl Hold {
     }
 }
 
+/// Whether this connects in time.
+pub async fn is_reached<T>(connecting: impl Future<Output = io::Result<T>>) -> bool {
+    matches!(timeout(limits::HOLD_CONNECT, connecting).await, Ok(Ok(_)))
+}
+
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
         self.hold.held.set(self.hold.held.get() - 1);
@@ -114,5 +120,45 @@ impl Drop for Watch<'_> {
     fn drop(&mut self) {
         self.0.watched.set(false);
         self.0.changed.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::service::{Protocol, Registry};
+
+    #[test]
+    fn so_many_are_held_and_no_more() {
+        let mut registry = Registry::default();
+        let mut id = |name: &str| {
+            let (id, _lease) = registry.service(Protocol::Http, &name.into()).unwrap();
+            id
+        };
+        let (one, other) = (id("a"), id("b"));
+        let hold = Hold::default();
+        let mut seats: Vec<_> = (0..limits::HELD_MAX).map_while(|_| hold.sit(one)).collect();
+        assert_eq!(seats.len(), limits::HELD_MAX);
+        assert!(hold.sit(one).is_none() && hold.sit(other).is_none());
+        seats.pop();
+        assert!(hold.sit(other).is_some(), "one has gone");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_connects_in_time_or_sees_nobody() {
+        const MILLISECOND: Duration = Duration::from_millis(1);
+        let connecting = |time: Duration| async move {
+            sleep(time).await;
+            Ok(())
+        };
+        let most = limits::HOLD_CONNECT;
+        assert!(is_reached(connecting(most - MILLISECOND)).await);
+        assert!(!is_reached(connecting(most + MILLISECOND)).await);
+        let refused = async { Err::<(), _>(io::ErrorKind::ConnectionRefused.into()) };
+        assert!(!is_reached(refused).await);
     }
 }

@@ -127,7 +127,7 @@ pub fn leave<'w>(
     if passage.router.is_none() && passage.cookies.is_empty() {
         return None;
     }
-    let room = visitor.worker.encoder_room();
+    let room = visitor.worker.encoders.room();
     let length = match content.announce {
         Announce::Length(length) => Some(length),
         Announce::Nothing | Announce::Chunked => None,

@@ -15,7 +15,8 @@ use tracing::warn;
 use super::budget::RetryBudget;
 use super::clients::Clients;
 use super::complaints::Complaints;
-use super::hold::Hold;
+use super::encoded::Encoders;
+use super::hold::{self, Hold};
 use super::http2::Windows;
 use super::own_routers::{OwnRouter, OwnRouters};
 use super::passive::Streaks;
@@ -75,7 +76,8 @@ pub struct Worker {
     scratch: RefCell<Vec<Scratch>>,
     date: Cell<(Option<Instant>, [u8; date::LENGTH])>,
     connections: Cell<usize>,
-    encoders: Cell<usize>,
+    /// Bodies that are being compressed.
+    pub encoders: Encoders,
     /// A connection has ended.
     freed: Notify,
     /// The generation of the rules that was looked at for servers whose connections are to be reset.
@@ -106,15 +108,6 @@ fn hostname() -> Box<str> {
     nix::unistd::gethostname()
         .map(|name| name.to_string_lossy().into())
         .unwrap_or_default()
-}
-
-/// Counts an encoder for as long as it lives.
-pub struct EncoderRoom<'w>(&'w Worker);
-
-impl Drop for EncoderRoom<'_> {
-    fn drop(&mut self) {
-        self.0.encoders.set(self.0.encoders.get() - 1);
-    }
 }
 
 /// Counts a connection for as long as it lives.
@@ -158,7 +151,7 @@ impl Worker {
             scratch: RefCell::default(),
             date: Cell::new((None, [0; date::LENGTH])),
             connections: Cell::new(0),
-            encoders: Cell::new(0),
+            encoders: Encoders::default(),
             freed: Notify::new(),
             reset_seen: Cell::new(0),
             reset: RefCell::default(),
@@ -266,8 +259,7 @@ impl Worker {
             return false;
         };
         let connecting = self.pool.connect(picked.server, None);
-        let connected = tokio::time::timeout(limits::HOLD_CONNECT, connecting).await;
-        let reached = matches!(connected, Ok(Ok(_)));
+        let reached = hold::is_reached(connecting).await;
         if reached {
             self.balancer.borrow_mut().trust(picked.server.id);
         }
@@ -309,15 +301,6 @@ impl Worker {
             let shape = shape.as_str();
             warn!(%client, shape, count, "HTTP/2 abuse: the connection is closed");
         }
-    }
-
-    /// A place for an encoder, kept until it is dropped; `None` where there are enough.
-    pub fn encoder_room(&self) -> Option<EncoderRoom<'_>> {
-        let encoders = self.encoders.get();
-        (encoders < limits::COMPRESS_STREAMS_MAX).then(|| {
-            self.encoders.set(encoders + 1);
-            EncoderRoom(self)
-        })
     }
 
     /// Counts a connection until the result is dropped.

@@ -233,3 +233,25 @@ fn chance() -> u64 {
 fn late(timeout: Duration) -> String {
     format!("no answer within {timeout:?}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::rule_files::tests::{loaded, service};
+
+    #[tokio::test]
+    async fn so_many_are_asked_at_the_same_time_and_the_next_waits() {
+        for (servers, waiting) in [(HEALTH_PROBES_MAX, 0), (HEALTH_PROBES_MAX + 1, 1)] {
+            let ports = 1..=u16::try_from(servers).unwrap();
+            let rules = loaded(&service(ports, ", healthCheck: {path: /}"));
+            let mut monitor = Monitor::new(Readiness::default());
+            monitor.watch(&rules.targets);
+            assert_eq!(monitor.watched.len(), servers);
+            // Nothing has been given a chance to end.
+            assert_eq!(
+                (monitor.probes.len(), monitor.due.len()),
+                (HEALTH_PROBES_MAX, waiting)
+            );
+        }
+    }
+}

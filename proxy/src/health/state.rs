@@ -142,12 +142,18 @@ mod tests {
         let mut state = State::new(5);
         assert!(state.is_up(), "nothing is known against it");
         state.observe(&Err("x".repeat(1_000)), &PACE, 7);
-        assert_eq!(
-            (state.is_up(), state.since(), state.reason().len()),
-            (false, 7, 200)
-        );
+        assert_eq!((state.is_up(), state.since()), (false, 7));
         state.observe(&Err("other".into()), &PACE, 8);
         assert_eq!((state.since(), &state.reason()[..1]), (7, "x"), "no change");
+    }
+
+    #[test]
+    fn so_many_characters_of_a_reason_are_kept_and_no_more() {
+        for chars in [HEALTH_REASON_CHARS_MAX, HEALTH_REASON_CHARS_MAX + 1] {
+            let mut state = State::new(0);
+            state.observe(&Err("é".repeat(chars)), &PACE, 0);
+            assert_eq!(state.reason(), "é".repeat(HEALTH_REASON_CHARS_MAX));
+        }
     }
 
     #[test]

@@ -305,13 +305,10 @@ impl Socket {
     }
 
     fn pause_if_ahead(&self) {
-        let most = if self.driver.crowded() {
-            LEAN_RECEIVE_BYTES
-        } else {
-            RECEIVE_AHEAD_BYTES
-        };
         let receive = &self.receive;
-        if receive.queue.borrow().bytes() >= most || receive.account.held() > self.driver.share() {
+        let waiting = receive.queue.borrow().bytes();
+        if is_ahead(waiting, self.driver.crowded()) || receive.account.held() > self.driver.share()
+        {
             receive.paused.set(true);
             self.cancel_receive();
         }
@@ -343,5 +340,27 @@ impl Socket {
             self.evict();
         }
         !stalled
+    }
+}
+
+/// Whether so many bytes that wait for the reader are enough for now.
+fn is_ahead(waiting: usize, crowded: bool) -> bool {
+    let most = match crowded {
+        true => LEAN_RECEIVE_BYTES,
+        false => RECEIVE_AHEAD_BYTES,
+    };
+    waiting >= most
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_much_is_received_ahead_and_no_more_is_asked_for() {
+        assert!(!is_ahead(RECEIVE_AHEAD_BYTES - 1, false));
+        assert!(is_ahead(RECEIVE_AHEAD_BYTES, false));
+        assert!(!is_ahead(LEAN_RECEIVE_BYTES - 1, true));
+        assert!(is_ahead(LEAN_RECEIVE_BYTES, true));
     }
 }

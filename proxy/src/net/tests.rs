@@ -31,7 +31,7 @@ fn worker_with<F: Future>(config: Config, main: impl FnOnce() -> F) -> F::Output
 }
 
 /// A shell's usual 1024 descriptors do not do for a thousand connections with both ends here.
-fn raise_descriptor_limit() {
+pub(crate) fn raise_descriptor_limit() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("asked");
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).expect("raised as far as allowed");

@@ -37,11 +37,8 @@ pub struct RegexpError {
 impl Regexp {
     /// Compiles `text`.
     pub fn new(text: &str) -> Result<Self, RegexpError> {
-        let regex = RegexBuilder::new(&go::translate(text)?)
-            .size_limit(REGEXP_BYTES_MAX)
-            .dfa_size_limit(REGEXP_BYTES_MAX)
-            .build()
-            .map_err(|error| RegexpError::of(&error))?;
+        let regex = compile(&go::translate(text)?, REGEXP_BYTES_MAX);
+        let regex = regex.map_err(|error| RegexpError::of(&error))?;
         Ok(Self {
             text: text.into(),
             regex,
@@ -72,6 +69,14 @@ impl Regexp {
     pub fn required_literals(&self) -> Vec<Box<[u8]>> {
         literals::required(self.regex.as_str())
     }
+}
+
+/// In at most so many bytes.
+fn compile(text: &str, bytes: usize) -> Result<Regex, regex::Error> {
+    RegexBuilder::new(text)
+        .size_limit(bytes)
+        .dfa_size_limit(bytes)
+        .build()
 }
 
 impl PartialEq for Regexp {

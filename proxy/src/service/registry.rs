@@ -246,4 +246,27 @@ mod tests {
         let (second, _four) = registry.server(Protocol::Http, &b, &b).unwrap();
         assert_ne!(first, second);
     }
+
+    #[test]
+    fn so_many_services_and_servers_have_ids_and_no_more() {
+        let mut registry = Registry::default();
+        let own: Arc<str> = "s".into();
+        let name = |number: usize| -> Arc<str> { number.to_string().into() };
+        let services: Vec<_> = (0..SERVICES_MAX)
+            .map_while(|number| registry.service(Protocol::Http, &name(number)))
+            .collect();
+        assert_eq!(services.len(), SERVICES_MAX);
+        assert!(registry.service(Protocol::Http, &own).is_none());
+        let servers: Vec<_> = (0..SERVERS_MAX)
+            .map_while(|number| registry.server(Protocol::Http, &own, &name(number)))
+            .collect();
+        assert_eq!(servers.len(), SERVERS_MAX);
+        assert!(registry.server(Protocol::Http, &own, &own).is_none());
+        let slots = servers.iter().map(|(id, _)| id.slot());
+        assert_eq!(
+            slots.max(),
+            Some(SERVERS_MAX - 1),
+            "below the tables' length"
+        );
+    }
 }

@@ -138,4 +138,19 @@ mod tests {
         assert!(near(9, 3) && near(10, 3), "{}", users.lately(id, 9));
         assert_eq!(users.lately(id, 11), 0);
     }
+
+    #[test]
+    fn clients_of_so_many_servers_are_counted_and_of_no_more() {
+        let mut registry = Registry::default();
+        let mut id = |number: usize| {
+            let name = number.to_string().into();
+            registry.server(Protocol::Http, &name, &name).unwrap().0
+        };
+        let users = Users::default();
+        let ids: Vec<_> = (0..=DRAINED_COUNTED).map(&mut id).collect();
+        ids.iter().for_each(|id| users.seen(*id, 1, 7));
+        let counted: Vec<_> = ids.iter().map(|id| users.lately(*id, 7)).collect();
+        assert_eq!(counted[..DRAINED_COUNTED], [1; DRAINED_COUNTED]);
+        assert_eq!(counted[DRAINED_COUNTED], 0, "let through uncounted");
+    }
 }

@@ -243,18 +243,11 @@ impl Maps {
         removed
     }
 
-    /// Again until a walk finds none: the program may have been opening some.
     fn walk_and_remove(&mut self, servers: &BTreeSet<u16>) -> Result<u64, MapFailure> {
-        let mut connections = 0;
-        for _ in 0..RESET_WALKS_MAX {
-            let found = self.v4.remove_flows(servers, map::FLOWS_V4)?
-                + self.v6.remove_flows(servers, map::FLOWS_V6)?;
-            connections += found;
-            if found == 0 {
-                break;
-            }
-        }
-        Ok(connections)
+        until_none(|| {
+            let v4 = self.v4.remove_flows(servers, map::FLOWS_V4)?;
+            Ok(v4 + self.v6.remove_flows(servers, map::FLOWS_V6)?)
+        })
     }
 
     /// Ends the use of all copies of flows: what is to be done after removing one, see [`map::EPOCH`].
@@ -498,4 +491,39 @@ fn open<M: TryFrom<Map, Error = MapError>>(
         .and_then(Map::from_map_data)
         .and_then(M::try_from);
     map.within(name)
+}
+
+/// Walks until a walk finds none, as the program may have been opening some; what all of them have found.
+fn until_none<E>(mut walk: impl FnMut() -> Result<u64, E>) -> Result<u64, E> {
+    let mut all = 0;
+    for _ in 0..RESET_WALKS_MAX {
+        let found = walk()?;
+        all += found;
+        if found == 0 {
+            break;
+        }
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_walks_are_made_and_no_more() {
+        // One flow in each of the first walks, and none afterwards.
+        let walks = |flows: usize| {
+            let mut walks = 0;
+            let found = until_none(|| {
+                walks += 1;
+                Ok::<_, MapFailure>(u64::from(walks <= flows))
+            });
+            (walks, found.unwrap())
+        };
+        let most = RESET_WALKS_MAX as u64;
+        assert_eq!(walks(0), (1, 0));
+        assert_eq!(walks(RESET_WALKS_MAX - 1), (RESET_WALKS_MAX, most - 1));
+        assert_eq!(walks(RESET_WALKS_MAX + 1), (RESET_WALKS_MAX, most));
+    }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use rustls::ClientConfig;
-use rustls::client::Resumption;
+use rustls::client::{ClientSessionMemoryCache, Resumption};
 use tracing::warn;
 
 use crate::limits;
@@ -104,7 +104,7 @@ impl Memory {
         let mut known = self.tls.borrow_mut();
         let own = known.entry(id).or_insert_with(|| {
             let mut config = ClientConfig::clone(&tls.config);
-            config.resumption = Resumption::in_memory_sessions(limits::UPSTREAM_TLS_SESSIONS);
+            config.resumption = Resumption::store(sessions());
             // What it resumes is the same.
             let mut http1 = config.clone();
             http1.alpn_protocols.retain(|protocol| protocol != H2);
@@ -140,6 +140,11 @@ impl Memory {
             "no connection to the server: {error}{separator}{remedy}"
         );
     }
+}
+
+/// Remembers eight sessions for each of the servers that it has met last.
+fn sessions() -> Arc<ClientSessionMemoryCache> {
+    Arc::new(ClientSessionMemoryCache::new(limits::UPSTREAM_TLS_SESSIONS))
 }
 
 /// Connects to the first of these addresses that answers, as RFC 8305 ("Happy Eyeballs") has it: families take turns,
@@ -196,44 +201,4 @@ fn taking_turns(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
-        texts
-            .iter()
-            .map(|text| text.parse().expect("an address"))
-            .collect()
-    }
-
-    #[test]
-    fn families_take_turns_from_the_first_on() {
-        let given = addresses(&["[::1]:1", "[::2]:1", "[::3]:1", "10.0.0.1:1", "10.0.0.2:1"]);
-        let turns = addresses(&["[::1]:1", "10.0.0.1:1", "[::2]:1", "10.0.0.2:1", "[::3]:1"]);
-        assert_eq!(taking_turns(&given), turns);
-        let given = addresses(&["10.0.0.2:1", "10.0.0.1:1"]);
-        assert_eq!(taking_turns(&given), given);
-        assert_eq!(taking_turns(&[]), []);
-    }
-
-    #[test]
-    fn the_first_address_that_answers_is_taken() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
-        let answers = listener.local_addr().expect("an address");
-        let refuses = {
-            let listener = std::net::TcpListener::bind("127.0.0.2:0").expect("bound");
-            listener.local_addr().expect("an address")
-        };
-        uring::run(&uring::Config::default(), || async {
-            for order in [[refuses, answers], [answers, refuses]] {
-                let stream = connect_to(&order, None).await.expect("connected");
-                assert_eq!(stream.peer_addr(), answers);
-            }
-            let error = connect_to(&[refuses, refuses], None).await.err();
-            let kind = error.map(|error| error.kind());
-            assert_eq!(kind, Some(io::ErrorKind::ConnectionRefused));
-            assert!(connect_to(&[], None).await.is_err());
-        })
-        .expect("a worker");
-    }
-}
+mod tests;

@@ -147,3 +147,6 @@ impl Pool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

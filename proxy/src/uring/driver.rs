@@ -354,3 +354,25 @@ impl Drop for Copied {
             .fetch_sub(self.bytes.capacity(), Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::COPIED_BYTES;
+
+    #[test]
+    fn a_worker_holds_so_much_and_receives_little_at_a_time_beyond() {
+        let config = Config::default();
+        assert_eq!(config.copied_limit, COPIED_BYTES);
+        crate::uring::run(&config, || async {
+            let driver = current().expect("a worker");
+            let _most = driver.charge(vec![0; COPIED_BYTES]);
+            assert!(!driver.crowded());
+            let more = driver.charge(vec![0; 1]);
+            assert!(driver.crowded());
+            drop(more);
+            assert!(!driver.crowded());
+        })
+        .expect("a worker");
+    }
+}

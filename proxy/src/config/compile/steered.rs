@@ -247,3 +247,30 @@ fn pool_tree(service: &Service, readiness: &Readiness) -> PoolTree {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn so_many_prefixes_are_steered_in_all_and_no_more() {
+        let steered = Steered {
+            rule: SteeredRule {
+                router: "r".into(),
+                priority: 0,
+                expr: SourceExpr::Prefix("192.0.2.0/24".parse().unwrap()),
+                pool: Arc::new(Pool::new("p".into(), &PoolTree::Servers(Vec::new())).unwrap()),
+            },
+            origin: Origin::file(Path::new("a.yml")),
+        };
+        let mut shared = Shared::default();
+        let more = STEERED_PREFIXES_TOTAL_MAX + 1;
+        assert!(shared.take_room(&steered, more).is_err(), "and takes none");
+        for number in 0..=STEERED_PREFIXES_TOTAL_MAX {
+            let taken = shared.take_room(&steered, 1).is_ok();
+            assert_eq!(taken, number < STEERED_PREFIXES_TOTAL_MAX, "{number}");
+        }
+    }
+}

@@ -63,6 +63,23 @@ impl Rules {
     }
 }
 
+/// What these rules are loaded as, for tests of others.
+pub(crate) fn loaded(rules: &str) -> Arc<Snapshot> {
+    let mut files = Rules::new(&[("a.yml", rules)]);
+    let snapshot = files.loader.load();
+    assert_eq!(files.messages(&snapshot), Vec::<String>::new());
+    Arc::new(snapshot)
+}
+
+/// Rules of one HTTP service `s` with these servers at ports of this host, and more keys.
+pub(crate) fn service(ports: impl IntoIterator<Item = u16>, keys: &str) -> String {
+    let servers = ports
+        .into_iter()
+        .map(|port| format!("{{url: 'http://127.0.0.1:{port}'}}"));
+    let servers = servers.collect::<Vec<_>>().join(", ");
+    format!("http: {{services: {{s: {{loadBalancer: {{servers: [{servers}]{keys}}}}}}}}}")
+}
+
 /// What loading these files says.
 fn messages(files: &[(&str, &str)]) -> Vec<String> {
     let mut rules = Rules::new(files);

@@ -195,3 +195,16 @@ fn text_of(text: impl Into<String>, budget: &Budget) -> Result<Value> {
     budget.take(text.len())?;
     Ok(Value::String(text.into()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_work_on_as_much_as_they_may_and_no_more() {
+        let budget = Budget::new();
+        assert!(budget.take(TEMPLATE_WORK_BYTES_MAX + 1).is_err());
+        assert!(budget.take(TEMPLATE_WORK_BYTES_MAX - 1).is_ok());
+        assert!(budget.take(1).is_ok() && budget.take(1).is_err());
+    }
+}

@@ -190,3 +190,18 @@ fn every_line_knows_the_templates_line() {
     assert!(line_of("x: 1").ends_with("(template line 3)"));
     assert!(line_of("end").ends_with("(template line 8)"));
 }
+
+#[test]
+fn a_template_does_as_much_as_it_may_and_no_more() {
+    let mut writer = Writer::new("");
+    let took = (0..=TEMPLATE_STEPS_MAX).find(|_| writer.mark("v0").is_err());
+    assert_eq!(took, Some(TEMPLATE_STEPS_MAX));
+    let repeated = |bytes: usize| expanded(&format!("{{{{repeat {bytes} \"x\"}}}}"));
+    let most = TEMPLATE_OUTPUT_BYTES_MAX;
+    assert_eq!(repeated(most).map(|text| text.len()), Ok(most));
+    assert!(repeated(most + 1).unwrap_err().contains("a longer output"));
+    let rounds = |rounds: usize| expanded(&format!("{{{{range {rounds}}}}}{{{{end}}}}"));
+    assert_eq!(rounds(TEMPLATE_ROUNDS_MAX), Ok(String::new()));
+    let more = rounds(TEMPLATE_ROUNDS_MAX + 1).unwrap_err();
+    assert!(more.contains("more rounds of range"), "{more}");
+}

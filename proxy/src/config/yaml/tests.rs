@@ -169,3 +169,19 @@ fn a_place_inside_a_scalar_is_found_where_it_is_written_as_it_is() {
         assert_eq!(place.column, column, "{text}");
     }
 }
+
+#[test]
+fn a_file_is_as_large_as_it_may_be_and_no_larger() {
+    let comment = |bytes: usize| format!("#{}", " ".repeat(bytes - 1));
+    assert!(read(&file(), &comment(DOCUMENT_BYTES_MAX)).is_ok());
+    assert!(show(&comment(DOCUMENT_BYTES_MAX + 1)).contains("split the file"));
+    // The list, a thousand times one of 998 items, and the rest.
+    let nodes = |rest: usize| {
+        let items = ["x"; 998].join(", ");
+        let again = "*a, ".repeat(999);
+        format!("[&a [{items}], {again}{}]", vec!["x"; rest].join(", "))
+    };
+    let rest = DOCUMENT_NODES_MAX - 1 - 1_000 * 999;
+    assert!(read(&file(), &nodes(rest)).is_ok());
+    assert!(show(&nodes(rest + 1)).contains("aliases resolved"));
+}

@@ -236,3 +236,52 @@ impl Shared {
         self.worker.abused(shape, self.address);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::StaticConfig;
+    use crate::exchange::http2::Windows;
+
+    #[tokio::test]
+    async fn so_much_of_a_response_waits_in_the_connection() {
+        let text = "entryPoints: {web: {address: ':80'}}";
+        let (config, _) =
+            StaticConfig::parse(Path::new("weir.yml"), text).expect("a configuration");
+        let (near, far) = tokio::io::duplex(1 << 20);
+        let server = async {
+            let builder = builder(&Windows::default().take(), &config.entry_points[0]);
+            let mut connection = builder.handshake::<_, Bytes>(near).await.expect("greeted");
+            let stream = connection.accept().await.expect("a stream");
+            let (_request, mut respond) = stream.expect("a request");
+            let response = http::Response::new(());
+            let mut body = respond.send_response(response, false).expect("sent");
+            body.reserve_capacity(1 << 20);
+            assert_eq!(body.capacity(), limits::HTTP2_STREAM_SEND_BYTES);
+            let all = Bytes::from(vec![b'x'; limits::HTTP2_STREAM_SEND_BYTES]);
+            body.send_data(all, false).expect("taken");
+            body.reserve_capacity(1);
+            assert_eq!(body.capacity(), 0, "until some of it is sent");
+        };
+        let client = async {
+            let mut builder = h2::client::Builder::new();
+            let windows = builder.initial_window_size(1 << 20);
+            let windows = windows.initial_connection_window_size(1 << 20);
+            let (requests, connection) = windows.handshake::<_, Bytes>(far).await.expect("greeted");
+            let ask = async {
+                let mut requests = requests.ready().await.expect("ready");
+                let request = http::Request::get("http://a.example/").body(());
+                let request = request.expect("a request");
+                let response = requests.send_request(request, true).expect("sent").0;
+                response.await
+            };
+            let (_, _) = tokio::join!(connection, ask);
+        };
+        tokio::select! {
+            () = server => {}
+            () = client => panic!("it ends before the server has looked"),
+        }
+    }
+}

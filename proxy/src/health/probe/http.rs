@@ -239,7 +239,38 @@ async fn read_answer(
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpListener;
+
     use super::*;
+    use crate::config::rule_files::tests::{loaded, service};
+
+    /// A server that redirects so many times; what is said of it.
+    async fn redirecting(times: usize) -> Result<(), String> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+        let port = listener.local_addr().expect("an address").port();
+        tokio::spawn(async move {
+            for turn in 0.. {
+                let (mut stream, _) = listener.accept().await.expect("a connection");
+                let status = match turn < times {
+                    true => format!("302 Found\r\nLocation: /{turn}"),
+                    false => "200 OK".to_owned(),
+                };
+                let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+                let mut request = [0; 4096];
+                stream.read(&mut request).await.expect("a request");
+                stream.write_all(answer.as_bytes()).await.expect("taken");
+            }
+        });
+        let rules = loaded(&service([port], ", healthCheck: {path: /}"));
+        crate::health::probe::ask(&rules.targets[0], &Handshakes::default()).await
+    }
+
+    #[tokio::test]
+    async fn so_many_redirects_are_followed_and_no_more() {
+        assert_eq!(redirecting(HEALTH_REDIRECTS_MAX).await, Ok(()));
+        let more = redirecting(HEALTH_REDIRECTS_MAX + 1).await;
+        assert_eq!(more, Err("more than 10 redirects".to_owned()));
+    }
 
     #[test]
     fn a_reference_is_seen_from_its_base() {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::limits::{COPIED_BYTES, LEAN_RECEIVE_BYTES};
+use crate::limits::{COPIED_BYTES, LEAN_RECEIVE_BYTES, RECEIVE_AHEAD_BYTES};
 use crate::uring::Chunk;
 
 const READERS: usize = 256;
@@ -365,4 +365,32 @@ fn a_connection_without_a_free_buffer_receives_all_the_same() {
             .await;
         },
     );
+}
+
+#[test]
+fn a_reader_that_never_reads_has_so_much_received_ahead() {
+    worker_with(Config::default(), || async {
+        let (stream, mut feeder) = pair_with_std().await;
+        feeder.set_nonblocking(true).expect("set");
+        let piece = vec![0; 1 << 20];
+        let mut refused = 0;
+        eventually("nothing more is taken", || {
+            refused = if feeder.write(&piece).is_ok() {
+                0
+            } else {
+                refused + 1
+            };
+            refused > 100
+        })
+        .await;
+        let mut ahead = 0;
+        while let Some(chunk) = stream.try_recv() {
+            ahead += chunk.len();
+        }
+        // What one look at the socket brought before the receive could be cancelled is beyond it.
+        assert!(
+            (RECEIVE_AHEAD_BYTES..8 * RECEIVE_AHEAD_BYTES).contains(&ahead),
+            "{ahead}"
+        );
+    });
 }

@@ -136,3 +136,16 @@ fn literals_that_every_match_contains() {
     assert_eq!(literals(r"^.+$"), Vec::<String>::new());
     assert_eq!(literals(r"(ab)+"), ["ab"]);
 }
+
+#[test]
+fn a_program_takes_as_much_memory_as_it_may_and_no_more() {
+    let text = |letters: usize| "a".repeat(letters);
+    let taken = |letters: usize| Regexp::new(&text(letters)).is_ok();
+    let most = (0..REGEXP_BYTES_MAX).collect::<Vec<_>>();
+    let most = most.partition_point(|letters| taken(*letters)) - 1;
+    let needs = |letters: usize, bytes: usize| compile(&text(letters), bytes).is_err();
+    assert!(!needs(most, REGEXP_BYTES_MAX) && needs(most + 1, REGEXP_BYTES_MAX));
+    assert!(needs(most, REGEXP_BYTES_MAX / 2), "it is about the limit");
+    let error = Regexp::new(&text(most + 1)).expect_err("too large");
+    assert!(error.found.contains("1048576 bytes"), "{error:?}");
+}

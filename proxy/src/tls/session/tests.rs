@@ -384,3 +384,14 @@ fn a_handshake_without_end_is_cut() {
         (0..limits::TLS_HANDSHAKE_BYTES_MAX).find(|_| session.feed(&record, &mut out).is_err());
     assert!(fed.is_some_and(|records| records <= limits::TLS_HANDSHAKE_BYTES_MAX / record.len()));
 }
+
+#[test]
+fn a_handshake_has_as_many_bytes_as_it_may_and_no_more() {
+    let mut session = session();
+    assert!(
+        session
+            .count_handshake(limits::TLS_HANDSHAKE_BYTES_MAX)
+            .is_ok()
+    );
+    assert!(session.count_handshake(1).is_err());
+}

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::limits::{
-    MIDDLEWARE_CHAIN_DEPTH_MAX, MIDDLEWARES_MAX, SERVICE_DEPTH_MAX, SERVICE_TREE_MAX,
-    SERVICE_WEIGHT_MAX,
+    HOLD_TIME_MAX, MIDDLEWARE_CHAIN_DEPTH_MAX, MIDDLEWARES_MAX, PAGE_BYTES_MAX, QUEUE_LENGTH_MAX,
+    SERVER_CONNECTIONS_MAX, SERVICE_DEPTH_MAX, SERVICE_TREE_MAX, SERVICE_WEIGHT_MAX,
 };
 
 const LEAF: &str = "    leaf: {loadBalancer: {servers: [{url: 'http://192.0.2.1'}]}}\n";
@@ -93,4 +93,78 @@ fn chains_inside_each_other() {
         let chains = chains.collect::<Vec<_>>().join(", ");
         routed(&chains, &format!("c{depth}"))
     });
+}
+
+/// A service with these keys of its load balancer and of its server.
+fn balanced(keys: &str, server: &str) -> String {
+    format!(
+        "http: {{services: {{s: {{loadBalancer: {{servers: [{{url: 'http://192.0.2.1'{server}}}]{keys}}}}}}}}}"
+    )
+}
+
+#[test]
+fn connections_of_a_server_and_who_waits_for_them() {
+    let most = SERVER_CONNECTIONS_MAX as usize;
+    holds(most, "to 1000000", |count| {
+        balanced("", &format!(", maxConnections: {count}"))
+    });
+    holds(QUEUE_LENGTH_MAX as usize, "to 65536", |count| {
+        balanced(
+            &format!(", queue: {{length: {count}}}"),
+            ", maxConnections: 1",
+        )
+    });
+}
+
+#[test]
+fn time_that_requests_are_held() {
+    holds(HOLD_TIME_MAX.as_millis() as usize, "at most 5m", |time| {
+        balanced(&format!(", holdTime: {time}ms"), "")
+    });
+}
+
+#[test]
+fn a_page() {
+    let page = tempfile::NamedTempFile::new().unwrap();
+    let told = format!("at most {PAGE_BYTES_MAX} bytes");
+    holds(PAGE_BYTES_MAX, &told, |bytes| {
+        fs::write(page.path(), vec![b'x'; bytes]).unwrap();
+        balanced(
+            &format!(", unavailablePage: '{}'", page.path().display()),
+            "",
+        )
+    });
+}
+
+#[test]
+fn rule_files_of_a_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |number: usize| directory.path().join(format!("{number:05}.yml"));
+    let found = || {
+        let mut problems = Vec::new();
+        let files = find(directory.path(), &mut problems);
+        (files.last().cloned(), files.len(), problems.len())
+    };
+    for number in 0..RULE_FILES_MAX {
+        fs::File::create(file(number)).unwrap();
+    }
+    let last = Some(Arc::from(file(RULE_FILES_MAX - 1)));
+    assert_eq!(found(), (last.clone(), RULE_FILES_MAX, 0));
+    fs::File::create(file(RULE_FILES_MAX)).unwrap();
+    assert_eq!(found(), (last, RULE_FILES_MAX, 1), "the last is lost");
+}
+
+#[test]
+fn directories_inside_each_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let deep = |depth: usize| {
+        let path = (0..depth).fold(directory.path().to_owned(), |path, _| path.join("d"));
+        fs::create_dir_all(&path).unwrap();
+        fs::write(path.join("a.yml"), "").unwrap();
+        let mut problems = Vec::new();
+        let files = find(directory.path(), &mut problems);
+        (files.len(), problems.len())
+    };
+    assert_eq!(deep(RULE_DIRECTORY_DEPTH_MAX), (1, 0));
+    assert_eq!(deep(RULE_DIRECTORY_DEPTH_MAX + 1), (1, 1));
 }

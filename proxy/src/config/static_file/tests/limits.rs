@@ -60,3 +60,17 @@ fn workers_and_entry_points_are_bounded() {
     assert!(entry_points(limits::ENTRY_POINTS_MAX).is_ok());
     assert!(entry_points(limits::ENTRY_POINTS_MAX + 1).is_err());
 }
+
+#[test]
+fn who_says_nothing_of_times_gets_these() {
+    let config = parse(
+        "entryPoints: {web: {address: ':80'}}\n\
+         certificatesResolvers: {le: {acme: {dnsChallenge: {provider: exec}}}}\n",
+    );
+    let resolver = config.unwrap().resolvers.remove(0);
+    assert_eq!(resolver.timeout, limits::ACME_TIMEOUT);
+    let Challenge::Dns(challenge) = resolver.challenge else {
+        panic!("{:?}", resolver.challenge);
+    };
+    assert_eq!(challenge.patience, limits::DNS_PROPAGATION);
+}
