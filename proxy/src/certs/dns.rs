@@ -4,7 +4,6 @@
 //! not be writable (RFC 8555 section 8.4 lets authorities follow it).
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use tokio::time::Instant;
 

@@ -149,8 +149,79 @@ pub(super) fn escape(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::time::sleep;
+
     use super::*;
+    use crate::limits::{PROVIDER_ANSWER_BYTES_MAX, PROVIDER_TIMEOUT};
+
+    /// When something is answered, with which status, and what.
+    pub(in crate::certs) type Told = (Duration, u16, String);
+
+    pub(in crate::certs) const MILLISECOND: Duration = Duration::from_millis(1);
+
+    /// The address of a server on this runtime that answers each request, by its number, like this; how many it has got.
+    pub(in crate::certs) async fn answering(
+        answer: impl Fn(usize) -> Told + Send + Sync + 'static,
+    ) -> (String, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+        let address = listener.local_addr().expect("an address");
+        let (asked, answer) = (Arc::<AtomicUsize>::default(), Arc::new(answer));
+        let count = Arc::clone(&asked);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream, Arc::clone(&answer), Arc::clone(&count)));
+            }
+        });
+        (format!("http://{address}"), asked)
+    }
+
+    /// Each request is in one piece.
+    async fn serve(
+        mut stream: TcpStream,
+        answer: Arc<impl Fn(usize) -> Told>,
+        count: Arc<AtomicUsize>,
+    ) {
+        let mut request = [0; 4096];
+        while stream.read(&mut request).await.is_ok_and(|read| read > 0) {
+            let (time, status, body) = answer(count.fetch_add(1, Ordering::SeqCst) + 1);
+            sleep(time).await;
+            let length = body.len();
+            let text = format!("HTTP/1.1 {status} Told\r\nContent-Length: {length}\r\n\r\n{body}");
+            // Who was not waited for has gone.
+            let _ = stream.write_all(text.as_bytes()).await;
+        }
+    }
+
+    async fn asked(
+        answer: impl Fn(usize) -> Told + Send + Sync + 'static,
+    ) -> Result<usize, String> {
+        let (url, _) = answering(answer).await;
+        let request = Request::get(url).body(Full::default()).expect("a request");
+        let answer = Web::new().expect("a client").ask(request).await;
+        answer.map(|answer| answer.body.len())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_provider_answers_in_time_or_not_at_all() {
+        let most = PROVIDER_TIMEOUT;
+        let after = |time: Duration| asked(move |_| (time, 200, "x".to_owned()));
+        assert_eq!(after(most - MILLISECOND).await, Ok(1));
+        let late = after(most + MILLISECOND).await.expect_err("late");
+        assert!(late.ends_with("no answer within 30s"), "{late}");
+    }
+
+    #[tokio::test]
+    async fn a_provider_says_as_much_as_it_may_and_no_more() {
+        let most = PROVIDER_ANSWER_BYTES_MAX;
+        let long = |bytes: usize| asked(move |_| (Duration::ZERO, 200, "x".repeat(bytes)));
+        assert_eq!(long(most).await, Ok(most));
+        assert!(long(most + 1).await.is_err());
+    }
 
     #[tokio::test]
     async fn a_pace_is_kept_by_all_who_ask() {

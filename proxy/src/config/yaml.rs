@@ -159,7 +159,8 @@ impl Reader<'_> {
                 .remedy("write the content out"));
         };
         let (size, height) = (node.size(), node.height());
-        self.count(size, &origin)?;
+        // Without its root, which counts when it is closed.
+        self.count(size.saturating_sub(1), &origin)?;
         self.check_depth(height, &origin)?;
         self.close(Node::clone(&node), 0, false)
     }

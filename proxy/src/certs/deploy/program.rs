@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::limits::{DEPLOY_DRAIN, DEPLOY_OUTPUT_BYTES_MAX, DEPLOY_PROGRAM};
 
@@ -87,9 +87,10 @@ pub(super) async fn run(command: &str, directory: &Path, resolver: &str) -> Resu
         // Whatever it has started. A group that has gone needs nothing.
         let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
     }
+    let end = Instant::now() + DEPLOY_DRAIN;
     for mut reader in readers {
         // What a server that it has started holds open is not waited for.
-        if timeout(DEPLOY_DRAIN, &mut reader).await.is_err() {
+        if timeout_at(end, &mut reader).await.is_err() {
             reader.abort();
         }
     }
@@ -122,6 +123,12 @@ fn collect(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::sync::oneshot;
+    use tokio::task::spawn_blocking;
+    use tokio::time::advance;
+
     use super::*;
 
     async fn within(command: &str) -> Result<(), String> {
@@ -151,5 +158,51 @@ mod tests {
         let start = std::time::Instant::now();
         assert_eq!(within("sleep 30 & exit 0").await, Ok(()));
         assert!(start.elapsed() < std::time::Duration::from_secs(20));
+    }
+
+    /// Each of its two outputs was waited for as long.
+    #[tokio::test]
+    async fn what_it_leaves_running_may_say_something_for_so_long() {
+        let leaving = |time: &str| format!("(sleep {time}; echo more) & echo some; exit 1");
+        let said = within(&leaving("0.3")).await.expect_err("it failed");
+        assert!(said.ends_with("some\nmore"), "{said}");
+        let begin = Instant::now();
+        let said = within(&leaving("10")).await.expect_err("it failed");
+        assert!(said.ends_with("some"), "{said}");
+        let waited = begin.elapsed();
+        assert!(
+            (DEPLOY_DRAIN..2 * DEPLOY_DRAIN).contains(&waited),
+            "{waited:?}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_ends_in_time_or_is_ended() {
+        let begin = Instant::now();
+        let late = within("exec sleep 600").await.expect_err("late");
+        assert!(late.contains("not ended within 120s"), "{late}");
+        // What it says is waited for, too.
+        let range = DEPLOY_PROGRAM..=DEPLOY_PROGRAM + DEPLOY_DRAIN;
+        assert!(range.contains(&begin.elapsed()), "{:?}", begin.elapsed());
+
+        // Time stands still while something blocks.
+        let (release, held) = oneshot::channel::<()>();
+        let still = spawn_blocking(move || held.blocking_recv());
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("now");
+        let command = format!("until [ -e '{}' ]; do sleep 0.02; done", file.display());
+        let local = tokio::task::LocalSet::new();
+        let in_time = local.run_until(async {
+            let run = async move { run(&command, Path::new("/tmp"), "le").await };
+            let run = tokio::task::spawn_local(run);
+            tokio::task::yield_now().await;
+            advance(DEPLOY_PROGRAM - Duration::from_millis(1)).await;
+            assert!(!run.is_finished());
+            std::fs::write(&file, "").expect("a file");
+            run.await.expect("no panic")
+        });
+        assert_eq!(in_time.await, Ok(()));
+        release.send(()).expect("somebody waits");
+        still.await.expect("no panic").expect("released");
     }
 }

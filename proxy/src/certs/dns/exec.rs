@@ -64,6 +64,8 @@ mod tests {
             proves: "a.example".to_owned(),
             name: "_acme-challenge.a.example".to_owned(),
             value: file.to_owned(),
+            token: String::new(),
+            authorization: String::new(),
         };
         let script = format!("{file}.sh");
         fs::write(&script, "until [ -e \"$2\" ]; do sleep 0.02; done").expect("a script");

@@ -387,7 +387,12 @@ fn plain_id(id: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
     use super::*;
+    use crate::certs::web::tests::{MILLISECOND, Told, answering};
 
     fn set(values: &[&str]) -> Set {
         Set {
@@ -418,5 +423,57 @@ mod tests {
             plan(Change::CleanUp, Some(&["b", "a"])),
             Some(("DELETE", set(&["b", "a"])))
         );
+    }
+
+    async fn api(
+        answer: impl Fn(usize) -> Told + Send + Sync + 'static,
+    ) -> (Api, Arc<AtomicUsize>) {
+        let (endpoint, asked) = answering(answer).await;
+        let api = Api {
+            web: Web::new().unwrap(),
+            endpoint,
+            host: "127.0.0.1".to_owned(),
+            zone_id: None,
+            credentials: Credentials {
+                id: "id".to_owned(),
+                secret: "secret".to_owned(),
+                token: None,
+            },
+        };
+        (api, asked)
+    }
+
+    /// One test: what keeps their pace is shared, and tells the time of one runtime.
+    #[tokio::test(start_paused = true)]
+    async fn it_is_asked_so_often_and_waited_for_so_long() {
+        let tries = ROUTE53_TRIES as usize;
+        for (ready, status) in [(tries, 200), (tries + 1, 503)] {
+            let answer = move |number| {
+                let status = if number < ready { 503 } else { 200 };
+                (Duration::ZERO, status, String::new())
+            };
+            let (api, asked) = api(answer).await;
+            let answer = api.ask("GET", "/", "", String::new()).await;
+            let answered = answer.map(|answer| answer.status.as_u16());
+            assert_eq!(answered.ok(), Some(status));
+            assert_eq!(asked.load(Ordering::SeqCst), tries);
+        }
+        for made in [ROUTE53_PROPAGATION, ROUTE53_PROPAGATION + MILLISECOND] {
+            // The first look is not held up by the pace.
+            sleep(ROUTE53_LOOK).await;
+            let begin = Instant::now();
+            let answer = move |_| {
+                let status = match begin.elapsed() >= made {
+                    true => "INSYNC",
+                    false => "PENDING",
+                };
+                let info = format!("<R><ChangeInfo><Status>{status}</Status></ChangeInfo></R>");
+                (Duration::ZERO, 200, info)
+            };
+            let (api, _) = api(answer).await;
+            let seen = api.in_sync("C1").await;
+            assert_eq!(seen.is_ok(), made == ROUTE53_PROPAGATION);
+            assert_eq!(begin.elapsed(), ROUTE53_PROPAGATION);
+        }
     }
 }

@@ -73,6 +73,8 @@ fn record() -> TxtRecord {
         proves: "a.example".to_owned(),
         name: "_acme-challenge.a.example".to_owned(),
         value: "proof".to_owned(),
+        token: String::new(),
+        authorization: String::new(),
     }
 }
 

@@ -200,7 +200,7 @@ fn a_template_does_as_much_as_it_may_and_no_more() {
     let most = TEMPLATE_OUTPUT_BYTES_MAX;
     assert_eq!(repeated(most).map(|text| text.len()), Ok(most));
     assert!(repeated(most + 1).unwrap_err().contains("a longer output"));
-    let rounds = |rounds: usize| expanded(&format!("{{{{range {rounds}}}}}{{{{end}}}}"));
+    let rounds = |rounds: u64| expanded(&format!("{{{{range {rounds}}}}}{{{{end}}}}"));
     assert_eq!(rounds(TEMPLATE_ROUNDS_MAX), Ok(String::new()));
     let more = rounds(TEMPLATE_ROUNDS_MAX + 1).unwrap_err();
     assert!(more.contains("more rounds of range"), "{more}");

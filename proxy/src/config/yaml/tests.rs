@@ -175,10 +175,10 @@ fn a_file_is_as_large_as_it_may_be_and_no_larger() {
     let comment = |bytes: usize| format!("#{}", " ".repeat(bytes - 1));
     assert!(read(&file(), &comment(DOCUMENT_BYTES_MAX)).is_ok());
     assert!(show(&comment(DOCUMENT_BYTES_MAX + 1)).contains("split the file"));
-    // The list, a thousand times one of 998 items, and the rest.
+    // The list, one of 998 items with the copy that is kept of it, that again and again, and the rest.
     let nodes = |rest: usize| {
         let items = ["x"; 998].join(", ");
-        let again = "*a, ".repeat(999);
+        let again = "*a, ".repeat(998);
         format!("[&a [{items}], {again}{}]", vec!["x"; rest].join(", "))
     };
     let rest = DOCUMENT_NODES_MAX - 1 - 1_000 * 999;

@@ -257,7 +257,8 @@ mod tests {
                 };
                 let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
                 let mut request = [0; 4096];
-                stream.read(&mut request).await.expect("a request");
+                let read = stream.read(&mut request).await.expect("a request");
+                assert!(read > 0, "closed");
                 stream.write_all(answer.as_bytes()).await.expect("taken");
             }
         });

@@ -371,6 +371,7 @@ fn a_connection_without_a_free_buffer_receives_all_the_same() {
 fn a_reader_that_never_reads_has_so_much_received_ahead() {
     worker_with(Config::default(), || async {
         let (stream, mut feeder) = pair_with_std().await;
+        assert!(!stream.is_spent(), "it receives ahead");
         feeder.set_nonblocking(true).expect("set");
         let piece = vec![0; 1 << 20];
         let mut refused = 0;

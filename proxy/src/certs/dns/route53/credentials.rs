@@ -160,4 +160,16 @@ mod tests {
         assert_eq!(found("half"), None);
         assert_eq!(found("nobody"), None);
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_instance_answers_in_time_or_is_none() {
+        use crate::certs::web::tests::{MILLISECOND, answering};
+        let asked = async |time: std::time::Duration| {
+            let (url, _) = answering(move |_| (time, 200, "role".to_owned())).await;
+            ask(&Web::new().unwrap(), Request::get(url)).await
+        };
+        let most = INSTANCE_METADATA_TIMEOUT;
+        assert_eq!(asked(most - MILLISECOND).await, Ok("role".to_owned()));
+        assert!(asked(most + MILLISECOND).await.is_err());
+    }
 }

@@ -68,9 +68,12 @@ fn who_says_nothing_of_times_gets_these() {
          certificatesResolvers: {le: {acme: {dnsChallenge: {provider: exec}}}}\n",
     );
     let resolver = config.unwrap().resolvers.remove(0);
-    assert_eq!(resolver.timeout, limits::ACME_TIMEOUT);
-    let Challenge::Dns(challenge) = resolver.challenge else {
-        panic!("{:?}", resolver.challenge);
+    let Issuer::Acme(acme) = resolver.issuer else {
+        panic!("{resolver:?}");
+    };
+    assert_eq!(acme.timeout, limits::ACME_TIMEOUT);
+    let Challenge::Dns(challenge) = acme.challenge else {
+        panic!("{:?}", acme.challenge);
     };
     assert_eq!(challenge.patience, limits::DNS_PROPAGATION);
 }
