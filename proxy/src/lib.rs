@@ -35,3 +35,7 @@ pub mod health;
 pub mod steering;
 pub mod transport;
 pub mod upstream;
+
+/// Rules as they are loaded, for tests on all layers: only these may look up at the configuration.
+#[cfg(test)]
+use config::rule_files::tests as test_rules;

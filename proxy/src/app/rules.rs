@@ -392,7 +392,7 @@ fn report(before: Option<&Snapshot>, now: &Snapshot) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::rule_files::tests::loaded;
+    use crate::test_rules::loaded;
 
     #[test]
     fn so_many_changes_are_named_and_more_are_counted() {

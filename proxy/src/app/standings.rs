@@ -268,7 +268,7 @@ pub fn done(rules: &Snapshot) -> Vec<Answer> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::rule_files::tests::{loaded, service};
+    use crate::test_rules::{loaded, service};
 
     #[test]
     fn so_much_is_said_of_servers_and_no_more() {

@@ -164,7 +164,8 @@ pub(super) mod tests {
 
     pub(in crate::certs) const MILLISECOND: Duration = Duration::from_millis(1);
 
-    /// The address of a server on this runtime that answers each request, by its number, like this; how many it has got.
+    /// The address of a server on this runtime that answers each request, by its number, like this; how many it has
+    /// got.
     pub(in crate::certs) async fn answering(
         answer: impl Fn(usize) -> Told + Send + Sync + 'static,
     ) -> (String, Arc<AtomicUsize>) {

@@ -237,7 +237,7 @@ fn late(timeout: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::rule_files::tests::{loaded, service};
+    use crate::test_rules::{loaded, service};
 
     #[tokio::test]
     async fn so_many_are_asked_at_the_same_time_and_the_next_waits() {

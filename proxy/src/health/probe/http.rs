@@ -242,7 +242,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::config::rule_files::tests::{loaded, service};
+    use crate::test_rules::{loaded, service};
 
     /// A server that redirects so many times; what is said of it.
     async fn redirecting(times: usize) -> Result<(), String> {

@@ -8,8 +8,8 @@ use rustls::sign::SingleCertAndKey;
 use rustls::{NamedGroup, ServerConfig, ServerConnection, StreamOwned};
 
 use super::*;
-use crate::config::rule_files::tests::loaded;
 use crate::service::ServiceKind;
+use crate::test_rules::loaded;
 use crate::uring::Config;
 
 const SECOND: Duration = Duration::from_secs(1);

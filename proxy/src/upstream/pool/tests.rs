@@ -3,10 +3,10 @@
 use std::net::TcpListener;
 
 use super::*;
-use crate::config::rule_files::tests::{loaded, service};
 use crate::limits::{UPSTREAM_IDLE_PER_HOST, UPSTREAM_IDLE_PER_WORKER, UPSTREAM_IDLE_TIME};
 use crate::net::Stream;
 use crate::service::ServiceKind;
+use crate::test_rules::{loaded, service};
 use crate::uring::Config;
 
 /// Runs this on a worker, with so many servers and the address of somebody who takes all connections.
