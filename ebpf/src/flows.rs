@@ -43,7 +43,7 @@ fn try_open<I: Family>(
         ports: ports(server.port, 0),
     });
     let clock = maps::clock(config);
-    // From here on the key is read anew: the words read so far would each be kept on the stack, of which little is left.
+    // From here on the key is read anew: the words read so far would each be kept on the stack, which is nearly full.
     let key = black_box(key);
     let connection = Connection {
         server: index,
