@@ -254,14 +254,14 @@ fn a_full_line_is_passed_over_while_another_server_has_room() {
     let servers = [(a.address, 1), (b.address, 4)];
     let (weir, address) = weir(&rules(&servers, "{length: 1, timeout: 60s}"));
     let before = weir.descriptors();
-    // As many as both may have, and one in each line.
+    // As many as both may have, and one in each line. One of the descriptors may be that which saw weir listen.
     let clients: Vec<_> = (0..7)
         .map(|_| thread::spawn(move || get(address).status))
         .collect();
     a.has(1);
     b.has(4);
     eventually("all have come", || {
-        (weir.descriptors() >= before + 7 + 5).then_some(())
+        (weir.descriptors() >= before - 1 + 7 + 5).then_some(())
     });
     a.go_on();
     b.go_on();

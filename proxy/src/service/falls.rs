@@ -51,11 +51,13 @@ impl Falls {
         self.0.values().any(|address| !address.kept)
     }
 
-    /// Those that have gone down since it was like this.
+    /// Those that have gone down since it was like this; a server that is down when it is first seen has, too: whoever
+    /// looks now and then may not have seen it before.
     pub fn since(&self, before: &Self) -> BTreeSet<SocketAddr> {
+        let unknown = Address::default();
         let fell = self.0.iter().filter(|(address, now)| {
-            let before = before.0.get(*address);
-            !now.kept && before.is_some_and(|before| now.fell_since(before))
+            let before = before.0.get(*address).unwrap_or(&unknown);
+            !now.kept && now.fell_since(before)
         });
         fell.map(|(address, _)| *address).collect()
     }
@@ -65,7 +67,7 @@ impl Address {
     fn fell_since(&self, before: &Self) -> bool {
         let falls = |now: &Fallen| {
             let known = before.servers.iter().find(|one| one.server == now.server);
-            known.is_some_and(|known| known.times != now.times)
+            known.map_or(now.is_down, |known| known.times != now.times)
         };
         let all_down = self.servers.iter().all(|now| now.is_down || falls(now));
         all_down && self.servers.iter().any(falls)
@@ -120,7 +122,8 @@ mod tests {
             !resets(&[one(0, 4, true)], &[one(0, 4, false)]),
             "it goes up"
         );
-        assert!(!resets(&[], &[one(0, 4, true)]), "it was not there before");
+        assert!(resets(&[], &[one(0, 4, true)]), "down when first seen");
+        assert!(!resets(&[], &[one(0, 4, false)]), "up when first seen");
         // Another service has the same server.
         assert!(
             !resets(&[up, None], &[one(0, 4, true), None]),
