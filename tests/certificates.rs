@@ -303,7 +303,6 @@ fn sixty_names_by_http_are_one_certificate_and_a_new_name_gets_its_own_at_once()
     weir.signal(Signal::SIGKILL);
     let (_, setup) = weir.wait();
     let weir = authority.start_weir(setup);
-    // Not at once: what has been seen to listen is another entry point.
     authority.issues(&weir, "n7.example");
     drop(weir);
     assert_eq!(authority.issued(), 2);
