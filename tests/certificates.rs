@@ -303,7 +303,9 @@ fn sixty_names_by_http_are_one_certificate_and_a_new_name_gets_its_own_at_once()
     weir.signal(Signal::SIGKILL);
     let (_, setup) = weir.wait();
     let weir = authority.start_weir(setup);
-    authority.issues(&weir, "n7.example");
+    // The kernel lets go of a ring's files after its process has gone: what listened may have been the one before.
+    weir.logged("weir serves");
+    assert!(authority.shown("n7.example").contains("Pebble"));
     drop(weir);
     assert_eq!(authority.issued(), 2);
 }
