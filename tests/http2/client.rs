@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,8 +12,8 @@ use http::{HeaderMap, Request, Response};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::frames::trusting;
 use crate::support::DEADLINE;
+use crate::support::tls::trusting;
 
 /// A whole response.
 #[derive(Debug)]
@@ -74,7 +75,7 @@ pub async fn connect_tls(address: SocketAddr) -> SendRequest<Bytes> {
     let socket = TcpStream::connect(address).await.expect("connect to weir");
     socket.set_nodelay(true).expect("an option");
     let name = "a.example".try_into().expect("a name");
-    let secure = TlsConnector::from(trusting(&[b"h2"])).connect(name, socket);
+    let secure = TlsConnector::from(Arc::new(trusting(&[b"h2"]))).connect(name, socket);
     let secure = secure.await.expect("TLS");
     let (client, connection) = client::handshake(secure).await.expect("HTTP/2");
     tokio::task::spawn_local(async move {

@@ -5,14 +5,11 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme, StreamOwned,
-};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, StreamOwned};
 
 use crate::support::DEADLINE;
+use crate::support::tls::trusting;
 
 pub const DATA: u8 = 0;
 pub const HEADERS: u8 = 1;
@@ -130,7 +127,7 @@ impl Raw {
 
     /// Connects over TLS, agrees on HTTP/2 and says nothing.
     pub fn open_tls(address: SocketAddr) -> Self {
-        let config = trusting(&[b"h2"]);
+        let config = Arc::new(trusting(&[b"h2"]));
         let name = ServerName::try_from("a.example").expect("a name");
         let session = ClientConnection::new(config, name).expect("a session");
         let socket = connect(address);
@@ -218,56 +215,4 @@ fn connect(address: SocketAddr) -> TcpStream {
     socket.set_read_timeout(Some(DEADLINE)).expect("a timeout");
     socket.set_write_timeout(Some(DEADLINE)).expect("a timeout");
     socket
-}
-
-/// TLS that believes the server whatever it says, and offers these protocols.
-pub fn trusting(protocols: &[&[u8]]) -> Arc<ClientConfig> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anyone(provider)))
-        .with_no_client_auth();
-    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
-    Arc::new(config)
-}
-
-/// Takes any server for the one it wants.
-#[derive(Debug)]
-struct Anyone(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }
