@@ -43,13 +43,15 @@ fn is_passed(plane: &Plane, segment: &Segment) -> bool {
 }
 
 /// Takes away the flow of a segment, sends the segment, and puts the flow back behind the program's back, until the
-/// next segment passes all the same: by then a copy is in use. Returns with the flow in place.
+/// next segment passes all the same: by then a copy is in use. Returns with the flow in place. A copy of the flow would
+/// stand in the way for the rest of its tick, and ticks are long.
 fn copy_in_use(plane: &mut Plane, segment: &Segment) {
     let ends: (SocketAddr, SocketAddr) = (segment.source, segment.destination);
     let flow = plane.flow(ends.0, ends.1).expect("a flow");
     let deadline = Instant::now() + PATIENCE;
     loop {
         plane.remove_flow(ends.0, ends.1);
+        plane.take_copies(ends.0, ends.1);
         passed(plane, &segment.frame(), Counter::PassNoFlow);
         plane.put_flow(ends.0, ends.1, flow);
         if is_passed(plane, segment) {

@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use aya::maps::lpm_trie::Key;
-use aya::maps::{Array, HashMap, LpmTrie, MapData, PerCpuArray};
+use aya::maps::{Array, HashMap, LpmTrie, MapData, PerCpuArray, PerCpuValues};
 use aya::programs::Xdp;
+use aya::util::nr_cpus;
 use aya::{Ebpf, EbpfLoader, Pod, TestRun, TestRunOptions};
 use weir::steering::maps::Maps;
 use weir_common::address::{FAMILY_V4, FAMILY_V6, Mac, V4, V6, v4, v6};
-use weir_common::flow::{Clock, Flow, FlowKey, Recent};
+use weir_common::flow::{Clock, Flow, FlowKey, Recent, recent_slot};
 use weir_common::map::{self, Config, Hop, ListenerKey, Pool, RuleKey, Server, ServerStats};
 use weir_common::ring::{self, Candidate, RING_SIZE};
 use weir_common::{Counter, address};
@@ -325,6 +326,15 @@ impl Plane {
         let mut map = self.array::<u64>(map::EPOCH);
         let epoch = map.get(&0, 0).unwrap();
         map.set(0, epoch + 1, 0).unwrap();
+    }
+
+    /// Takes the copy that any CPU has of an IPv4 flow, or of those that share its slot.
+    pub fn take_copies(&mut self, source: SocketAddr, destination: SocketAddr) {
+        let slot = recent_slot(&key(source, destination));
+        let mut map: PerCpuArray<_, [u8; size_of::<Recent<V4>>()]> = self.map(map::RECENT_V4);
+        let none = vec![[0; size_of::<Recent<V4>>()]; nr_cpus().expect("the CPUs")];
+        let none = PerCpuValues::try_from(none).expect("one for each");
+        map.set(slot, none, 0).unwrap();
     }
 
     /// Whether some CPU has ever kept a copy of an IPv6 flow.
