@@ -146,6 +146,18 @@ pub fn hold(bytes: Vec<u8>) -> Chunk {
     }
 }
 
+/// The same bytes in memory of their own, which counts as copied for a peer that may not read. Waits for a turn in which
+/// not too much has been copied; free if the memory is owned already.
+pub async fn keep(chunk: Chunk) -> Chunk {
+    match current() {
+        Some(driver) if chunk.is_lease() => {
+            driver.copy_turn().await;
+            driver.charge(chunk.to_vec())
+        }
+        _ => chunk.into_owned(),
+    }
+}
+
 /// The time, read from the clock at most once in each turn of this worker's loop (each time outside a worker). Behind
 /// by as long as the current turn takes, usually well under a millisecond.
 pub fn now() -> Instant {

@@ -88,12 +88,16 @@ impl Ticker {
             })
             .await;
             tokio::time::sleep(self.period).await;
-            if let Some(driver) = uring::current() {
-                driver.woke();
+            let Some(driver) = uring::current() else {
+                continue;
+            };
+            driver.woke();
+            for socket in self.listed.take() {
+                if (self.check)(&socket) {
+                    self.listed.borrow_mut().push(socket);
+                }
+                driver.copy_turn().await;
             }
-            let mut looked_at = self.listed.take();
-            looked_at.retain(self.check);
-            self.listed.borrow_mut().append(&mut looked_at);
         }
     }
 }

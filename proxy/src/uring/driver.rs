@@ -26,7 +26,7 @@ use super::chunk::Chunk;
 use super::operations::Kind;
 use super::ring::{Ring, SetupError};
 use super::slots::{InFlight, Payload, Slots, Token};
-use crate::limits::{RING_SHARE, RING_SHUTDOWN};
+use crate::limits::{COPY_TURN_BYTES, RING_SHARE, RING_SHUTDOWN};
 
 /// Whose operation it is. The slot holds it until the terminal completion, so it outlives the operation.
 pub(crate) trait Owner {
@@ -68,6 +68,8 @@ pub(crate) struct Driver {
     /// Bytes in owned memory on behalf of readers that stalled.
     copied: Arc<AtomicUsize>,
     copied_limit: usize,
+    /// How much of that since the ring was entered.
+    copied_in_turn: Cell<usize>,
     ending: Cell<bool>,
     /// The tasks without which the worker stands still; none ends but by failing.
     tasks: RefCell<JoinSet<io::Result<()>>>,
@@ -97,6 +99,7 @@ impl Driver {
             now: Cell::new(None),
             copied: Arc::default(),
             copied_limit: config.copied_limit,
+            copied_in_turn: Cell::default(),
             ending: Cell::new(false),
             tasks: RefCell::default(),
         }))
@@ -124,10 +127,21 @@ impl Driver {
     /// Moves bytes into owned memory that counts as copied until dropped.
     pub(crate) fn charge(&self, bytes: Vec<u8>) -> Chunk {
         self.copied.fetch_add(bytes.capacity(), Ordering::Relaxed);
+        let so_far = self.copied_in_turn.get();
+        self.copied_in_turn.set(so_far + bytes.len());
         Chunk::from(Bytes::from_owner(Copied {
             bytes,
             gauge: Arc::clone(&self.copied),
         }))
+    }
+
+    /// Waits until no more than [`COPY_TURN_BYTES`] have been copied since the ring was entered: what waits meanwhile is
+    /// served in between.
+    pub(crate) async fn copy_turn(&self) {
+        while self.copied_in_turn.get() >= COPY_TURN_BYTES {
+            self.enter_soon();
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Whether any ring buffer is free.
@@ -185,10 +199,11 @@ impl Driver {
     /// Enters the ring if there is a reason to, and hands out completions.
     pub(super) fn turn(&self) {
         self.now.set(None);
+        self.copied_in_turn.set(0);
+        self.pushed.set(false);
         if !self.ring.wants_enter() {
             return;
         }
-        self.pushed.set(false);
         if let Err(error) = self.ring.enter() {
             // The kernel has lost completions or the ring is not one: no operation of this worker can end.
             panic!("io_uring_enter: {error}");

@@ -18,7 +18,7 @@ use crate::http1;
 use crate::http2::{self, Abuse};
 use crate::limits;
 use crate::transport::Transport;
-use crate::uring::{Chunk, ChunkQueue};
+use crate::uring::{self, Chunk, ChunkQueue};
 
 /// A body that is being received.
 pub struct Http2Source {
@@ -160,7 +160,7 @@ impl Http2Sink {
                 self.stream.reserve_capacity(chunk.len());
                 let mut room = self.stream.capacity();
                 if room == 0 {
-                    chunk = chunk.into_owned();
+                    chunk = uring::keep(chunk).await;
                     room = self.room().await?;
                 }
                 let piece = chunk.split_to(room.min(chunk.len())).into_bytes();
