@@ -16,6 +16,7 @@ use bytes::Bytes;
 use clap::Parser;
 use memchr::memmem;
 use rustls::ClientConfig;
+use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 use weir::net::{Listener, ListenerOptions, Stream};
 use weir::transport::Transport;
@@ -49,6 +50,9 @@ struct Options {
     /// A new connection for each request.
     #[arg(long)]
     handshakes: bool,
+    /// Resume TLS sessions.
+    #[arg(long)]
+    resume: bool,
     /// Other connections, which ask for 64 MiB each and never read.
     #[arg(long, default_value_t = 0)]
     unread: usize,
@@ -57,13 +61,16 @@ struct Options {
 /// What the clients share.
 struct Clients {
     to: SocketAddr,
-    tls: Option<Arc<ClientConfig>>,
+    tls: Option<ClientConfig>,
     request: Bytes,
     handshakes: bool,
+    resume: bool,
     over: Cell<bool>,
     /// In microseconds, one for each request of this second.
     times: RefCell<Vec<u32>>,
     errors: Cell<u64>,
+    /// TLS sessions that went on.
+    resumed: Cell<u64>,
 }
 
 fn main() -> io::Result<()> {
@@ -86,16 +93,21 @@ async fn drive(options: Options) -> io::Result<()> {
     };
     let tls = options.tls.as_ref().map(|chain| {
         let chain = std::fs::read_to_string(chain)?;
-        xtask::certificate::client(&chain)
+        match options.resume {
+            true => xtask::certificate::resuming_client(&chain),
+            false => xtask::certificate::client(&chain).map(Arc::unwrap_or_clone),
+        }
     });
     let clients = Rc::new(Clients {
         to,
         tls: tls.transpose()?,
         request: request(options.bytes),
         handshakes: options.handshakes,
+        resume: options.resume,
         over: Cell::new(false),
         times: RefCell::default(),
         errors: Cell::new(0),
+        resumed: Cell::new(0),
     });
     for _ in 0..options.unread {
         tokio::task::spawn_local(never_read(to));
@@ -112,6 +124,7 @@ async fn drive(options: Options) -> io::Result<()> {
     }
     clients.over.set(true);
     report("total", &mut all, clients.errors.get());
+    println!("resumed {}", clients.resumed.get());
     Ok(())
 }
 
@@ -132,24 +145,33 @@ fn request(bytes: usize) -> Bytes {
 
 /// Asks until it is over; connects anew after a failure.
 async fn ask(clients: Rc<Clients>) {
+    let tls = clients.tls.clone().map(|mut config| {
+        if clients.resume {
+            // Its own memory: of one for all, a few tickets would be kept.
+            config.resumption = Resumption::default();
+        }
+        Arc::new(config)
+    });
     while !clients.over.get() {
-        if converse(&clients).await.is_err() {
+        if converse(&clients, tls.as_ref()).await.is_err() {
             clients.errors.set(clients.errors.get() + 1);
             tokio::time::sleep(PAUSE).await;
         }
     }
 }
 
-async fn converse(clients: &Clients) -> io::Result<()> {
+async fn converse(clients: &Clients, tls: Option<&Arc<ClientConfig>>) -> io::Result<()> {
     let mut begun = Instant::now();
     let stream = Stream::connect(clients.to, None).await?;
-    let transport = match &clients.tls {
+    let transport = match tls {
         None => Transport::plain(stream),
         Some(config) => {
             let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
             Transport::connect_tls(stream, config, name).await?
         }
     };
+    let resumed = u64::from(transport.is_resumed());
+    clients.resumed.set(clients.resumed.get() + resumed);
     while !clients.over.get() {
         let mut queue: ChunkQueue = [clients.request.clone()].into_iter().collect();
         transport.send(&mut queue, None).await?;

@@ -231,6 +231,12 @@ impl Transport {
         self.tls.is_some()
     }
 
+    /// Whether TLS goes on with the session of an earlier connection.
+    pub fn is_resumed(&self) -> bool {
+        let resumed = |tls: &Tls| tls.session.borrow().is_resumed();
+        self.tls.as_deref().is_some_and(resumed)
+    }
+
     /// The protocol agreed on by ALPN: `h2`, `http/1.1`. `None` without TLS, or where none was agreed on.
     pub fn alpn(&self) -> Option<Vec<u8>> {
         let session = self.tls.as_ref()?.session.borrow();

@@ -35,6 +35,10 @@ const SCENARIOS: &[Scenario] = &[
     scenario("bodies", Load::new(32, 1 << 20)),
     scenario("tls-keep-alive", Load::new(64, 1 << 10).tls()),
     scenario("tls-handshakes", Load::new(32, 1 << 10).tls().handshakes()),
+    scenario(
+        "tls-resumed",
+        Load::new(32, 1 << 10).tls().handshakes().resumed(),
+    ),
 ];
 
 /// Of the relays, which know no TLS.

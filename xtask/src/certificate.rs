@@ -60,6 +60,16 @@ impl Certificate {
 /// # Errors
 /// When it is no certificate, or the cryptography fails.
 pub fn client(chain: &str) -> io::Result<Arc<ClientConfig>> {
+    let mut config = resuming_client(chain)?;
+    config.resumption = rustls::client::Resumption::disabled();
+    Ok(Arc::new(config))
+}
+
+/// The same, but it resumes sessions, each ticket once.
+///
+/// # Errors
+/// As for [`client`].
+pub fn resuming_client(chain: &str) -> io::Result<ClientConfig> {
     let certificate = CertificateDer::from_pem_slice(chain.as_bytes()).map_err(io::Error::other)?;
     let mut roots = RootCertStore::empty();
     roots.add(certificate).map_err(io::Error::other)?;
@@ -69,7 +79,5 @@ pub fn client(chain: &str) -> io::Result<Arc<ClientConfig>> {
     let builder = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(io::Error::other)?;
-    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
-    config.resumption = rustls::client::Resumption::disabled();
-    Ok(Arc::new(config))
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }

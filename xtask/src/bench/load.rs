@@ -23,6 +23,8 @@ pub struct Load {
     pub tls: bool,
     /// A new connection for each request.
     pub handshakes: bool,
+    /// Those go on with a session of an earlier one.
+    pub resumed: bool,
 }
 
 /// Who sends.
@@ -59,6 +61,7 @@ impl Load {
             bytes,
             tls: false,
             handshakes: false,
+            resumed: false,
         }
     }
 
@@ -69,6 +72,13 @@ impl Load {
     pub const fn handshakes(self) -> Self {
         Self {
             handshakes: true,
+            ..self
+        }
+    }
+
+    pub const fn resumed(self) -> Self {
+        Self {
+            resumed: true,
             ..self
         }
     }
@@ -130,12 +140,29 @@ fn own(
     if load.handshakes {
         command.arg("--handshakes");
     }
+    if load.resumed {
+        command.arg("--resume");
+    }
     let text = output(&mut command)?;
     let total = text.lines().find_map(|line| line.strip_prefix("total: "));
     let measured = total.and_then(figures);
     let mut measured = measured.ok_or_else(|| format!("the load side says {text:?}"))?;
     measured.seconds = f64::from(seconds);
+    if load.resumed {
+        all_resumed(&text, &measured)?;
+    }
     Ok(measured)
+}
+
+/// But for those that had no session yet.
+fn all_resumed(text: &str, measured: &Measured) -> Outcome {
+    let line = text.lines().find_map(|line| line.strip_prefix("resumed "));
+    let resumed: u64 = line.and_then(|number| number.parse().ok()).unwrap_or(0);
+    if resumed * 100 < measured.requests * 98 {
+        let of = measured.requests;
+        return Err(format!("only {resumed} of {of} handshakes were resumed").into());
+    }
+    Ok(())
 }
 
 /// `requests 5 errors 0 p50 1 p99 2 max 3`.
