@@ -144,7 +144,7 @@ fn parse(arguments: &[String]) -> Outcome<Options> {
 }
 
 fn build() -> Outcome {
-    let arguments = [
+    let weir = [
         "build",
         "--release",
         "--quiet",
@@ -152,10 +152,22 @@ fn build() -> Outcome {
         "weir",
         "--bin",
         "weir",
+    ];
+    run_command(&mut cargo(&weir))?;
+    build_load()
+}
+
+fn build_load() -> Outcome {
+    let load = [
+        "build",
+        "--release",
+        "--quiet",
+        "-p",
+        "weir",
         "--example",
         "load",
     ];
-    run_command(&mut cargo(&arguments))
+    run_command(&mut cargo(&load))
 }
 
 fn measure(scenario: &Scenario, kinds: &[Kind], options: &Options) -> Outcome {

@@ -1,8 +1,8 @@
 //! What an innocent client notices of the eleven shapes of HTTP/2 abuse: its p99 alone, beside the attacker at the same
 //! rate against a listener that discards, and beside the attack on weir itself.
 //!
-//! weir and the listener have CPU 0, one at a time; attacker, innocent and backend have CPU 1, each a process of its
-//! own (this program again). An attacker whose connection is cut opens the next one at once.
+//! weir and the listener have CPU 0, one at a time; attacker, innocent and backend (`proxy/examples/load.rs`, which costs
+//! least) have CPU 1, each a process of its own. An attacker whose connection is cut opens the next one at once.
 
 use std::env;
 use std::io::{ErrorKind, Read, Write};
@@ -12,10 +12,9 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use xtask::backend::Backend;
 use xtask::daemon::Daemon;
 
-use super::load::free_address;
+use super::load::{Driver, free_address};
 use super::{median, pinned, sorted};
 use crate::shell::{Outcome, cargo, output, run as run_command, target};
 
@@ -124,9 +123,11 @@ fn measure(debug: bool, wanted: &[&str]) -> Outcome {
     let profile: &[&str] = if debug { &[] } else { &["--release"] };
     let build = ["build", "--quiet", "-p", "weir", "--bin", "weir"];
     run_command(&mut cargo(&[&build, profile].concat()))?;
+    super::build_load()?;
     let kind = if debug { "debug" } else { "release" };
-    let server = Backend::plain("a", ([127, 0, 0, 1], 0))?;
-    let weir = Weir::start(&target().join(kind).join("weir"), server.address())?;
+    let backend = free_address()?;
+    let _standing = Driver::Wrk.backend(backend)?;
+    let weir = Weir::start(&target().join(kind).join("weir"), backend)?;
     let discarder = free_address()?;
     let mut listener = Daemon::start(&mut own(0, &["discarder", &discarder.to_string()])?, None)?;
     listener.listening(discarder, START)?;
