@@ -6,6 +6,7 @@
 
 mod control;
 mod descriptors;
+mod lane;
 mod listen;
 mod logging;
 mod rules;

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use tracing::{error, info, warn};
 
+use super::lane::{Lane, Pending};
 use super::standings::{self, Saying};
 use crate::admin::Answer;
 use crate::config::{Loader, PemWatcher, Resolver, Severity, Snapshot, StaticConfig, Watch};
@@ -35,7 +35,9 @@ pub struct Rules {
     published: Published,
     /// Here, or with the load that is under way.
     loader: Option<Loader>,
-    under_way: Option<JoinHandle<(Loader, Outcome)>>,
+    under_way: Option<Pending<(Loader, Outcome)>>,
+    /// Where rules are loaded and let go of.
+    lane: Lane,
     /// Who asked since that began: the next load is theirs.
     next: Vec<Wanted>,
     /// What those are told whose load has ended, once it has reached both planes.
@@ -46,7 +48,7 @@ pub struct Rules {
     standings: PathBuf,
     /// Tells of changes of PEM files, which are `rename`d; until somebody takes it.
     pem_watch: Option<Watch>,
-    /// Former rules: let go of here, on the pool, when nobody else holds them any more, so that no worker ever frees
+    /// Former rules: let go of on the lane when nobody else holds them any more, so that no worker ever frees
     /// ten thousand routers between two packets.
     former: Vec<Arc<Snapshot>>,
     /// When to look at them.
@@ -76,13 +78,18 @@ impl Rules {
     /// Loads the rules for the first time.
     ///
     /// # Errors
-    /// If the cryptography fails; the rules themselves never do.
+    /// If the cryptography fails, or there is no thread; the rules themselves never do.
     pub fn load(config: &Arc<StaticConfig>, shared: &Arc<Shared>) -> Result<Self, String> {
         let loader = Loader::keeping(Arc::clone(config)).map_err(|error| error.to_string())?;
         let (watcher, pem_watch) = pem_watch(config).unzip();
         let mut loader = loader.sharing(Arc::clone(shared)).watching(watcher);
         loader.set_standings(standings::load(&standings::file(&config.state_dir)));
-        let snapshot = loader.load();
+        let lane = Lane::start("rules").map_err(|error| format!("no thread for rules: {error}"))?;
+        let first = lane.ask(move || {
+            let snapshot = loader.load();
+            (loader, snapshot)
+        });
+        let (mut loader, snapshot) = first.blocking();
         let file = standings::file(&config.state_dir);
         let outdated = loader.take_outdated();
         standings::forgotten(&file, loader.standings(), &outdated);
@@ -94,6 +101,7 @@ impl Rules {
             published: Arc::new(ArcSwap::from_pointee(snapshot)),
             loader: Some(loader),
             under_way: None,
+            lane,
             next: Vec::new(),
             answers: Vec::new(),
             pem_watch,
@@ -117,7 +125,7 @@ impl Rules {
         &self.names
     }
 
-    /// Reads all rule files anew, on the blocking pool; a load that is under way is followed by another.
+    /// Reads all rule files anew, on the lane; a load that is under way is followed by another.
     pub fn reload(&mut self) {
         self.want(Wanted::Load(None));
     }
@@ -161,11 +169,11 @@ impl Rules {
         loop {
             let loaded = async {
                 match &mut self.under_way {
-                    Some(load) => load.await,
+                    Some(load) => load.done().await,
                     None => std::future::pending().await,
                 }
             };
-            let loaded = tokio::select! {
+            let (loader, outcome) = tokio::select! {
                 loaded = loaded => loaded,
                 () = sleep_until(self.next_look), if !self.former.is_empty() => {
                     if self.let_go() {
@@ -173,10 +181,6 @@ impl Rules {
                     }
                     continue;
                 }
-            };
-            let (loader, outcome) = match loaded {
-                Ok(loaded) => loaded,
-                Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
             };
             self.under_way = None;
             self.loader = Some(loader);
@@ -205,7 +209,7 @@ impl Rules {
         let any = !free.is_empty();
         if any {
             // Nobody waits for the end of that.
-            drop(tokio::task::spawn_blocking(move || {
+            drop(self.lane.ask(move || {
                 drop(free);
                 sys::return_memory();
             }));
@@ -237,9 +241,8 @@ impl Rules {
         };
         let published = Arc::clone(&self.published);
         let standings = self.standings.clone();
-        self.under_way = Some(tokio::task::spawn_blocking(move || {
-            run(loader, first, &published, &standings)
-        }));
+        let load = move || run(loader, first, &published, &standings);
+        self.under_way = Some(self.lane.ask(load));
     }
 }
 
@@ -251,7 +254,7 @@ fn pem_watch(config: &StaticConfig) -> Option<(PemWatcher, Watch)> {
     watching.inspect_err(not).ok()
 }
 
-/// On the blocking pool: also publishing, so that neither comparing nor freeing what was there before is the control
+/// On the lane: also publishing, so that neither comparing nor freeing what was there before is the control
 /// thread's.
 fn run(
     mut loader: Loader,

@@ -23,8 +23,8 @@ use crate::service::{Falls, Readiness, Registry};
 use crate::tls::{self, KeyPair};
 
 /// Builds one snapshot after another, and keeps what must be the same in all of them: the ids of services and
-/// servers, and the self-signed default certificate. Blocks (files, name resolution): belongs on the blocking pool, one
-/// load at a time.
+/// servers, and the self-signed default certificate. Blocks (files, name resolution): belongs on the control plane's
+/// lane, one load at a time.
 #[derive(Debug)]
 pub struct Loader {
     config: Arc<StaticConfig>,

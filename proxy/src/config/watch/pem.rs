@@ -72,7 +72,7 @@ impl PemWatcher {
         let _ = self.changes.try_send(());
     }
 
-    /// Watches these files from now on, and no others. Blocks: belongs on the blocking pool. A warning for each
+    /// Watches these files from now on, and no others. Blocks: belongs on the control plane's lane. A warning for each
     /// directory that cannot be watched.
     pub fn follow(&mut self, files: &BTreeSet<PathBuf>) -> Vec<Problem> {
         let (mut directories, mut wanted) = (BTreeSet::new(), HashSet::new());
