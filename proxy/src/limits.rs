@@ -275,6 +275,8 @@ pub const BULK_TURN_BYTES: usize = 512 * 1024;
 /// Bytes that are copied out of ring buffers between two enterings of the ring, for peers that do not read: what waits
 /// meanwhile is served in between. What one connection holds is copied at once.
 pub const COPY_TURN_BYTES: usize = 256 * 1024;
+/// Turns that such a copy waits for at most, where others copy all the time.
+pub const COPY_TURNS_MAX: u32 = 8;
 /// Bytes that the kernel takes for a peer beyond what it may send at once (TCP_NOTSENT_LOWAT). Without it a peer that
 /// does not read has megabytes copied for it, and hundreds of such peers keep a worker busy with nothing else.
 pub const UNSENT_BYTES: u32 = 128 * 1024;

@@ -152,7 +152,7 @@ pub async fn keep(chunk: Chunk) -> Chunk {
     match current() {
         Some(driver) if chunk.is_lease() => {
             driver.copy_turn().await;
-            driver.charge(chunk.to_vec())
+            driver.copy_out(&chunk)
         }
         _ => chunk.into_owned(),
     }

@@ -327,7 +327,7 @@ impl Socket {
         self.receive
             .queue
             .borrow_mut()
-            .copy_out(|bytes| self.driver.charge(bytes.to_vec()));
+            .copy_out(|bytes| self.driver.copy_out(bytes));
     }
 
     /// Evicts a queue that nobody has read from for too long; whether it holds leases still.

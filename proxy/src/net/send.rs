@@ -80,7 +80,7 @@ impl Socket {
         let budget = ready!(coop::poll_proceed(cx));
         ready!(self.poll_idle(cx))?;
         if self.sending.stalled.get() {
-            queue.copy_out(|bytes| self.driver.charge(bytes.to_vec()));
+            queue.copy_out(|bytes| self.driver.copy_out(bytes));
         }
         let mut gather = self.sending.gather.take().unwrap_or_else(Gather::new);
         if gather.chunks.is_empty() {
@@ -164,9 +164,7 @@ impl Socket {
         let stalled = busy.end == Early::Stalled && !whole;
         if stalled {
             self.sending.stalled.set(true);
-            gather
-                .chunks
-                .copy_out(|bytes| self.driver.charge(bytes.to_vec()));
+            gather.chunks.copy_out(|bytes| self.driver.copy_out(bytes));
         }
         if busy.end == Early::Cut && !whole {
             self.sending.fail(libc::ETIMEDOUT);

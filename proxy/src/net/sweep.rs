@@ -93,10 +93,13 @@ impl Ticker {
             };
             driver.woke();
             for socket in self.listed.take() {
+                let before = driver.copied_in_turn();
                 if (self.check)(&socket) {
                     self.listed.borrow_mut().push(socket);
                 }
-                driver.copy_turn().await;
+                if driver.copied_in_turn() > before {
+                    driver.copy_turn().await;
+                }
             }
         }
     }

@@ -26,7 +26,7 @@ use super::chunk::Chunk;
 use super::operations::Kind;
 use super::ring::{Ring, SetupError};
 use super::slots::{InFlight, Payload, Slots, Token};
-use crate::limits::{COPY_TURN_BYTES, RING_SHARE, RING_SHUTDOWN};
+use crate::limits::{COPY_TURN_BYTES, COPY_TURNS_MAX, RING_SHARE, RING_SHUTDOWN};
 
 /// Whose operation it is. The slot holds it until the terminal completion, so it outlives the operation.
 pub(crate) trait Owner {
@@ -68,7 +68,7 @@ pub(crate) struct Driver {
     /// Bytes in owned memory on behalf of readers that stalled.
     copied: Arc<AtomicUsize>,
     copied_limit: usize,
-    /// How much of that since the ring was entered.
+    /// Bytes copied out of ring buffers since the ring was entered.
     copied_in_turn: Cell<usize>,
     ending: Cell<bool>,
     /// The tasks without which the worker stands still; none ends but by failing.
@@ -127,18 +127,31 @@ impl Driver {
     /// Moves bytes into owned memory that counts as copied until dropped.
     pub(crate) fn charge(&self, bytes: Vec<u8>) -> Chunk {
         self.copied.fetch_add(bytes.capacity(), Ordering::Relaxed);
-        let so_far = self.copied_in_turn.get();
-        self.copied_in_turn.set(so_far + bytes.len());
         Chunk::from(Bytes::from_owner(Copied {
             bytes,
             gauge: Arc::clone(&self.copied),
         }))
     }
 
-    /// Waits until no more than [`COPY_TURN_BYTES`] have been copied since the ring was entered: what waits meanwhile is
-    /// served in between.
+    /// Copies what a ring buffer has, which counts as copied until dropped.
+    pub(crate) fn copy_out(&self, bytes: &[u8]) -> Chunk {
+        let so_far = self.copied_in_turn.get();
+        self.copied_in_turn.set(so_far + bytes.len());
+        self.charge(bytes.to_vec())
+    }
+
+    /// Bytes copied out since the ring was entered.
+    pub(crate) fn copied_in_turn(&self) -> usize {
+        self.copied_in_turn.get()
+    }
+
+    /// Waits until less than [`COPY_TURN_BYTES`] have been copied out since the ring was entered, for
+    /// [`COPY_TURNS_MAX`] turns at most: what waits meanwhile is served in between.
     pub(crate) async fn copy_turn(&self) {
-        while self.copied_in_turn.get() >= COPY_TURN_BYTES {
+        for _ in 0..COPY_TURNS_MAX {
+            if self.copied_in_turn.get() < COPY_TURN_BYTES {
+                break;
+            }
             self.enter_soon();
             tokio::task::yield_now().await;
         }

@@ -1,12 +1,14 @@
 //! Readers that do not read, and what others notice of them.
 
+use std::pin::pin;
+use std::rc::Rc;
 use std::sync::mpsc;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::limits::{COPIED_BYTES, LEAN_RECEIVE_BYTES, RECEIVE_AHEAD_BYTES};
+use crate::limits::{COPIED_BYTES, COPY_TURN_BYTES, LEAN_RECEIVE_BYTES, RECEIVE_AHEAD_BYTES};
 use crate::uring::Chunk;
 
 const READERS: usize = 256;
@@ -393,5 +395,35 @@ fn a_reader_that_never_reads_has_so_much_received_ahead() {
             (RECEIVE_AHEAD_BYTES..8 * RECEIVE_AHEAD_BYTES).contains(&ahead),
             "{ahead}"
         );
+    });
+}
+
+#[test]
+fn copies_take_turns() {
+    worker(|| async {
+        let driver = uring::current().expect("a worker");
+        drop(driver.copy_out(&vec![0; COPY_TURN_BYTES - 1]));
+        let waits = async || futures_util::poll!(pin!(driver.copy_turn())).is_pending();
+        assert!(!waits().await, "one byte less");
+        drop(driver.copy_out(&[0]));
+        assert!(waits().await, "a turn's share");
+        driver.copy_turn().await;
+        assert_eq!(driver.copied_in_turn(), 0, "the next turn");
+    });
+}
+
+#[test]
+fn a_copy_waits_for_so_many_turns_and_no_longer() {
+    worker(|| async {
+        let driver = uring::current().expect("a worker");
+        let other = Rc::clone(&driver);
+        tokio::task::spawn_local(async move {
+            loop {
+                drop(other.copy_out(&vec![0; COPY_TURN_BYTES]));
+                tokio::task::yield_now().await;
+            }
+        });
+        tokio::task::yield_now().await;
+        driver.copy_turn().await;
     });
 }
