@@ -146,8 +146,8 @@ pub fn hold(bytes: Vec<u8>) -> Chunk {
     }
 }
 
-/// The same bytes in memory of their own, which counts as copied for a peer that may not read. Waits for a turn in which
-/// not too much has been copied; free if the memory is owned already.
+/// The same bytes in memory of their own, which counts as copied for a peer that may not read. Waits for a turn in
+/// which not too much has been copied; free if the memory is owned already.
 pub async fn keep(chunk: Chunk) -> Chunk {
     match current() {
         Some(driver) if chunk.is_lease() => {

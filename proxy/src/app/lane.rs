@@ -1,8 +1,8 @@
 //! One thread on which work is done in the order it was asked for, behind the workers.
 //!
-//! Owns the thread. Never: what is done on it. Rules are loaded and let go of on one and the same, so that the allocator
-//! has what they take in one place, and takes for the next load what the one before left: on the blocking pool's
-//! threads in turn, each kept memory for a load of its own, and after a hundred a process was larger by a tenth.
+//! Owns the thread. Never: what is done on it. Rules are loaded and let go of on one and the same, so that the
+//! allocator has what they take in one place, and takes for the next load what the one before left: on the blocking
+//! pool's threads in turn, each kept memory for a load of its own, and after a hundred a process was larger by a tenth.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc::{Sender, channel};

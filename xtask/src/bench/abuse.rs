@@ -1,8 +1,8 @@
 //! What an innocent client notices of the eleven shapes of HTTP/2 abuse: its p99 alone, beside the attacker at the same
 //! rate against a listener that discards, and beside the attack on weir itself.
 //!
-//! weir and the listener have CPU 0, one at a time; attacker, innocent and backend (`proxy/examples/load.rs`, which costs
-//! least) have CPU 1, each a process of its own. An attacker whose connection is cut opens the next one at once.
+//! weir and the listener have CPU 0, one at a time; attacker, innocent and backend (`proxy/examples/load.rs`, which
+//! costs least) have CPU 1, each a process of its own. An attacker whose connection is cut opens the next one at once.
 
 use std::env;
 use std::io::{ErrorKind, Read, Write};

@@ -11,7 +11,8 @@ const SECONDS: usize = 10;
 
 pub fn run() -> Outcome {
     println!(
-        "\nreaders ({READERS} never read the 64 MiB they asked for; one connection does requests of 1 KiB for {SECONDS} s)\n\
+        "\nreaders ({READERS} never read the 64 MiB they asked for; one connection does requests of 1 KiB for \
+         {SECONDS} s)\n\
          {:10} {:12} {:>10} {:>9} {:>9} {:>9} {:>22}",
         "", "", "requests/s", "p50 us", "p99 us", "max us", "p99 of its worst second"
     );
