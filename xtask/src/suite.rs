@@ -18,7 +18,7 @@ pub fn run(arguments: &[String]) -> Outcome {
         Need::HttpSuites,
     ])?;
     if is_root() {
-        ensure(&[Need::Namespaces, Need::BpfFileSystem])?;
+        ensure(&[Need::Namespaces, Need::Servers, Need::BpfFileSystem])?;
     }
     ebpf::build_if_possible()?;
     let mut tally = Tally::default();
