@@ -93,10 +93,7 @@ async fn drive(options: Options) -> io::Result<()> {
     };
     let tls = options.tls.as_ref().map(|chain| {
         let chain = std::fs::read_to_string(chain)?;
-        match options.resume {
-            true => xtask::certificate::resuming_client(&chain),
-            false => xtask::certificate::client(&chain).map(Arc::unwrap_or_clone),
-        }
+        xtask::certificate::resuming_client(&chain)
     });
     let clients = Rc::new(Clients {
         to,
@@ -146,10 +143,11 @@ fn request(bytes: usize) -> Bytes {
 /// Asks until it is over; connects anew after a failure.
 async fn ask(clients: Rc<Clients>) {
     let tls = clients.tls.clone().map(|mut config| {
-        if clients.resume {
+        config.resumption = match clients.resume {
             // Its own memory: of one for all, a few tickets would be kept.
-            config.resumption = Resumption::default();
-        }
+            true => Resumption::default(),
+            false => Resumption::disabled(),
+        };
         Arc::new(config)
     });
     while !clients.over.get() {

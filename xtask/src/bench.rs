@@ -144,30 +144,17 @@ fn parse(arguments: &[String]) -> Outcome<Options> {
 }
 
 fn build() -> Outcome {
-    let weir = [
-        "build",
-        "--release",
-        "--quiet",
-        "-p",
-        "weir",
-        "--bin",
-        "weir",
-    ];
-    run_command(&mut cargo(&weir))?;
+    build_release(&["--bin", "weir"])?;
     build_load()
 }
 
 fn build_load() -> Outcome {
-    let load = [
-        "build",
-        "--release",
-        "--quiet",
-        "-p",
-        "weir",
-        "--example",
-        "load",
-    ];
-    run_command(&mut cargo(&load))
+    build_release(&["--example", "load"])
+}
+
+fn build_release(target: &[&str]) -> Outcome {
+    let build = ["build", "--release", "--quiet", "-p", "weir"];
+    run_command(&mut cargo(&[&build, target].concat()))
 }
 
 fn measure(scenario: &Scenario, kinds: &[Kind], options: &Options) -> Outcome {

@@ -1,4 +1,4 @@
-//! One thread on which work is done in the order it was asked for, behind the workers.
+//! One thread on which work is done in the order it was asked for.
 //!
 //! Owns the thread. Never: what is done on it. Rules are loaded and let go of on one and the same, so that the
 //! allocator has what they take in one place, and takes for the next load what the one before left: on the blocking
@@ -9,8 +9,6 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, Builder};
 
 use tokio::sync::oneshot;
-
-use crate::sys;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -28,7 +26,6 @@ impl Lane {
     pub fn start(name: &str) -> std::io::Result<Self> {
         let (sender, jobs) = channel::<Job>();
         Builder::new().name(name.to_owned()).spawn(move || {
-            sys::lower_priority();
             jobs.into_iter().for_each(|job| job());
         })?;
         Ok(Self(sender))

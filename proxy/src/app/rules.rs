@@ -90,6 +90,8 @@ impl Rules {
             (loader, snapshot)
         });
         let (mut loader, snapshot) = first.blocking();
+        // Not before: until there are rules nobody is served, and everything waits for this thread.
+        drop(lane.ask(sys::lower_priority));
         let file = standings::file(&config.state_dir);
         let outdated = loader.take_outdated();
         standings::forgotten(&file, loader.standings(), &outdated);

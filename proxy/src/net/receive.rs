@@ -306,12 +306,17 @@ impl Socket {
 
     fn pause_if_ahead(&self) {
         let receive = &self.receive;
-        let waiting = receive.queue.borrow().bytes();
-        if is_ahead(waiting, self.driver.crowded()) || receive.account.held() > self.driver.share()
+        if is_ahead(self.waiting_bytes(), self.driver.crowded())
+            || receive.account.held() > self.driver.share()
         {
             receive.paused.set(true);
             self.cancel_receive();
         }
+    }
+
+    /// Bytes received that nobody has read.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.receive.queue.borrow().bytes()
     }
 
     /// What was received here is sent to a peer that does not take it: receive no more than is asked for, until sends

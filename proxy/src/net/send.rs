@@ -18,8 +18,8 @@ use crate::uring::{ChunkQueue, Completion, Gather, Token};
 struct Busy {
     token: Token,
     since: Instant,
-    /// Ring buffers wait for it: its own, or those of what is to be gathered next.
-    leased: bool,
+    /// Bytes that go with it and what is to be gathered next, if any of them is in a ring buffer; else 0.
+    leased: usize,
     end: Early,
 }
 
@@ -56,7 +56,7 @@ impl Sending {
 impl Socket {
     pub(super) fn connect(self: &Rc<Self>, address: SockAddr) {
         let token = self.driver.connect(self.owner(), self.raw, address);
-        self.set_busy(token, false);
+        self.set_busy(token, 0);
     }
 
     /// Waits until the send or connect in flight has ended.
@@ -97,17 +97,20 @@ impl Socket {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         self.sending.source.set(source.cloned());
-        let leased = gather.chunks.has_lease() || queue.has_lease();
+        let leased = match gather.chunks.has_lease() || queue.has_lease() {
+            true => gather.chunks.bytes() + queue.bytes(),
+            false => 0,
+        };
         let token = self.driver.send(self.owner(), self.raw, gather);
         self.set_busy(token, leased);
-        if leased || source.is_some() {
+        if leased > 0 || source.is_some() {
             self.watch();
         }
         self.sending.waker.set(Some(cx.waker().clone()));
         Poll::Pending
     }
 
-    fn set_busy(&self, token: Token, leased: bool) {
+    fn set_busy(&self, token: Token, leased: usize) {
         self.started();
         self.sending.busy.set(Some(Busy {
             token,
@@ -227,13 +230,17 @@ impl Socket {
         };
         let stalled =
             busy.end == Early::No && self.driver.now().duration_since(busy.since) >= STALL;
-        if busy.leased {
+        let source = self.sending.source.take();
+        if busy.leased > 0 {
             if stalled {
                 self.end_early(Early::Stalled);
+                let ahead = source.as_ref().map_or(0, |source| source.waiting_bytes());
+                self.driver.will_copy(busy.leased + ahead);
             }
+            self.sending.source.set(source);
             return true;
         }
-        let Some(source) = self.sending.source.take() else {
+        let Some(source) = source else {
             return false;
         };
         if stalled {

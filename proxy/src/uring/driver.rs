@@ -68,7 +68,7 @@ pub(crate) struct Driver {
     /// Bytes in owned memory on behalf of readers that stalled.
     copied: Arc<AtomicUsize>,
     copied_limit: usize,
-    /// Bytes copied out of ring buffers since the ring was entered.
+    /// Bytes copied out of ring buffers since the ring was entered, or to be copied at the next.
     copied_in_turn: Cell<usize>,
     ending: Cell<bool>,
     /// The tasks without which the worker stands still; none ends but by failing.
@@ -135,12 +135,16 @@ impl Driver {
 
     /// Copies what a ring buffer has, which counts as copied until dropped.
     pub(crate) fn copy_out(&self, bytes: &[u8]) -> Chunk {
-        let so_far = self.copied_in_turn.get();
-        self.copied_in_turn.set(so_far + bytes.len());
+        self.will_copy(bytes.len());
         self.charge(bytes.to_vec())
     }
 
-    /// Bytes copied out since the ring was entered.
+    /// So many bytes are copied out now, or when what was cancelled completes.
+    pub(crate) fn will_copy(&self, bytes: usize) {
+        self.copied_in_turn.set(self.copied_in_turn.get() + bytes);
+    }
+
+    /// Bytes copied out since the ring was entered, or to be copied at the next.
     pub(crate) fn copied_in_turn(&self) -> usize {
         self.copied_in_turn.get()
     }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use xtask::daemon::Daemon;
 
-use super::load::{Driver, free_address};
+use super::load::{free_address, standing_backend};
 use super::{median, pinned, sorted};
 use crate::shell::{Outcome, cargo, output, run as run_command, target};
 
@@ -126,7 +126,7 @@ fn measure(debug: bool, wanted: &[&str]) -> Outcome {
     super::build_load()?;
     let kind = if debug { "debug" } else { "release" };
     let backend = free_address()?;
-    let _standing = Driver::Wrk.backend(backend)?;
+    let _standing = standing_backend(backend)?;
     let weir = Weir::start(&target().join(kind).join("weir"), backend)?;
     let discarder = free_address()?;
     let mut listener = Daemon::start(&mut own(0, &["discarder", &discarder.to_string()])?, None)?;

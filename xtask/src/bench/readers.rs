@@ -41,7 +41,12 @@ fn row(kind: Kind, what: &str, text: &str) -> Outcome {
     let total = said("total: ").find_map(figures);
     let total = total.ok_or_else(|| format!("the load side says {text:?}"))?;
     let seconds = said("second ").filter_map(figures);
-    let worst = seconds.map(|second| second.p99).fold(0.0, f64::max);
+    // Of a second in which nothing was answered it says 0.
+    let p99 = seconds.map(|second| match second.requests {
+        0 => 1e6,
+        _ => second.p99,
+    });
+    let worst = p99.fold(0.0, f64::max);
     println!(
         "{:10} {what:12} {:10.0} {:9.0} {:9.0} {:9.0} {worst:22.0}",
         kind.name(),

@@ -1,5 +1,6 @@
 //! Readers that do not read, and what others notice of them.
 
+use std::cell::Cell;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::mpsc;
@@ -8,7 +9,9 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::limits::{COPIED_BYTES, COPY_TURN_BYTES, LEAN_RECEIVE_BYTES, RECEIVE_AHEAD_BYTES};
+use crate::limits::{
+    COPIED_BYTES, COPY_TURN_BYTES, COPY_TURNS_MAX, LEAN_RECEIVE_BYTES, RECEIVE_AHEAD_BYTES,
+};
 use crate::uring::Chunk;
 
 const READERS: usize = 256;
@@ -416,14 +419,24 @@ fn copies_take_turns() {
 fn a_copy_waits_for_so_many_turns_and_no_longer() {
     worker(|| async {
         let driver = uring::current().expect("a worker");
-        let other = Rc::clone(&driver);
-        tokio::task::spawn_local(async move {
-            loop {
-                drop(other.copy_out(&vec![0; COPY_TURN_BYTES]));
-                tokio::task::yield_now().await;
+        let turns = Rc::new(Cell::new(0));
+        let copies = |counted: Rc<Cell<u32>>| {
+            let driver = Rc::clone(&driver);
+            async move {
+                loop {
+                    drop(driver.copy_out(&vec![0; COPY_TURN_BYTES]));
+                    counted.set(counted.get() + 1);
+                    tokio::task::yield_now().await;
+                }
             }
-        });
-        tokio::task::yield_now().await;
-        driver.copy_turn().await;
+        };
+        // Those that yield go on in the opposite order: one on each side is before the one that waits in every turn.
+        tokio::task::spawn_local(copies(Rc::clone(&turns)));
+        let waiting = Rc::clone(&driver);
+        let waits = tokio::task::spawn_local(async move { waiting.copy_turn().await });
+        tokio::task::spawn_local(copies(Rc::default()));
+        let waited = tokio::time::timeout(Duration::from_secs(10), waits).await;
+        waited.expect("it waits without end").expect("no panic");
+        assert!(turns.get() >= COPY_TURNS_MAX, "{} turns", turns.get());
     });
 }
