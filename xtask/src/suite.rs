@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
+use std::num::NonZero;
 use std::process::Stdio;
+use std::thread;
 
 use crate::ebpf;
 use crate::setup::{Need, ensure};
@@ -27,6 +29,7 @@ pub fn run(arguments: &[String]) -> Outcome {
         let mut command = cargo(&["test", "--workspace", "--no-fail-fast", kind, "--"]);
         command
             .arg("--show-output")
+            .args(threads(arguments))
             .args(arguments)
             .stdout(Stdio::piped());
         let mut child = command.spawn()?;
@@ -45,6 +48,19 @@ pub fn run(arguments: &[String]) -> Outcome {
         Ok(())
     }
 }
+
+/// Most tests wait for timeouts, so that more of them run at once than there are processors; `--test-threads` in
+/// `arguments` wins.
+fn threads(arguments: &[String]) -> Option<String> {
+    let is_given = arguments
+        .iter()
+        .any(|argument| argument.starts_with("--test-threads"));
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    (!is_given).then(|| format!("--test-threads={}", TESTS_PER_PROCESSOR * processors))
+}
+
+/// Tests that run at once for each processor: with four a processor is busy most of the time.
+const TESTS_PER_PROCESSOR: usize = 4;
 
 /// What libtest's output comes to.
 #[derive(Debug, Default)]
@@ -193,6 +209,13 @@ test result: FAILED. 2 passed; 1 failed; 1 ignored; 0 measured; 0 filtered out; 
             !shown.iter().any(|line| line.contains("---- a")),
             "{shown:?}"
         );
+    }
+
+    #[test]
+    fn as_many_tests_at_once_as_asked_for() {
+        assert_eq!(threads(&["--test-threads=1".to_owned()]), None);
+        let several = threads(&["health::".to_owned()]).expect("a number");
+        assert!(several.starts_with("--test-threads="), "{several}");
     }
 
     #[test]
