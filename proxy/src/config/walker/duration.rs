@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// The duration, or `None` if `text` is none.
+/// The duration, or `None` if `text` is none, or one of more than 292 years: Go has none either, and an instant and a
+/// duration make an instant.
 pub(super) fn parse(text: &str) -> Option<Duration> {
     if let Ok(seconds) = text.parse::<u32>() {
         return Some(Duration::from_secs(seconds.into()));
@@ -20,7 +21,8 @@ pub(super) fn parse(text: &str) -> Option<Duration> {
         total = total.checked_add(Duration::try_from_secs_f64(seconds).ok()?)?;
         rest = next;
     }
-    (!text.is_empty()).then_some(total)
+    let fits = i64::try_from(total.as_nanos()).is_ok();
+    (!text.is_empty() && fits).then_some(total)
 }
 
 fn seconds_of(unit: &str) -> Option<f64> {

@@ -109,6 +109,8 @@ fn scalars_are_lenient_and_typed() {
         ("s", None),
         ("1.5", None),
         ("99999999999999999999h", None),
+        ("2562047h", Some(Duration::from_secs(2_562_047 * 3600))),
+        ("2562048h", None),
     ] {
         assert_eq!(first(text, Walker::duration), expected, "{text}");
     }
