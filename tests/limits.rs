@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use xtask::backend::Backend;
 
-use crate::http2::frames::{END_HEADERS, END_STREAM, HEADERS, Raw, WINDOW_UPDATE, block, frame};
+use crate::http1::origin::{Origin, Reply};
+use crate::http2::frames::*;
 use crate::support::client::Connection;
 use crate::support::weir::{Setup, Weir};
 use crate::support::{eventually, free_port};
@@ -72,6 +73,54 @@ fn the_head_of_a_request() {
             request.len()
         );
     }
+}
+
+/// A head of more than 64 KiB, or of more pieces than those take, was cut whatever `headerBytes` said.
+#[test]
+fn the_head_of_a_request_in_http_2() {
+    const MOST: usize = 256 << 10;
+    let origin = Origin::new(|_| Reply::ok("hello"));
+    let (_weir, address) = crate::http2::before(
+        &format!("http://{}", origin.address()),
+        &format!("    limits: {{headerBytes: {MOST}}}\n"),
+    );
+    let answered = |bytes: usize| {
+        let long = "x".repeat(bytes);
+        let block = request("GET", &[("x", &long)]);
+        let mut pieces = block.chunks(16 << 10);
+        let first = pieces.next().expect("a piece");
+        let mut frames = frame(HEADERS, END_STREAM, 1, first);
+        for piece in pieces {
+            frames.extend(frame(CONTINUATION, 0, 1, piece));
+        }
+        frames.extend(frame(CONTINUATION, END_HEADERS, 1, b""));
+        let mut raw = Raw::open(address);
+        raw.greet();
+        raw.send(frames);
+        let end = raw.read_until(|frame| frame.kind == GOAWAY || frame.kind == DATA);
+        end.map(|frame| frame.kind)
+    };
+    assert_eq!(answered(MOST - 400), Some(DATA));
+    let head = origin.requests().remove(0).head;
+    assert!(head.len() > MOST - 400, "{}", head.len());
+    assert_eq!(answered(MOST), Some(GOAWAY));
+    assert_eq!(origin.requests().len(), 1);
+}
+
+#[test]
+fn a_head_of_http_2_that_stalls() {
+    let (weir, address, _server) = proxy("    limits:\n      headerTimeout: 700ms\n");
+    let begun = Instant::now();
+    let (mut half, mut silent) = (Raw::open(address), Raw::open(address));
+    half.greet();
+    half.send(frame(HEADERS, END_STREAM, 1, &request("GET", &[])));
+    silent.send(&PREFACE[..20]);
+    let goodbye = half.read_until(|frame| frame.kind == GOAWAY);
+    assert_eq!(goodbye.map(|frame| frame.code()), Some(ENHANCE_YOUR_CALM));
+    assert!(begun.elapsed() >= Duration::from_millis(700));
+    assert!(silent.read_until(|_| false).is_none() && !silent.silent);
+    assert!(begun.elapsed() < weir::limits::CLIENT_HEAD);
+    weir.logged("shape=\"unfinished_frame\"");
 }
 
 #[test]

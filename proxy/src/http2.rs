@@ -7,7 +7,7 @@ pub mod meter;
 mod request;
 mod response;
 
-pub use meter::{Abuse, Meter, Verdict};
+pub use meter::{Abuse, Allowance, Allowed, Meter, Rates, Verdict, most_continuations};
 pub use request::{Malformed, Opened, outgoing_request, read_request, upgrade};
 pub use response::{fields, header_map, outgoing_response, read_response};
 

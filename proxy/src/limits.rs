@@ -308,7 +308,8 @@ pub const PROXY_HEADER_BYTES_MAX: usize = 16 << 10;
 pub const PROXY_HEADER: Duration = Duration::from_secs(5);
 /// To the end of a TLS handshake, from its first byte.
 pub const TLS_HANDSHAKE: Duration = Duration::from_secs(10);
-/// To the end of a request head, from its first byte.
+/// To the end of a request head, from its first byte; in HTTP/2 of a header block, of any frame but DATA, and of the
+/// preface.
 pub const CLIENT_HEAD: Duration = Duration::from_secs(10);
 /// A body of which nothing moves: the peer sends none of it, or acknowledges none (`limits.bodyIdleTimeout`).
 pub const BODY_STALL: Duration = Duration::from_secs(120);
@@ -517,13 +518,15 @@ pub const STOP_POLL: Duration = Duration::from_millis(5);
 pub const HTTP2_RESETS: (u32, u32) = (300, 50);
 /// RST_STREAM that a client's errors make weir send.
 pub const HTTP2_MADE_RESETS: (u32, u32) = (100, 10);
+/// The same in a connection's life, sent or not: the `h2` crate's own bound; twice the burst where that is more.
+pub const HTTP2_MADE_RESETS_LIFE: usize = 1024;
 /// SETTINGS and their acknowledgements.
 pub const HTTP2_SETTINGS: (u32, u32) = (50, 5);
 /// PING; each frame sent to the client allows one more, as gRPC measures round trips while it receives.
 pub const HTTP2_PINGS: (u32, u32) = (200, 20);
 /// PRIORITY and PRIORITY_UPDATE: browsers send up to one for each stream.
 pub const HTTP2_PRIORITIES: (u32, u32) = (500, 100);
-/// DATA without content.
+/// DATA without content. The `h2` crate takes 100 in a connection's life.
 pub const HTTP2_EMPTY_DATA: (u32, u32) = (100, 10);
 /// WINDOW_UPDATE; each frame sent to the client allows four more.
 pub const HTTP2_WINDOW_UPDATES: (u32, u32) = (2_000, 500);
@@ -532,16 +535,19 @@ pub const HTTP2_UNKNOWN_FRAMES: (u32, u32) = (500, 100);
 /// Streams of a connection that were cut because their window stayed closed.
 pub const HTTP2_ZERO_WINDOWS: (u32, u32) = (10, 1);
 /// CONTINUATION frames of one header block: four are enough for the longest in frames of the usual size. The `h2` crate
-/// allows as many, and the meter must see them first.
+/// allows as many, and the meter must see them first; both allow more from a `limits.headerBytes` of 80 KiB on.
 pub const HTTP2_CONTINUATIONS_MAX: u32 = 5;
 /// Those of them without content.
 pub const HTTP2_EMPTY_CONTINUATIONS_MAX: u32 = 4;
-/// Bytes of one header block as sent; decoded it is bounded by [`HEAD_BYTES_MAX`].
+/// Bytes of one header block as sent, or `limits.headerBytes` where that is more; decoded it is bounded by the latter.
 pub const HTTP2_HEADER_BLOCK_BYTES_MAX: usize = HEAD_BYTES_MAX;
-/// Streams that a client has begun and neither ended nor reset, those that were refused included.
+/// Streams that a client has begun and neither ended nor reset, those that were refused included; twice
+/// `http2.maxConcurrentStreams` where that is more.
 pub const HTTP2_UNENDED_STREAMS_MAX: usize = 4_096;
-/// To the end of a header block or frame that is not DATA, from its first byte; also of the preface.
-pub const HTTP2_HEADER_BLOCK: Duration = Duration::from_secs(10);
+/// The least and most that `limits.http2` takes for either number of a rate. Zero would end every long connection.
+pub const HTTP2_RATE_RANGE: std::ops::RangeInclusive<i64> = 1..=1_000_000;
+/// The most streams that `http2.maxConcurrentStreams` and `limits.http2.unendedStreams` take.
+pub const HTTP2_STREAMS_MAX: u32 = 100_000;
 /// How long a stream whose window is closed is kept.
 pub const HTTP2_ZERO_WINDOW: Duration = Duration::from_secs(30);
 /// Streams a client may have open: Traefik's default of `http2.maxConcurrentStreams`.

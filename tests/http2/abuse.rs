@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use weir::limits::HTTP2_MADE_RESETS_LIFE;
+
 use super::before;
 use super::frames::*;
 use crate::http1::origin::{Origin, Reply};
@@ -228,4 +230,88 @@ fn windows_that_stay_closed() {
     assert_eq!(stage.innocent.get("a.example", "/").status, 200);
     let grown = stage.weir.resident().saturating_sub(before);
     assert!(grown < GROWTH, "{grown} bytes");
+}
+
+/// As many as `limits.http2` says in place of the usual, and one more.
+#[test]
+fn a_rate_that_is_set() {
+    let origin = Origin::new(|_| Reply::ok("hello"));
+    let settings = "    limits: {http2: {pings: {burst: 10, perSecond: 1}}}\n";
+    let (weir, address) = before(&format!("http://{}", origin.address()), settings);
+    let answered = |count: usize| {
+        let mut raw = Raw::open(address);
+        raw.greet();
+        assert!(raw.send(frame(PING, 0, 0, &[0; 8]).repeat(count)));
+        raw.send(get(1, WHOLE));
+        let end = raw.read_until(|frame| frame.kind == GOAWAY || frame.kind == DATA);
+        end.map(|frame| frame.kind)
+    };
+    assert_eq!(answered(10), Some(DATA));
+    assert_eq!(answered(11), Some(GOAWAY));
+    weir.logged("shape=\"ping\"");
+}
+
+/// What adds up over a connection's life, however slowly.
+#[test]
+fn resets_of_a_whole_life() {
+    const HALF: usize = HTTP2_MADE_RESETS_LIFE / 2;
+    let origin = Origin::new(|_| Reply::ok("hello"));
+    let settings =
+        format!("    limits: {{http2: {{madeResets: {{burst: {HALF}, perSecond: 1000000}}}}}}\n");
+    let (_weir, address) = before(&format!("http://{}", origin.address()), &settings);
+    let mut raw = Raw::open(address);
+    raw.greet();
+    let mut made = 0;
+    let mut make = |raw: &mut Raw, count: usize| {
+        for _ in 0..count {
+            let most = 0x7fff_ffff_u32.to_be_bytes();
+            raw.send(get(stream(made), END_HEADERS));
+            raw.send(frame(WINDOW_UPDATE, 0, stream(made), &most));
+            made += 1;
+        }
+        raw.send(frame(PING, 0, 0, &[0; 8]));
+        let end = raw.read_until(|frame| frame.kind == PING || frame.kind == GOAWAY);
+        end.map(|frame| frame.kind)
+    };
+    assert_eq!(make(&mut raw, HALF), Some(PING));
+    std::thread::sleep(Duration::from_millis(1100));
+    assert_eq!(make(&mut raw, HALF), Some(PING));
+    assert_eq!(make(&mut raw, 1), Some(GOAWAY));
+}
+
+#[test]
+fn windows_that_stay_closed_for_a_time_that_is_set() {
+    let origin = Origin::new(|_| Reply::ok("hello"));
+    let settings =
+        "    limits: {http2: {zeroWindows: {burst: 3, perSecond: 1}, zeroWindowTimeout: 2s}}\n";
+    let (weir, address) = before(&format!("http://{}", origin.address()), settings);
+    let asked = |count: usize| {
+        let mut raw = Raw::open(address);
+        raw.greet_with(&[(4, 0)]);
+        let streams: Vec<u8> = (0..count)
+            .flat_map(|count| get(stream(count), WHOLE))
+            .collect();
+        assert!(raw.send(streams));
+        raw
+    };
+    // In time.
+    let mut raw = asked(1);
+    raw.read_until(|frame| frame.kind == HEADERS)
+        .expect("a head");
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(raw.send(frame(WINDOW_UPDATE, 0, 1, &5u32.to_be_bytes())));
+    let data = raw.read_until(|frame| frame.kind == DATA || frame.kind == RST_STREAM);
+    assert_eq!(data.map(|frame| frame.payload), Some(b"hello".to_vec()));
+    // Too late, and not yet too often.
+    let mut raw = asked(3);
+    for _ in 0..3 {
+        let reset = raw.read_until(|frame| frame.kind == RST_STREAM);
+        assert_eq!(reset.map(|frame| frame.code()), Some(ENHANCE_YOUR_CALM));
+    }
+    assert!(raw.send(frame(PING, 0, 0, &[0; 8])));
+    assert!(raw.read_until(|frame| frame.kind == PING).is_some());
+    let mut raw = asked(8);
+    let goodbye = raw.read_until(|frame| frame.kind == GOAWAY);
+    assert_eq!(goodbye.map(|frame| frame.code()), Some(ENHANCE_YOUR_CALM));
+    weir.logged("shape=\"zero_window\"");
 }

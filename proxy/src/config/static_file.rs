@@ -29,7 +29,7 @@ pub use self::entry_point::{
     Redirection, SteeringMode, Timeouts, Trust, UnderscoreHeaders,
 };
 pub use self::http2::Http2Settings;
-pub use self::limits::Limits;
+pub use self::limits::{Http2Limits, Limits};
 pub use self::resolver::{
     Acme, Challenge, DnsChallenge, DnsCheck, DnsProvider, Eab, Issuer, KeyType, Resolver,
 };

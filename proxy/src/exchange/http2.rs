@@ -56,13 +56,14 @@ impl Shared {
         agreed: Option<Agreed>,
     ) -> Rc<Self> {
         let now = uring::now();
+        let allowed = worker.config.entry_points[entry_point].http2.allowed;
         Rc::new(Self {
             worker: Rc::clone(worker),
             address: transport.peer_addr(),
             transport: Rc::new(transport),
             entry_point,
             agreed,
-            meter: RefCell::new(Meter::new(now)),
+            meter: RefCell::new(Meter::new(allowed, now)),
             verdict: Cell::new(None),
             open: Cell::new(0),
             quiet_since: Cell::new(now),

@@ -7,9 +7,10 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use crate::limits;
-
+mod allowed;
 mod walk;
+
+pub use allowed::{Allowance, Allowed, Rates, most_continuations};
 
 use walk::{Frame, Kind, Walk};
 
@@ -102,6 +103,7 @@ pub enum Verdict {
 /// Counts what goes over one connection.
 #[derive(Clone, Debug)]
 pub struct Meter {
+    allowed: Allowed,
     incoming: Walk,
     outgoing: Walk,
     rates: [Rate; Abuse::COUNT],
@@ -133,12 +135,13 @@ struct Rate {
 
 impl Meter {
     /// For a connection that begins `now` with the client's preface.
-    pub fn new(now: Instant) -> Self {
+    pub fn new(allowed: Allowed, now: Instant) -> Self {
         Self {
+            allowed,
             incoming: Walk::after_preface(),
             outgoing: Walk::default(),
             rates: Abuse::ALL.map(|shape| Rate {
-                left: allowance(shape).0,
+                left: allowed.rates.of(shape).burst,
                 filled: now,
             }),
             unfinished: Some(now),
@@ -177,7 +180,7 @@ impl Meter {
                 // The client may acknowledge, measure and widen in proportion to what it gets.
                 Some((Kind::Data | Kind::Headers, _)) => {
                     for (shape, tokens) in [(Abuse::Ping, 1), (Abuse::WindowUpdate, 4)] {
-                        self.rates[shape as usize].grant(shape, tokens);
+                        self.rates[shape as usize].grant(self.allowed.rates.of(shape), tokens);
                     }
                 }
                 // The client has its response and is told not to go on with the request, or there are too many.
@@ -194,7 +197,7 @@ impl Meter {
     /// # Errors
     /// The connection must end.
     pub fn count(&mut self, shape: Abuse, now: Instant) -> Result<(), Verdict> {
-        if self.rates[shape as usize].take(shape, now) {
+        if self.rates[shape as usize].take(self.allowed.rates.of(shape), now) {
             Ok(())
         } else {
             Err(Verdict::Abuse(shape))
@@ -203,8 +206,7 @@ impl Meter {
 
     /// When [`Self::expired`] may become true.
     pub fn deadline(&self) -> Option<Instant> {
-        self.unfinished
-            .map(|since| since + limits::HTTP2_HEADER_BLOCK)
+        self.unfinished.map(|since| since + self.allowed.unfinished)
     }
 
     /// A frame or header block is not ended in time.
@@ -258,7 +260,7 @@ impl Meter {
                 if !frame.ends_stream() {
                     self.unended.insert(frame.stream);
                 }
-                if self.unended.len() > limits::HTTP2_UNENDED_STREAMS_MAX {
+                if self.unended.len() > self.allowed.unended_streams {
                     return Err(Verdict::Abuse(Abuse::MadeYouReset));
                 }
             }
@@ -288,12 +290,10 @@ impl Meter {
             block.frames += 1;
             block.empty += u32::from(frame.length == 0);
         }
-        if block.empty > limits::HTTP2_EMPTY_CONTINUATIONS_MAX {
+        if block.empty > self.allowed.empty_continuations {
             return Err(Verdict::Abuse(Abuse::EmptyContinuation));
         }
-        if block.frames > limits::HTTP2_CONTINUATIONS_MAX
-            || block.bytes > limits::HTTP2_HEADER_BLOCK_BYTES_MAX
-        {
+        if block.frames > self.allowed.continuations || block.bytes > self.allowed.block_bytes {
             return Err(Verdict::Abuse(Abuse::Continuation));
         }
         self.block = (!frame.ends_headers()).then_some(block);
@@ -309,28 +309,9 @@ const fn next_stream(last: u32) -> u32 {
 const NO_ERROR: u32 = 0;
 const CANCEL: u32 = 8;
 
-/// How many at once, and how many more each second.
-const fn allowance(shape: Abuse) -> (u32, u32) {
-    match shape {
-        Abuse::RapidReset => limits::HTTP2_RESETS,
-        Abuse::MadeYouReset => limits::HTTP2_MADE_RESETS,
-        Abuse::Settings => limits::HTTP2_SETTINGS,
-        Abuse::Ping => limits::HTTP2_PINGS,
-        Abuse::Priority => limits::HTTP2_PRIORITIES,
-        Abuse::EmptyData => limits::HTTP2_EMPTY_DATA,
-        Abuse::WindowUpdate => limits::HTTP2_WINDOW_UPDATES,
-        Abuse::Unknown => limits::HTTP2_UNKNOWN_FRAMES,
-        Abuse::ZeroWindow => limits::HTTP2_ZERO_WINDOWS,
-        // Not rates: the first one is too many.
-        Abuse::Continuation | Abuse::EmptyContinuation | Abuse::HeaderBomb | Abuse::Unfinished => {
-            (0, 0)
-        }
-    }
-}
-
 impl Rate {
-    fn take(&mut self, shape: Abuse, now: Instant) -> bool {
-        let (most, per_second) = allowance(shape);
+    fn take(&mut self, allowance: Allowance, now: Instant) -> bool {
+        let Allowance { burst, per_second } = allowance;
         let seconds = now.saturating_duration_since(self.filled).as_secs();
         if seconds > 0 {
             let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
@@ -338,7 +319,7 @@ impl Rate {
             self.left = self
                 .left
                 .saturating_add(per_second.saturating_mul(seconds))
-                .min(most.max(self.left));
+                .min(burst.max(self.left));
         }
         match self.left.checked_sub(1) {
             Some(left) => {
@@ -349,9 +330,8 @@ impl Rate {
         }
     }
 
-    fn grant(&mut self, shape: Abuse, tokens: u32) {
-        let most = allowance(shape).0;
-        self.left = (self.left + tokens).min(most * 2);
+    fn grant(&mut self, allowance: Allowance, tokens: u32) {
+        self.left = (self.left + tokens).min(allowance.burst * 2);
     }
 }
 

@@ -240,6 +240,7 @@ pub const LIMITS: Keys = Keys {
         "headerTimeout",
         "bodyIdleTimeout",
         "tunnelIdleTimeout",
+        "http2",
     ],
     later: &[],
 };
@@ -247,6 +248,32 @@ pub const LIMITS: Keys = Keys {
 /// `entryPoints.X.limits`
 pub const ENTRY_POINT_LIMITS: Keys = Keys {
     known: LIMITS.known.split_at(1).1,
+    later: &[],
+};
+
+/// `limits.http2`
+pub const HTTP2_LIMITS: Keys = Keys {
+    known: &[
+        "resets",
+        "madeResets",
+        "settings",
+        "pings",
+        "priorities",
+        "emptyData",
+        "windowUpdates",
+        "unknownFrames",
+        "zeroWindows",
+        "continuations",
+        "emptyContinuations",
+        "unendedStreams",
+        "zeroWindowTimeout",
+    ],
+    later: &[],
+};
+
+/// `limits.http2.resets` and the other rates.
+pub const HTTP2_RATE: Keys = Keys {
+    known: &["burst", "perSecond"],
     later: &[],
 };
 
@@ -333,7 +360,7 @@ pub const PROPAGATION: Keys = Keys {
 
 /// All of the above, for the test that holds the documentation to them.
 #[cfg(test)]
-pub const ALL: [&Keys; 32] = [
+pub const ALL: [&Keys; 34] = [
     &ROOT,
     &SERVERS_TRANSPORT,
     &TCP_SERVERS_TRANSPORT,
@@ -357,6 +384,8 @@ pub const ALL: [&Keys; 32] = [
     &SNAT,
     &LIMITS,
     &ENTRY_POINT_LIMITS,
+    &HTTP2_LIMITS,
+    &HTTP2_RATE,
     &RESOLVER,
     &TAILSCALE,
     &DEPLOY,

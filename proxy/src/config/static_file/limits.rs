@@ -8,6 +8,10 @@ use crate::config::walker::{Cost, Fields, Place, Walker};
 use crate::http1::HeadLimits;
 use crate::limits;
 
+mod http2;
+
+pub use http2::Http2Limits;
+
 /// What is asked of the clients of one entry point. A key that an entry point has not is the global one's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -25,6 +29,8 @@ pub struct Limits {
     pub tunnel_idle: Option<Duration>,
     /// `connectionsPerClient`: of one address at one time; 0 is none.
     pub connections_per_client: Option<u32>,
+    /// `http2`
+    pub http2: Http2Limits,
 }
 
 impl Default for Limits {
@@ -37,6 +43,7 @@ impl Default for Limits {
             body_idle: limits::BODY_STALL,
             tunnel_idle: None,
             connections_per_client: None,
+            http2: Http2Limits::default(),
         }
     }
 }
@@ -89,34 +96,34 @@ fn decode(walker: &mut Walker, fields: &Fields<'_>, mut limits: Limits) -> Limit
         limits.connections_per_client = u32::try_from(number).ok().filter(|number| *number > 0);
     }
     times(walker, fields, &mut limits);
+    if let Some(place) = fields.get("http2") {
+        http2::decode(walker, &place, &mut limits.http2);
+    }
     limits
 }
 
 fn times(walker: &mut Walker, fields: &Fields<'_>, limits: &mut Limits) {
-    let mut time = |key| {
-        let place = fields.get(key)?;
-        let time = walker.duration(&place)?;
-        Some((place, time))
-    };
-    let (handshake, header, body, tunnel) = (
-        time("tlsHandshakeTimeout"),
-        time("headerTimeout"),
-        time("bodyIdleTimeout"),
-        time("tunnelIdleTimeout"),
-    );
-    for (found, limit) in [
-        (handshake, &mut limits.tls_handshake),
-        (header, &mut limits.header),
-        (body, &mut limits.body_idle),
+    for (key, limit) in [
+        ("tlsHandshakeTimeout", &mut limits.tls_handshake),
+        ("headerTimeout", &mut limits.header),
+        ("bodyIdleTimeout", &mut limits.body_idle),
     ] {
-        match found {
-            Some((_, time)) if !time.is_zero() => *limit = time,
-            Some((place, _)) => walker.wrong(&place, "a duration above zero, such as 10s"),
-            None => {}
-        }
+        above_zero(walker, fields, key, limit);
     }
-    if let Some((_, time)) = tunnel {
+    if let Some(place) = fields.get("tunnelIdleTimeout")
+        && let Some(time) = walker.duration(&place)
+    {
         limits.tunnel_idle = (!time.is_zero()).then_some(time);
+    }
+}
+
+/// A time, where the key is there, that cannot be none.
+fn above_zero(walker: &mut Walker, fields: &Fields<'_>, key: &'static str, limit: &mut Duration) {
+    let Some(place) = fields.get(key) else { return };
+    match walker.duration(&place) {
+        Some(time) if !time.is_zero() => *limit = time,
+        Some(_) => walker.wrong(&place, "a duration above zero, such as 10s"),
+        None => {}
     }
 }
 
@@ -124,8 +131,9 @@ fn times(walker: &mut Walker, fields: &Fields<'_>, limits: &mut Limits) {
 mod tests {
     use std::path::Path;
 
-    use super::super::StaticConfig;
+    use super::super::{EntryPoint, StaticConfig};
     use super::*;
+    use crate::http2::{Abuse, Allowed};
 
     fn parse(limits: &str) -> Result<StaticConfig, String> {
         let text = format!("entryPoints: {{web: {{address: ':80'{limits}");
@@ -155,6 +163,48 @@ mod tests {
     }
 
     #[test]
+    fn rates_of_http_2_are_set_one_by_one() {
+        let config = parse(
+            ", limits: {http2: {resets: {burst: 7}}}}, other: {address: ':81'}}\n\
+             limits: {headerTimeout: 3, http2: {resets: {burst: 9, perSecond: 4}, pings: {perSecond: 2}, \
+             continuations: 3, emptyContinuations: 0, unendedStreams: 500, zeroWindowTimeout: 5s}}",
+        )
+        .expect("valid");
+        let [web, other] = &config.entry_points[..] else {
+            panic!("two")
+        };
+        let rate = |entry_point: &EntryPoint, shape| {
+            let rate = entry_point.http2.allowed.rates.of(shape);
+            (rate.burst, rate.per_second)
+        };
+        assert_eq!(rate(web, Abuse::RapidReset), (7, 4));
+        assert_eq!(rate(other, Abuse::RapidReset), (9, 4));
+        let pings = (limits::HTTP2_PINGS.0, 2);
+        assert_eq!(rate(web, Abuse::Ping), pings);
+        assert_eq!(rate(web, Abuse::Settings), limits::HTTP2_SETTINGS);
+        let allowed = web.http2.allowed;
+        assert_eq!((allowed.continuations, allowed.empty_continuations), (3, 0));
+        assert_eq!(allowed.unended_streams, 500);
+        assert_eq!(allowed.unfinished, Duration::from_secs(3));
+        assert_eq!(web.limits.http2.zero_window, Duration::from_secs(5));
+    }
+
+    #[test]
+    fn what_is_not_said_of_http_2_follows_from_other_limits() {
+        let allowed = |settings: &str| {
+            let config = parse(&format!("{settings}}}}}")).expect(settings);
+            config.entry_points[0].http2.allowed
+        };
+        assert_eq!(allowed(""), Allowed::default());
+        let long = allowed(", http: {maxHeaderBytes: 262144}");
+        assert_eq!((long.block_bytes, long.continuations), (262_144, 20));
+        let short = allowed(", limits: {headerBytes: 1025, requestLineBytes: 1024}");
+        assert_eq!(short, Allowed::default(), "a longer one is answered 431");
+        let many = allowed(", http2: {maxConcurrentStreams: 5000}");
+        assert_eq!(many.unended_streams, 10_000);
+    }
+
+    #[test]
     fn nonsense_is_refused() {
         for (wrong, told) in [
             ("{connections: 5}", "unknown key"),
@@ -167,6 +217,18 @@ mod tests {
             ("{tlsHandshakeTimeout: 0}", "above zero"),
             ("{headerTimeout: 0}", "above zero"),
             ("{bodyIdleTimeout: soon}", "a duration"),
+            ("{http2: {reset: {burst: 1}}}", "did you mean resets?"),
+            ("{http2: {resets: 10}}", "a mapping"),
+            ("{http2: {resets: {burst: 0}}}", "from 1 to 1000000"),
+            ("{http2: {pings: {perSecond: 0}}}", "from 1 to 1000000"),
+            ("{http2: {settings: {burst: 1}}}", "from 2 to 1000000"),
+            ("{http2: {emptyData: {burst: 101}}}", "from 1 to 100"),
+            ("{http2: {zeroWindowTimeout: 0}}", "above zero"),
+            ("{http2: {continuations: 6}}", "at most 5 for so many bytes"),
+            (
+                "{http2: {unendedStreams: 249}}",
+                "at least as many as may be open",
+            ),
         ] {
             let problem = parse(&format!(", limits: {wrong}}}}}\n")).expect_err(wrong);
             assert!(problem.contains(told), "{wrong}: {problem}");

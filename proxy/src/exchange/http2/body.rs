@@ -16,7 +16,6 @@ use crate::exchange::body::{BodyError, Sink, Source};
 use crate::http::Headers;
 use crate::http1;
 use crate::http2::{self, Abuse};
-use crate::limits;
 use crate::transport::Transport;
 use crate::uring::{self, Chunk, ChunkQueue};
 
@@ -142,15 +141,23 @@ pub struct Http2Sink {
     /// Whose client is to take it; `None` for a server.
     client: Option<Rc<Shared>>,
     ended: bool,
+    /// How long its window may stay closed.
+    patience: Duration,
 }
 
 impl Http2Sink {
     /// For a message whose head has gone out, with the end of the stream if it has `ended`.
-    pub(super) fn new(stream: SendStream<Bytes>, client: Option<Rc<Shared>>, ended: bool) -> Self {
+    pub(super) fn new(
+        stream: SendStream<Bytes>,
+        client: Option<Rc<Shared>>,
+        ended: bool,
+        times: &Limits,
+    ) -> Self {
         Self {
             stream,
             client,
             ended,
+            patience: times.http2.zero_window,
         }
     }
 
@@ -176,7 +183,7 @@ impl Http2Sink {
     async fn room(&mut self) -> Result<usize, BodyError> {
         loop {
             let widened = poll_fn(|cx| self.stream.poll_capacity(cx));
-            match timeout(limits::HTTP2_ZERO_WINDOW, widened).await {
+            match timeout(self.patience, widened).await {
                 Ok(Some(Ok(0))) => {}
                 Ok(Some(Ok(room))) => return Ok(room),
                 Ok(Some(Err(error))) => return Err(failed(error)),

@@ -149,7 +149,9 @@ impl Http2Client {
         self.begun.set(true);
         let stream = respond.send_response(response, ends);
         let stream = stream.map_err(io::Error::other)?;
-        Ok(Http2Sink::new(stream, Some(Rc::clone(&self.shared)), ends))
+        let client = Rc::clone(&self.shared);
+        let times = &self.shared.visitor().settings().limits;
+        Ok(Http2Sink::new(stream, Some(client), ends, times))
     }
 }
 

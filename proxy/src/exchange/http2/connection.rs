@@ -36,7 +36,7 @@ pub async fn serve(
     let window = worker.windows.take();
     let settings = &worker.config.entry_points[entry_point];
     let handshake = builder(&window, settings).handshake::<_, Bytes>(Metered::new(&shared));
-    let began = tokio::time::timeout(limits::HTTP2_HEADER_BLOCK, handshake).await;
+    let began = tokio::time::timeout(settings.limits.header, handshake).await;
     match began {
         Ok(Ok(connection)) => Driver::new(connection, &shared).run().await,
         Ok(Err(error)) => debug!(client = %shared.address, "no HTTP/2: {error}"),
@@ -48,6 +48,8 @@ pub async fn serve(
 
 fn builder(window: &Window, settings: &EntryPoint) -> Builder {
     let header_bytes = u32::try_from(settings.limits.head.bytes).unwrap_or(u32::MAX);
+    let burst = |shape| settings.http2.allowed.rates.of(shape).burst as usize;
+    let made_resets = limits::HTTP2_MADE_RESETS_LIFE.max(2 * burst(Abuse::MadeYouReset));
     let mut builder = Builder::new();
     builder
         .initial_window_size(window.stream)
@@ -57,7 +59,9 @@ fn builder(window: &Window, settings: &EntryPoint) -> Builder {
         .max_header_list_size(header_bytes)
         .max_send_buffer_size(limits::HTTP2_STREAM_SEND_BYTES)
         // The meter's to stop.
-        .max_pending_accept_reset_streams(2 * limits::HTTP2_RESETS.0 as usize)
+        .max_pending_accept_reset_streams(2 * burst(Abuse::RapidReset))
+        // What the client does not take is the crate's to count, too.
+        .max_local_error_reset_streams(Some(made_resets))
         .enable_connect_protocol();
     builder
 }
@@ -224,8 +228,8 @@ impl Driver {
     }
 }
 
-/// What the crate itself has stopped a client for: header lists far too large, or DATA in tiny pieces, which it does
-/// not tell apart here. Everything else the meter finds first.
+/// What the crate itself has stopped a client for: header lists far too large, DATA in tiny pieces, or what adds up over
+/// a connection's life, which it does not tell apart here. Everything else the meter finds first.
 fn found_by_crate(error: &h2::Error) -> Option<Abuse> {
     let calm = error.is_library() && error.reason() == Some(Reason::ENHANCE_YOUR_CALM);
     calm.then_some(Abuse::HeaderBomb)

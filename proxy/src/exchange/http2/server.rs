@@ -52,11 +52,12 @@ impl<D: Downstream, B: Source> Exchange<'_, D, B> {
             request.map_err(|error| Failed::Server(NoHead::Failed(io::Error::other(error))))?;
         let sent = slot.requests.send_request(request, body.is_empty());
         let (response, stream) = sent.map_err(|error| Failed::Server(no_head(error)))?;
-        let sink = Http2Sink::new(stream, None, body.is_empty());
+        let limits = &self.visitor.settings().limits;
+        let sink = Http2Sink::new(stream, None, body.is_empty(), limits);
         let mut server = Http2Server {
             response,
             body: None,
-            limits: &self.visitor.settings().limits,
+            limits,
         };
         let within = picked.server.transport.http.response_header;
         let outcome = self.attempt(sink, &mut server, scratch, within).await;

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::http2::PREFACE;
+use crate::limits;
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let mut bytes = (payload.len() as u32).to_be_bytes()[1..].to_vec();
@@ -11,134 +12,179 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// What is allowed by default, and more and less of everything.
+fn settings() -> [Allowed; 3] {
+    let usual = Allowed::default();
+    let scaled = |by: fn(u32) -> u32| {
+        let mut allowed = usual;
+        for shape in Abuse::ALL {
+            let rate = allowed.rates.of_mut(shape);
+            (rate.burst, rate.per_second) = (by(rate.burst), by(rate.per_second));
+        }
+        Allowed {
+            continuations: by(usual.continuations),
+            empty_continuations: by(usual.empty_continuations),
+            block_bytes: by(usual.block_bytes as u32) as usize,
+            unended_streams: by(usual.unended_streams as u32) as usize,
+            unfinished: by(1) * usual.unfinished,
+            ..allowed
+        }
+    };
+    [
+        usual,
+        scaled(|number| number.div_ceil(2)),
+        scaled(|number| 3 * number),
+    ]
+}
+
 fn begun(now: Instant) -> Meter {
-    let mut meter = Meter::new(now);
+    begun_with(Allowed::default(), now)
+}
+
+fn begun_with(allowed: Allowed, now: Instant) -> Meter {
+    let mut meter = Meter::new(allowed, now);
     assert_eq!(meter.received(PREFACE, now), Ok(()));
     meter
 }
 
 /// After how many of these frames the meter has had enough, of 100,000 in one second.
-fn stopped_after(frame: &[u8]) -> Option<(usize, Verdict)> {
+fn stopped_after(allowed: Allowed, frame: &[u8]) -> Option<(usize, Verdict)> {
     let now = Instant::now();
-    let mut meter = begun(now);
+    let mut meter = begun_with(allowed, now);
     (0..100_000).find_map(|count| meter.received(frame, now).err().map(|why| (count, why)))
+}
+
+/// The page of limits names the constants.
+#[test]
+fn the_usual_rates_are_those_of_the_limits() {
+    for (shape, (burst, per_second)) in [
+        (Abuse::RapidReset, limits::HTTP2_RESETS),
+        (Abuse::MadeYouReset, limits::HTTP2_MADE_RESETS),
+        (Abuse::Settings, limits::HTTP2_SETTINGS),
+        (Abuse::Ping, limits::HTTP2_PINGS),
+        (Abuse::Priority, limits::HTTP2_PRIORITIES),
+        (Abuse::EmptyData, limits::HTTP2_EMPTY_DATA),
+        (Abuse::WindowUpdate, limits::HTTP2_WINDOW_UPDATES),
+        (Abuse::Unknown, limits::HTTP2_UNKNOWN_FRAMES),
+        (Abuse::ZeroWindow, limits::HTTP2_ZERO_WINDOWS),
+    ] {
+        let expected = Allowance { burst, per_second };
+        assert_eq!(Allowed::default().rates.of(shape), expected, "{shape:?}");
+    }
 }
 
 #[test]
 fn floods_are_stopped_each_under_its_name() {
-    for (flood, shape, most) in [
-        (
-            frame(3, 0, 1, &[0, 0, 0, 8]),
-            Abuse::RapidReset,
-            limits::HTTP2_RESETS,
-        ),
-        (frame(4, 0, 0, &[]), Abuse::Settings, limits::HTTP2_SETTINGS),
-        (frame(6, 0, 0, &[0; 8]), Abuse::Ping, limits::HTTP2_PINGS),
-        (
-            frame(2, 0, 3, &[0; 5]),
-            Abuse::Priority,
-            limits::HTTP2_PRIORITIES,
-        ),
-        (
-            frame(16, 0, 0, &[0; 6]),
-            Abuse::Priority,
-            limits::HTTP2_PRIORITIES,
-        ),
-        (
-            frame(0, 0, 1, &[]),
-            Abuse::EmptyData,
-            limits::HTTP2_EMPTY_DATA,
-        ),
-        (
-            frame(0, 8, 1, &[3, 0, 0, 0]),
-            Abuse::EmptyData,
-            limits::HTTP2_EMPTY_DATA,
-        ),
-        (
-            frame(8, 0, 0, &[0, 0, 0, 1]),
-            Abuse::WindowUpdate,
-            limits::HTTP2_WINDOW_UPDATES,
-        ),
-        (
-            frame(99, 0, 0, &[]),
-            Abuse::Unknown,
-            limits::HTTP2_UNKNOWN_FRAMES,
-        ),
+    for (flood, shape) in [
+        (frame(3, 0, 1, &[0, 0, 0, 8]), Abuse::RapidReset),
+        (frame(4, 0, 0, &[]), Abuse::Settings),
+        (frame(6, 0, 0, &[0; 8]), Abuse::Ping),
+        (frame(2, 0, 3, &[0; 5]), Abuse::Priority),
+        (frame(16, 0, 0, &[0; 6]), Abuse::Priority),
+        (frame(0, 0, 1, &[]), Abuse::EmptyData),
+        (frame(0, 8, 1, &[3, 0, 0, 0]), Abuse::EmptyData),
+        (frame(8, 0, 0, &[0, 0, 0, 1]), Abuse::WindowUpdate),
+        (frame(99, 0, 0, &[]), Abuse::Unknown),
     ] {
-        let expected = Some((most.0 as usize, Verdict::Abuse(shape)));
-        assert_eq!(stopped_after(&flood), expected);
+        for allowed in settings() {
+            let most = allowed.rates.of(shape).burst as usize;
+            let expected = Some((most, Verdict::Abuse(shape)));
+            assert_eq!(stopped_after(allowed, &flood), expected);
+        }
     }
-    let ends = frame(0, 1, 1, &[]);
-    assert_eq!(stopped_after(&ends), None);
-    assert_eq!(stopped_after(&frame(0, 8, 1, &[0, 1])), None);
+    for harmless in [frame(0, 1, 1, &[]), frame(0, 8, 1, &[0, 1])] {
+        assert_eq!(stopped_after(Allowed::default(), &harmless), None);
+    }
 }
 
 #[test]
 fn a_header_block_has_few_pieces_and_few_bytes() {
     let now = Instant::now();
-    let outcome = |pieces: usize, length: usize| {
-        let mut meter = begun(now);
-        let mut bytes = frame(1, 0, 1, b"x");
-        (0..pieces).for_each(|_| bytes.extend(frame(9, 0, 1, &vec![0; length])));
-        bytes.extend(frame(9, 4, 1, b"x"));
-        meter.received(&bytes, now)
-    };
-    let (many, empty) = (
-        limits::HTTP2_CONTINUATIONS_MAX as usize,
-        limits::HTTP2_EMPTY_CONTINUATIONS_MAX as usize,
-    );
-    assert_eq!(outcome(many - 1, 1), Ok(()));
-    assert_eq!(outcome(many, 1), Err(Verdict::Abuse(Abuse::Continuation)));
-    assert_eq!(outcome(empty, 0), Ok(()));
+    for allowed in settings() {
+        let outcome = |pieces: usize, length: usize| {
+            let mut meter = begun_with(allowed, now);
+            let mut bytes = frame(1, 0, 1, b"x");
+            (0..pieces).for_each(|_| bytes.extend(frame(9, 0, 1, &vec![0; length])));
+            bytes.extend(frame(9, 4, 1, b"x"));
+            meter.received(&bytes, now)
+        };
+        let (many, empty) = (
+            allowed.continuations as usize,
+            allowed.empty_continuations as usize,
+        );
+        let too_many = Err(Verdict::Abuse(Abuse::Continuation));
+        assert_eq!(outcome(many - 1, 1), Ok(()));
+        assert_eq!(outcome(many, 1), too_many);
+        assert_eq!(outcome(empty, 0), Ok(()));
+        assert_eq!(
+            outcome(empty + 1, 0),
+            Err(Verdict::Abuse(Abuse::EmptyContinuation))
+        );
+        assert_eq!(outcome(1, allowed.block_bytes - 2), Ok(()));
+        assert_eq!(outcome(1, allowed.block_bytes - 1), too_many);
+    }
+}
+
+/// The `h2` crate's own bound is what makes the difference beyond the first five (its `calc_max_continuation_frames`).
+#[test]
+fn longer_heads_may_have_more_pieces() {
+    for (bytes, most) in [
+        (1 << 10, 5),
+        (64 << 10, 5),
+        (80 << 10, 6),
+        (256 << 10, 20),
+        (16 << 20, 1280),
+    ] {
+        assert_eq!(most_continuations(bytes), most, "{bytes}");
+    }
     assert_eq!(
-        outcome(empty + 1, 0),
-        Err(Verdict::Abuse(Abuse::EmptyContinuation))
-    );
-    let bytes = limits::HTTP2_HEADER_BLOCK_BYTES_MAX;
-    assert_eq!(outcome(1, bytes - 2), Ok(()));
-    assert_eq!(
-        outcome(1, bytes - 1),
-        Err(Verdict::Abuse(Abuse::Continuation))
+        most_continuations(limits::HEAD_BYTES_MAX),
+        limits::HTTP2_CONTINUATIONS_MAX
     );
 }
 
 #[test]
 fn what_is_begun_must_end_in_time() {
     let now = Instant::now();
-    let late = now + limits::HTTP2_HEADER_BLOCK;
-    let after = |bytes: &[u8]| {
-        let mut meter = begun(now);
-        assert_eq!(meter.received(bytes, now), Ok(()));
-        meter.expired(late)
-    };
-    assert!(
-        Meter::new(now).expired(late),
-        "a connection without a preface"
-    );
-    assert!(!after(b""), "an idle connection");
-    assert!(after(b"\0"), "the first byte of a frame");
-    assert!(
-        after(&frame(1, 4, 1, b"block")[..10]),
-        "half a HEADERS frame"
-    );
-    assert!(after(&frame(1, 0, 1, b"block")), "a block without its end");
-    assert!(!after(&frame(1, 4, 1, b"block")), "a whole block");
-    assert!(!after(&frame(0, 0, 1, b"body")[..10]), "a slow body");
+    for allowed in settings() {
+        let late = now + allowed.unfinished;
+        let after = |bytes: &[u8]| {
+            let mut meter = begun_with(allowed, now);
+            assert_eq!(meter.received(bytes, now), Ok(()));
+            assert!(!meter.expired(late - Duration::from_millis(1)));
+            meter.expired(late)
+        };
+        assert!(
+            Meter::new(allowed, now).expired(late),
+            "a connection without a preface"
+        );
+        assert!(!after(b""), "an idle connection");
+        assert!(after(b"\0"), "the first byte of a frame");
+        assert!(
+            after(&frame(1, 4, 1, b"block")[..10]),
+            "half a HEADERS frame"
+        );
+        assert!(after(&frame(1, 0, 1, b"block")), "a block without its end");
+        assert!(!after(&frame(1, 4, 1, b"block")), "a whole block");
+        assert!(!after(&frame(0, 0, 1, b"body")[..10]), "a slow body");
+    }
 }
 
 #[test]
 fn resets_that_weir_is_made_to_send_are_counted() {
     let now = Instant::now();
-    let mut meter = begun(now);
     let (cancelled, refused) = (frame(3, 0, 1, &[0, 0, 0, 8]), frame(3, 0, 1, &[0, 0, 0, 1]));
-    for _ in 0..10_000 {
-        assert_eq!(meter.sent(&cancelled, now), Ok(()));
+    for allowed in settings() {
+        let mut meter = begun_with(allowed, now);
+        for _ in 0..10_000 {
+            assert_eq!(meter.sent(&cancelled, now), Ok(()));
+        }
+        for _ in 0..allowed.rates.of(Abuse::MadeYouReset).burst {
+            assert_eq!(meter.sent(&refused, now), Ok(()));
+        }
+        let outcome = meter.sent(&refused, now);
+        assert_eq!(outcome, Err(Verdict::Abuse(Abuse::MadeYouReset)));
     }
-    for _ in 0..limits::HTTP2_MADE_RESETS.0 {
-        assert_eq!(meter.sent(&refused, now), Ok(()));
-    }
-    let outcome = meter.sent(&refused, now);
-    assert_eq!(outcome, Err(Verdict::Abuse(Abuse::MadeYouReset)));
 }
 
 #[test]
@@ -147,38 +193,38 @@ fn streams_that_are_begun_and_never_ended_are_counted() {
     let begin = |meter: &mut Meter, count: usize| {
         meter.received(&frame(1, 4, 2 * count as u32 + 1, b"x"), now)
     };
-    let mut meter = begun(now);
-    for count in 0..limits::HTTP2_UNENDED_STREAMS_MAX {
-        assert_eq!(begin(&mut meter, count), Ok(()), "{count}");
+    for allowed in settings() {
+        let most = allowed.unended_streams;
+        let mut meter = begun_with(allowed, now);
+        for count in 0..most {
+            assert_eq!(begin(&mut meter, count), Ok(()), "{count}");
+        }
+        let mut other = meter.clone();
+        let over = begin(&mut meter, most);
+        assert_eq!(over, Err(Verdict::Abuse(Abuse::MadeYouReset)));
+        let ended = other.received(&frame(0, 1, 1, b""), now);
+        assert_eq!(ended, Ok(()), "one ends");
+        assert_eq!(begin(&mut other, most), Ok(()));
     }
-    let mut other = meter.clone();
-    let over = begin(&mut meter, limits::HTTP2_UNENDED_STREAMS_MAX);
-    assert_eq!(over, Err(Verdict::Abuse(Abuse::MadeYouReset)));
-    assert_eq!(
-        other.received(&frame(0, 1, 1, b""), now),
-        Ok(()),
-        "one ends"
-    );
-    assert_eq!(begin(&mut other, limits::HTTP2_UNENDED_STREAMS_MAX), Ok(()));
 }
 
 #[test]
 fn each_second_allows_more() {
     let now = Instant::now();
-    for (shape, (most, more)) in [
-        (Abuse::ZeroWindow, limits::HTTP2_ZERO_WINDOWS),
-        (Abuse::RapidReset, limits::HTTP2_RESETS),
-        (Abuse::Settings, limits::HTTP2_SETTINGS),
-    ] {
-        let mut meter = begun(now);
+    let shapes = Abuse::ALL
+        .into_iter()
+        .filter(|shape| Rates::default().of(*shape).burst > 0);
+    for (shape, allowed) in shapes.flat_map(|shape| settings().map(|allowed| (shape, allowed))) {
+        let Allowance { burst, per_second } = allowed.rates.of(shape);
+        let mut meter = begun_with(allowed, now);
         let mut take = |count: u32, now: Instant| {
             (0..count).for_each(|_| assert_eq!(meter.count(shape, now), Ok(())));
             assert_eq!(meter.count(shape, now), Err(Verdict::Abuse(shape)));
         };
-        take(most, now);
-        take(more, now + Duration::from_secs(1));
+        take(burst, now);
+        take(per_second, now + Duration::from_secs(1));
         // Never more at once than at the start.
-        take(most, now + Duration::from_secs(1_000_000));
+        take(burst, now + Duration::from_secs(1_000_000));
     }
 }
 

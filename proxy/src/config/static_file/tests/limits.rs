@@ -7,6 +7,7 @@ use crate::limits;
 fn numbers_at_their_limits_are_taken_and_those_beyond_are_not() {
     let head = limits::HEAD_BYTES_RANGE;
     let fields = limits::HEAD_FIELDS_RANGE;
+    let rate = limits::HTTP2_RATE_RANGE;
     let table = i64::from(limits::HTTP2_HEADER_TABLE_MAX);
     for (setting, least, most) in [
         (
@@ -20,7 +21,35 @@ fn numbers_at_their_limits_are_taken_and_those_beyond_are_not() {
             *head.end() - 1,
         ),
         ("limits: {headerFields: N}", *fields.start(), *fields.end()),
-        ("http2: {maxConcurrentStreams: N}", 1, 100_000),
+        (
+            "http2: {maxConcurrentStreams: N}",
+            1,
+            i64::from(limits::HTTP2_STREAMS_MAX),
+        ),
+        (
+            "limits: {http2: {resets: {burst: N}}}",
+            *rate.start(),
+            *rate.end(),
+        ),
+        (
+            "limits: {http2: {resets: {perSecond: N}}}",
+            *rate.start(),
+            *rate.end(),
+        ),
+        ("limits: {http2: {settings: {burst: N}}}", 2, *rate.end()),
+        ("limits: {http2: {emptyData: {burst: N}}}", 1, 100),
+        ("limits: {http2: {continuations: N}}", 1, 5),
+        (
+            "limits: {http2: {continuations: N}, headerBytes: 16777216}",
+            1,
+            1280,
+        ),
+        ("limits: {http2: {emptyContinuations: N}}", 0, 1280),
+        (
+            "limits: {http2: {unendedStreams: N}}",
+            250,
+            i64::from(limits::HTTP2_STREAMS_MAX),
+        ),
         ("http2: {maxDecoderHeaderTableSize: N}", 0, table),
         (
             "http2: {maxEncoderHeaderTableSize: N}",
