@@ -33,6 +33,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "clock",
             "http",
             "http1",
+            "http2",
             "rule",
             "service",
             "middleware",

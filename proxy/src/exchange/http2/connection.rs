@@ -228,8 +228,8 @@ impl Driver {
     }
 }
 
-/// What the crate itself has stopped a client for: header lists far too large, DATA in tiny pieces, or what adds up over
-/// a connection's life, which it does not tell apart here. Everything else the meter finds first.
+/// What the crate itself has stopped a client for: header lists far too large, DATA in tiny pieces, or what adds up
+/// over a connection's life, which it does not tell apart here. Everything else the meter finds first.
 fn found_by_crate(error: &h2::Error) -> Option<Abuse> {
     let calm = error.is_library() && error.reason() == Some(Reason::ENHANCE_YOUR_CALM);
     calm.then_some(Abuse::HeaderBomb)
