@@ -235,12 +235,14 @@ fn a_broken_rule_file_costs_only_itself_and_is_named() {
     );
     weir.logged("broken.yml:4:");
     assert_eq!(Connection::open(address).get("a", "/").status, 200);
-    let status = weir
-        .setup()
-        .run(&["status", "--configFile", &weir.setup().config_file()]);
-    let shown = String::from_utf8_lossy(&status.stdout).into_owned();
-    assert!(shown.contains("broken.yml:4:"), "{shown}");
-    assert_eq!(status.status.code(), Some(1));
+    // The status file is written after the log's line.
+    eventually("the status names it", || {
+        let status = weir
+            .setup()
+            .run(&["status", "--configFile", &weir.setup().config_file()]);
+        let shown = String::from_utf8_lossy(&status.stdout).into_owned();
+        (shown.contains("broken.yml:4:") && status.status.code() == Some(1)).then_some(())
+    });
 }
 
 #[test]

@@ -93,6 +93,9 @@ pub struct ServerState {
     pub addresses: Vec<SocketAddr>,
     /// Requests and connections that it has through workers.
     pub in_flight: u32,
+    /// How many more wait for it; `None`: it may have any number.
+    #[serde(default)]
+    pub waiting: Option<u32>,
 }
 
 /// Why a server gets nothing for a while.

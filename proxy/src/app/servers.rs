@@ -12,7 +12,7 @@ use crate::clock;
 use crate::config::Snapshot;
 use crate::health::State;
 use crate::service::standing::Standing;
-use crate::service::{LoadBalancer, Protocol, Server, ServerId, Service, ServiceKind};
+use crate::service::{Cap, LoadBalancer, Protocol, Server, ServerId, Service, ServiceKind};
 
 /// Each server of the load balancers with this name, of all without one.
 pub fn list(
@@ -70,6 +70,7 @@ fn state(
         users: drained.then(|| counts.users(server.id)),
         addresses: server.addresses.to_vec(),
         in_flight: counts.in_flight(server.id),
+        waiting: server.cap.as_ref().map(Cap::waiting),
     }
 }
 

@@ -218,6 +218,7 @@ fn line(state: &ServerState, flows: u64) -> String {
         said,
         health,
         in_flight,
+        waiting,
         suspicion,
         weight,
         users,
@@ -228,6 +229,9 @@ fn line(state: &ServerState, flows: u64) -> String {
         "{:<6} {server} of {service}: {in_flight} in flight",
         standing.as_str()
     );
+    if let Some(waiting) = waiting.filter(|waiting| *waiting > 0) {
+        line.push_str(&format!(", {waiting} waiting"));
+    }
     if flows > 0 {
         line.push_str(&format!(", {flows} connections in the NIC"));
     }

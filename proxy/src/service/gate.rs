@@ -183,6 +183,11 @@ impl Cap {
         state.inside >= self.most || state.line() > 0
     }
 
+    /// How many wait.
+    pub fn waiting(&self) -> u32 {
+        self.gate.waiting(self.gate.state())
+    }
+
     /// Whether one that comes now would be refused.
     pub fn is_crowded(&self) -> bool {
         let state = State::of(self.gate.state.load(Ordering::Relaxed));
