@@ -261,6 +261,9 @@ pub const RING_BUFFER_BYTES: u32 = 64 * 1024;
 pub const RING_SHARE: u32 = 4;
 /// Bytes a connection receives ahead of whoever reads it; its receive is cancelled above this.
 pub const RECEIVE_AHEAD_BYTES: usize = 256 * 1024;
+/// Chunks that were read from a connection before the kernel may fill many ring buffers at once for it: what one that
+/// reads no further has received ahead is [`RECEIVE_AHEAD_BYTES`] and a ring buffer.
+pub const RECEIVE_MANY_AFTER: u32 = 8;
 /// Bytes received at a time for a reader that stalled, or when the worker's buffers or copies are exhausted.
 pub const LEAN_RECEIVE_BYTES: usize = 16 * 1024;
 /// Bytes a worker holds in owned memory for peers that may not read: copied out of ring buffers for readers that

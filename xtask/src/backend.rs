@@ -18,7 +18,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use aws_lc_rs::digest;
@@ -117,13 +117,24 @@ impl Node {
     }
 }
 
-/// The deterministic bytes of `/bytes/N` from `offset` on, written over `buffer`. The period is a prime, so that a
-/// shifted, doubled or lost block of any usual size changes the hash.
+/// After so many bytes the pattern begins again: a prime, so that a shifted, doubled or lost block of any usual size
+/// changes the hash.
+const PERIOD: usize = 65_521;
+
+/// The deterministic bytes of `/bytes/N` from `offset` on, written over `buffer`. Copied, not computed: a server that
+/// computes them is what a measurement would measure.
 pub fn pattern(offset: u64, buffer: &mut [u8]) {
-    const PERIOD: u64 = 65_521;
-    for (byte, at) in buffer.iter_mut().zip(offset..) {
-        let position = at % PERIOD;
-        *byte = (position ^ (position >> 8)).to_le_bytes()[0];
+    static PATTERN: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        let byte = |position: usize| (position ^ (position >> 8)).to_le_bytes()[0];
+        (0..PERIOD).map(byte).collect()
+    });
+    let mut from = (offset % PERIOD as u64) as usize;
+    let mut rest = buffer;
+    while !rest.is_empty() {
+        let length = rest.len().min(PERIOD - from);
+        let (piece, after) = rest.split_at_mut(length);
+        piece.copy_from_slice(&PATTERN[from..from + length]);
+        (from, rest) = (0, after);
     }
 }
 

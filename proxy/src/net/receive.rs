@@ -1,8 +1,9 @@
 //! Receiving: what to arm, when to stop, and what to do when nobody reads.
 //!
-//! A receive is armed in one of three ways. *Many*: multishot into ring buffers, ahead of the reader. *One*: a small
-//! piece into a ring buffer, for a reader that waits. *Owned*: the same into memory of its own, when this connection
-//! may not have a ring buffer. Only the last holds memory while it waits.
+//! A receive is armed in one of four ways. *Many*: multishot into ring buffers, ahead of the reader. *Next*: once into
+//! a ring buffer, ahead of a reader that has not shown yet that it reads on: multishot may fill many buffers before it
+//! can be stopped. *Small*: a piece into a ring buffer, for a reader that waits. *Owned*: the same into memory of its
+//! own, when this connection may not have a ring buffer. Only the last holds memory while it waits.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -14,8 +15,8 @@ use tokio::task::coop;
 
 use super::socket::Socket;
 use crate::limits::{
-    LEAN_RECEIVE_BYTES, PROMPT_SENDS, PROMPT_SENDS_MAX, RECEIVE_AHEAD_BYTES, RING_BUFFER_BYTES,
-    STALL,
+    LEAN_RECEIVE_BYTES, PROMPT_SENDS, PROMPT_SENDS_MAX, RECEIVE_AHEAD_BYTES, RECEIVE_MANY_AFTER,
+    RING_BUFFER_BYTES, STALL,
 };
 use crate::uring::{Account, Chunk, ChunkQueue, Completion, Token};
 
@@ -43,12 +44,14 @@ pub(super) struct Receive {
     watcher: Cell<Option<Waker>>,
     /// No ring buffer was free: the next receive is an owned one.
     starved: Cell<bool>,
-    /// The last receive was ended because it got too far ahead.
+    /// The last receive was ended, or none followed it, because it got too far ahead.
     paused: Cell<bool>,
     /// Prompt sends still needed before receiving ahead again; zero: not lean.
     lean: Cell<u32>,
     /// How many the next stall demands.
     penance: Cell<u32>,
+    /// Chunks that have been read, up to [`RECEIVE_MANY_AFTER`].
+    read: Cell<u32>,
     /// When the queue last gave something or stopped being empty.
     touched: Cell<Instant>,
 }
@@ -66,6 +69,7 @@ impl Receive {
             paused: Cell::new(false),
             lean: Cell::new(0),
             penance: Cell::new(PROMPT_SENDS),
+            read: Cell::new(0),
             touched: Cell::new(now),
         }
     }
@@ -159,6 +163,9 @@ impl Socket {
         let emptied = queue.is_empty();
         drop(queue);
         receive.touched.set(self.driver.now());
+        receive
+            .read
+            .set((receive.read.get() + 1).min(RECEIVE_MANY_AFTER));
         if emptied {
             self.arm(false);
         }
@@ -218,10 +225,13 @@ impl Socket {
             (0, true) => RING_BUFFER_BYTES as usize,
             _ => LEAN_RECEIVE_BYTES,
         };
+        let many = receive.read.get() >= RECEIVE_MANY_AFTER;
+        let next = |most| self.driver.receive(owner.clone(), self.raw, most, bulk);
         let token = match (owned, small) {
             (true, _) => self.driver.receive_owned(owner, self.raw, bulk),
-            (false, true) => self.driver.receive_one(owner, self.raw, bulk),
-            (false, false) => self.driver.receive_many(owner, self.raw, bulk),
+            (false, true) => next(LEAN_RECEIVE_BYTES as u32),
+            (false, false) if many => self.driver.receive_many(owner, self.raw, bulk),
+            (false, false) => next(RING_BUFFER_BYTES),
         };
         self.started();
         receive.armed.set(Some(Armed {
@@ -272,13 +282,13 @@ impl Socket {
         if !empty || receive.end.get().is_some() {
             receive.wake();
         }
-        if !done.terminal {
-            self.pause_if_ahead();
-        } else if empty {
-            let waiting = receive.waiting();
-            if waiting || !cancelled {
-                self.arm(waiting);
-            }
+        let (waiting, ahead) = (empty && receive.waiting(), self.is_ahead());
+        if ahead {
+            receive.paused.set(true);
+            self.cancel_receive();
+        }
+        if waiting || !(ahead || cancelled) {
+            self.arm(waiting);
         }
     }
 
@@ -304,14 +314,9 @@ impl Socket {
             .for_each(|chunk| queue.push(chunk));
     }
 
-    fn pause_if_ahead(&self) {
-        let receive = &self.receive;
-        if is_ahead(self.waiting_bytes(), self.driver.crowded())
-            || receive.account.held() > self.driver.share()
-        {
-            receive.paused.set(true);
-            self.cancel_receive();
-        }
+    fn is_ahead(&self) -> bool {
+        is_ahead(self.waiting_bytes(), self.driver.crowded())
+            || self.receive.account.held() > self.driver.share()
     }
 
     /// Bytes received that nobody has read.

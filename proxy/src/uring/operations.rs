@@ -58,10 +58,16 @@ impl Driver {
         self.start(owner, Kind::Receive, Payload::None, bulk, |_| entry)
     }
 
-    /// Receives once into a ring buffer, up to [`LEAN_RECEIVE_BYTES`]. Holds no buffer while it waits. `bulk` as in
-    /// [`receive_many`](Self::receive_many).
-    pub(crate) fn receive_one(&self, owner: Rc<dyn Owner>, socket: RawFd, bulk: usize) -> Token {
-        let entry = opcode::Recv::new(Fd(socket), std::ptr::null_mut(), LEAN_RECEIVE_BYTES as u32)
+    /// Receives once into a ring buffer, up to `most` bytes and no more than it holds. Holds no buffer while it waits.
+    /// `bulk` as in [`receive_many`](Self::receive_many).
+    pub(crate) fn receive(
+        &self,
+        owner: Rc<dyn Owner>,
+        socket: RawFd,
+        most: u32,
+        bulk: usize,
+    ) -> Token {
+        let entry = opcode::Recv::new(Fd(socket), std::ptr::null_mut(), most)
             .buf_group(GROUP)
             .build()
             .flags(squeue::Flags::BUFFER_SELECT);
