@@ -30,6 +30,8 @@ const LOAD_ROUNDS_MAX: usize = 9;
 const WRK_FAILURES: [&str; 2] = ["Socket errors", "Non-2xx"];
 /// Reloads before memory is looked at for the first time.
 const WARM_UP: usize = 10;
+/// Reloads after each of which memory is looked at, before the others and after them.
+const READINGS: usize = 5;
 /// How long after a reload it is looked at.
 const SETTLED: Duration = Duration::from_secs(1);
 
@@ -161,10 +163,23 @@ fn client(to: SocketAddr, until: Instant) -> Outcome<Vec<Duration>> {
     Ok(times)
 }
 
-/// Memory once nothing of the last reload is left.
-fn settled(site: &Site) -> Outcome<u64> {
-    thread::sleep(SETTLED);
-    site.resident()
+/// Memory once nothing of the load before is left: the median of some reloads, as loads lie now here and now there; and
+/// how many loads were in memory that long after each, at most.
+fn settled(site: &mut Site) -> Outcome<(f64, u64)> {
+    let (mut readings, mut held) = (Vec::new(), 0);
+    for _ in 0..READINGS {
+        site.reload()?;
+        thread::sleep(SETTLED);
+        held = held.max(site.held()?);
+        readings.push(mebibytes(site.resident()?));
+    }
+    let readings = sorted(readings.into_iter());
+    println!(
+        "  memory after {READINGS} reloads: {:.1} to {:.1} MiB",
+        readings[0],
+        readings[READINGS - 1]
+    );
+    Ok((median(&readings), held))
 }
 
 fn websockets(site: &mut Site, reloads: usize) -> Outcome {
@@ -175,19 +190,18 @@ fn websockets(site: &mut Site, reloads: usize) -> Outcome {
     for _ in 0..WARM_UP {
         site.reload()?;
     }
-    let before = settled(site)?;
+    let (before, _) = settled(site)?;
     for _ in 0..reloads {
         site.reload()?;
     }
-    let after = settled(site)?;
-    let held = site.held()?;
+    let (after, held) = settled(site)?;
     tunnels.iter_mut().try_for_each(echoes)?;
     println!(
         "  {reloads} reloads under {WEBSOCKETS} WebSockets, after {WARM_UP} to warm up: {held} load(s) of rules in \
          memory a second later, {:.1} MiB before, {:.1} MiB after ({:+.1} %); all WebSockets echo",
-        mebibytes(before),
-        mebibytes(after),
-        (after as f64 / before as f64 - 1.0) * 100.0
+        before,
+        after,
+        (after / before - 1.0) * 100.0
     );
     Ok(())
 }
