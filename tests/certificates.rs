@@ -17,6 +17,7 @@ use crate::support::{DEADLINE, eventually_within, free_port};
 mod api;
 mod authoritative;
 mod cloudflare;
+mod files;
 mod httpreq;
 mod many;
 mod route53;

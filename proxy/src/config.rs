@@ -8,6 +8,7 @@
 
 pub mod assignment;
 mod compile;
+mod deploy;
 pub mod document;
 mod file_certificate;
 pub mod inventory;
@@ -29,10 +30,11 @@ pub mod walker;
 pub mod watch;
 pub mod yaml;
 
+pub use self::deploy::{Deploy, Owner, stem};
 pub use self::file_certificate::FileCertificate;
 pub use self::inventory::Inventory;
 pub use self::lint::Lint;
-pub use self::needs::{FileNames, Needs, Wanted};
+pub use self::needs::{Deployable, FileDeploy, FileNames, Needs, Wanted};
 pub use self::problem::{Cause, Origin, Problem, Severity, Source};
 pub use self::resolve::{Refresh, Resolver};
 pub use self::rule_files::{Check, Checked, Loader};

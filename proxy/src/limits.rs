@@ -470,6 +470,8 @@ pub const DEPLOY_OUTPUT_BYTES_MAX: usize = 2 << 10;
 pub const DEPLOY_DRAIN: Duration = Duration::from_secs(1);
 /// Seconds before a deployment that failed is tried again, first and at most, four times as long each time.
 pub const DEPLOY_RETRY: (i64, i64) = (10, 3_600);
+/// Deployments under way at one time, each perhaps with its command.
+pub const DEPLOYS_AT_ONCE: usize = 8;
 
 // Administration.
 

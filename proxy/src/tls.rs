@@ -23,7 +23,7 @@ pub use client::{ClientCertificate, ClientSettings, H2, client_config};
 pub use client_hello::{ClientHello, HelloError, HelloReader};
 pub use default_certificate::default_certificate;
 pub use error::{Fault, TlsError};
-pub use key_pair::{KeyPair, KeyPairError, certificates, is_pem_text};
+pub use key_pair::{KeyPair, KeyPairError, Pem, certificates, is_pem_text};
 pub use options::Options;
 pub use roots::{SystemRoots, system_roots};
 pub use server::Terms;

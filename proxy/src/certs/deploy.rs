@@ -2,7 +2,7 @@
 //!
 //! Owns: which files there are to be ([`wanted`]), the files, the runs of the command, and on disk what came of them.
 //! Never: a certificate of its own. Invariants: the command is run until it has ended well for what the files say, also
-//! by a process that comes after one that was killed; of one resolver never two at a time; nobody waits for it.
+//! by a process that comes after one that was killed; for one directory never two at a time; nobody waits for it.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,13 +17,12 @@ use tracing::{error, info};
 use super::durable;
 use super::plan::covers;
 use super::store::{Held, Store, hash};
-use crate::config::static_file::Deploy;
+use crate::config::{Deploy, FileDeploy, stem};
 use crate::limits::{CERTIFICATES_NEVER, DEPLOY_RETRY};
+use crate::tls::Pem;
 
 mod files;
 mod program;
-
-use self::files::Pem;
 
 /// Below [`super::keeper::DIRECTORY`]: what came of each.
 pub(super) const DIRECTORY: &str = "deployments";
@@ -35,8 +34,8 @@ pub(super) type Wanted = BTreeMap<String, Arc<Pem>>;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Deployed {
-    /// Whose certificates.
-    pub resolver: String,
+    /// Whose certificates; `None` for those of `tls.certificates`.
+    pub resolver: Option<String>,
     /// Where they are.
     pub directory: PathBuf,
     /// When it was last tried, in seconds since 1970; `None`: there has been nothing to deploy.
@@ -68,32 +67,29 @@ struct Progress {
     outcome: Deployed,
 }
 
-/// The deployment of one resolver.
+/// What came of the deployments of one resolver, or of files to one directory.
 pub(super) struct Deployment {
-    deploy: Deploy,
     path: PathBuf,
     progress: Progress,
 }
 
 impl Deployment {
     /// As it stands on disk, below `directory`. What cannot be read counts as nothing: it is deployed again then.
-    pub(super) fn open(resolver: &str, deploy: &Deploy, directory: &Path) -> Self {
-        let path = directory
-            .join(DIRECTORY)
-            .join(format!("{}.json", hash(&[resolver])));
+    pub(super) fn open(resolver: Option<&str>, target: &Path, directory: &Path) -> Self {
+        let name = match resolver {
+            Some(resolver) => hash(&[resolver]),
+            None => hash(&["tls.certificates", &target.to_string_lossy()]),
+        };
+        let path = directory.join(DIRECTORY).join(format!("{name}.json"));
         let kept = durable::read(&path).unwrap_or_else(|line| {
             error!("{line}");
             None
         });
         let read = kept.and_then(|kept| serde_json::from_slice::<Progress>(&kept.body).ok());
         let mut progress = read.unwrap_or_default();
-        resolver.clone_into(&mut progress.outcome.resolver);
-        progress.outcome.directory.clone_from(&deploy.directory);
-        Self {
-            deploy: deploy.clone(),
-            path,
-            progress,
-        }
+        progress.outcome.resolver = resolver.map(ToOwned::to_owned);
+        target.clone_into(&mut progress.outcome.directory);
+        Self { path, progress }
     }
 
     /// How it stands.
@@ -109,18 +105,18 @@ impl Deployment {
     }
 
     /// Writes what is missing or different and runs the command, unless there is a time to wait; when to come again.
-    pub(super) async fn step(&mut self, wanted: Wanted, now: i64) -> i64 {
+    pub(super) async fn step(&mut self, deploy: &Deploy, wanted: Wanted, now: i64) -> i64 {
         if wanted.is_empty() {
             return now + CERTIFICATES_NEVER;
         }
-        let identity = identity(&self.deploy, &wanted);
+        let identity = identity(deploy, &wanted);
         let trouble = self.progress.outcome.trouble.as_ref();
         let wait = trouble.map_or(i64::MIN, |trouble| trouble.not_before);
         // Something new is worth a try.
         if wait > now && self.progress.tried.as_ref() == Some(&identity) {
             return wait;
         }
-        let written = self.write(&wanted);
+        let written = write(deploy, &wanted);
         // All keys need not be in memory a second time while a command runs.
         drop(wanted);
         let written = match written {
@@ -128,40 +124,22 @@ impl Deployment {
                 return now + CERTIFICATES_NEVER;
             }
             Ok(count) => Ok(count),
-            Err(error) => Err(format!("{}: {error}", self.deploy.directory.display())),
+            Err(error) => Err(format!("{}: {error}", deploy.directory.display())),
         };
-        let outcome = match (written, &self.deploy.command) {
+        let outcome = match (written, &deploy.command) {
             (Err(error), _) => Err(error),
             (Ok(_), None) => Ok(()),
             (Ok(_), Some(command)) => {
-                let resolver = &self.progress.outcome.resolver;
-                program::run(command, &self.deploy.directory, resolver).await
+                let resolver = self.progress.outcome.resolver.as_deref();
+                program::run(command, &deploy.directory, resolver).await
             }
         };
         self.ended(identity, outcome, now)
     }
 
-    fn write(&self, wanted: &Wanted) -> io::Result<usize> {
-        files::make_directory(&self.deploy)?;
-        let mut count = 0;
-        for (stem, pem) in wanted {
-            for (ending, content) in pem.files() {
-                count += usize::from(files::put(
-                    &self.deploy,
-                    &format!("{stem}.{ending}"),
-                    &content,
-                )?);
-            }
-        }
-        if count > 0 {
-            files::sync(&self.deploy.directory)?;
-        }
-        Ok(count)
-    }
-
     fn ended(&mut self, identity: String, outcome: Result<(), String>, now: i64) -> i64 {
         let told = &mut self.progress.outcome;
-        let (resolver, directory) = (&*told.resolver, told.directory.display());
+        let (resolver, directory) = (told.resolver.as_deref(), told.directory.display());
         told.at = Some(now);
         match outcome {
             Ok(()) => {
@@ -193,14 +171,10 @@ impl Deployment {
     }
 }
 
-/// The files that there are to be: for each name that is asked for, or else each name of a certificate, those of the
-/// certificate that is valid for it longest. So a name's files are where they were, whatever it is packed with.
-pub(super) fn wanted(store: &Store, resolver: &Arc<str>, deploy: &Deploy, now: i64) -> Wanted {
-    let alive = |held: &&Held| *held.record.resolver == **resolver && held.pair.not_after() > now;
-    let mut all: Vec<&Held> = store.all().map(|(_, held)| held).filter(alive).collect();
-    all.sort_by_key(|held| held.pair.not_after());
-    let mut wanted = Wanted::new();
-    for held in all {
+/// Those of a resolver's certificates: for each name that is asked for, or else each name of a certificate. So a name's
+/// files are where they were, whatever it is packed with.
+pub(super) fn of_resolver(store: &Store, resolver: &Arc<str>, deploy: &Deploy, now: i64) -> Wanted {
+    let stems = |held: &Held| -> Vec<String> {
         let own = held.pair.names();
         let names: Vec<&str> = match deploy.names.is_empty() {
             true => own.iter().map(|name| &**name).collect(),
@@ -211,14 +185,51 @@ pub(super) fn wanted(store: &Store, resolver: &Arc<str>, deploy: &Deploy, now: i
                     .collect()
             }
         };
-        let pem = Arc::new(Pem {
+        names.into_iter().filter_map(stem).collect()
+    };
+    let of_it = |held: &&Held| *held.record.resolver == **resolver;
+    let held = store.all().map(|(_, held)| held).filter(of_it);
+    let all = held.map(|held| {
+        let pem = Pem {
             chain: held.record.certificate.clone(),
             key: held.record.key.clone(),
-        });
-        let stems = names.into_iter().filter_map(files::stem);
-        wanted.extend(stems.map(|stem| (stem, Arc::clone(&pem))));
+        };
+        (held.pair.not_after(), stems(held), Arc::new(pem))
+    });
+    longest(all.collect(), now)
+}
+
+/// Those of certificates of `tls.certificates`.
+pub(super) fn of_files(files: &FileDeploy, now: i64) -> Wanted {
+    let all = files.certificates.iter();
+    let all = all.map(|one| (one.not_after, one.stems.clone(), Arc::clone(&one.pem)));
+    longest(all.collect(), now)
+}
+
+/// Of several certificates that are valid, those of the one that is so longest.
+fn longest(mut all: Vec<(i64, Vec<String>, Arc<Pem>)>, now: i64) -> Wanted {
+    all.retain(|(not_after, ..)| *not_after > now);
+    all.sort_by_key(|(not_after, ..)| *not_after);
+    let each = |(_, stems, pem): (i64, Vec<String>, Arc<Pem>)| {
+        stems.into_iter().map(move |stem| (stem, Arc::clone(&pem)))
+    };
+    all.into_iter().flat_map(each).collect()
+}
+
+/// Puts the files where they are missing or different; how many were.
+fn write(deploy: &Deploy, wanted: &Wanted) -> io::Result<usize> {
+    files::make_directory(deploy)?;
+    let mut count = 0;
+    for (stem, pem) in wanted {
+        for (ending, content) in files::of(pem) {
+            let name = format!("{stem}.{ending}");
+            count += usize::from(files::put(deploy, &name, &content)?);
+        }
     }
-    wanted
+    if count > 0 {
+        files::sync(&deploy.directory)?;
+    }
+    Ok(count)
 }
 
 /// What tells one deployment from the next: everything that the command may depend on.
@@ -243,6 +254,8 @@ mod tests {
 
     use super::super::store::tests::record;
     use super::*;
+    use crate::config::Deployable;
+    use crate::tls::KeyPair;
 
     /// Within the life of the certificates below.
     const NOW: i64 = 1_700_000_000;
@@ -273,16 +286,17 @@ mod tests {
         }
 
         fn open(&self) -> Deployment {
-            Deployment::open("le", &self.deploy, self.scratch.path())
+            Deployment::open(Some("le"), &self.deploy.directory, self.scratch.path())
         }
 
         fn wanted(&self) -> Wanted {
-            wanted(&self.store, &"le".into(), &self.deploy, NOW)
+            of_resolver(&self.store, &"le".into(), &self.deploy, NOW)
         }
 
         async fn step(&self, deployment: &mut Deployment, now: i64) -> i64 {
             let local = tokio::task::LocalSet::new();
-            local.run_until(deployment.step(self.wanted(), now)).await
+            let step = deployment.step(&self.deploy, self.wanted(), now);
+            local.run_until(step).await
         }
 
         fn there(&self) -> Vec<String> {
@@ -338,6 +352,57 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn certificates_of_files_are_deployed_by_themselves_unless_they_have_expired() {
+        let scene = Scene::new("echo $DEPLOY_DIRECTORY ${DEPLOY_RESOLVER-nobody} >> ../runs");
+        let one = |names: &[&str], until: i32| {
+            let record = record("", names, (2020, until));
+            let (cert, key) = (&record.certificate, &record.key);
+            let (pair, pem) = KeyPair::load_with_pem(cert, key).unwrap();
+            Deployable {
+                stems: names.iter().map(|name| (*name).to_owned()).collect(),
+                not_after: pair.not_after(),
+                pem: Arc::new(pem),
+            }
+        };
+        let mut files = FileDeploy {
+            deploy: scene.deploy.clone(),
+            certificates: vec![one(&["gone.example"], 2021)],
+        };
+        let open = || Deployment::open(None, &scene.deploy.directory, scene.scratch.path());
+        let local = tokio::task::LocalSet::new();
+        local
+            .run_until(async {
+                let mut deployment = open();
+                deployment
+                    .step(&files.deploy, of_files(&files, NOW), NOW)
+                    .await;
+                assert_eq!((scene.runs(), deployment.told().at), (0, None));
+                files.certificates.push(one(&["a.example"], 2031));
+                files
+                    .certificates
+                    .push(one(&["a.example", "b.example"], 2030));
+                let wanted = of_files(&files, NOW);
+                assert_eq!(wanted["a.example"], files.certificates[1].pem);
+                assert_eq!(wanted["b.example"], files.certificates[2].pem);
+                assert_eq!(wanted.len(), 2);
+                for _ in 0..2 {
+                    let mut deployment = open();
+                    deployment.step(&files.deploy, wanted.clone(), NOW).await;
+                    assert_eq!(deployment.told().trouble, None);
+                    assert_eq!(scene.runs(), 1, "a start deploys nothing again");
+                }
+                // Another command is something new.
+                files.deploy.command = Some("echo other >> ../runs".to_owned());
+                open().step(&files.deploy, wanted.clone(), NOW).await;
+                assert_eq!(scene.runs(), 2);
+            })
+            .await;
+        let said = fs::read_to_string(scene.scratch.path().join("runs")).unwrap();
+        let expected = format!("{} nobody\nother\n", scene.deploy.directory.display());
+        assert_eq!(said, expected);
+    }
+
+    #[tokio::test]
     async fn the_command_is_run_once_for_what_has_changed_and_by_the_next_process_if_this_one_dies()
     {
         let mut scene = Scene::new("echo run >> ../runs");
@@ -362,7 +427,7 @@ mod tests {
             .put(record("le", &["a.example"], (2020, 2031)))
             .unwrap();
         // The files are there, and the process was killed before the command.
-        deployment.write(&scene.wanted()).unwrap();
+        write(&scene.deploy, &scene.wanted()).unwrap();
         let mut deployment = scene.open();
         scene.step(&mut deployment, NOW).await;
         assert_eq!((scene.runs(), deployment.told().trouble), (3, None));

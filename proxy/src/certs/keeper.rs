@@ -14,11 +14,11 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use instant_acme::Account;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::LocalSet;
 use tracing::{error, info, warn};
 
-use super::deploy::{self, Deployed, Deployment};
+use super::deploy::{self, Deployed};
 use super::order::{Begun, Context, Failure};
 use super::overview::{Overview, overview};
 use super::plan::{Order, plan};
@@ -27,10 +27,14 @@ use super::queue::Queue;
 use super::store::{Key, Record, Store};
 use super::{authority, durable, renewal, tailscale, traefik};
 use crate::clock;
-use crate::config::static_file::{Acme, Deploy, Issuer, Resolver};
+use crate::config::static_file::{Acme, Issuer, Resolver};
 use crate::config::{Needs, StaticConfig};
-use crate::limits::{CERTIFICATES_LOOK, CERTIFICATES_NEVER};
+use crate::limits::{CERTIFICATES_LOOK, CERTIFICATES_NEVER, DEPLOYS_AT_ONCE};
 use crate::tls::Shared;
+
+mod deployments;
+
+use self::deployments::Whose;
 
 /// Below the state directory: accounts, orders that were begun, waiting times.
 pub(super) const DIRECTORY: &str = "acme";
@@ -69,18 +73,21 @@ struct State {
     again: watch::Sender<u64>,
     /// For deployments: there are other certificates now.
     stored: watch::Sender<u64>,
-    /// How they stand, by resolver.
-    deployed: RefCell<BTreeMap<Arc<str>, Deployed>>,
+    /// How those stand that are looked after.
+    deployed: RefCell<BTreeMap<Whose, Deployed>>,
+    /// Held while one is under way.
+    deploying: Semaphore,
     overview: Arc<ArcSwap<Overview>>,
 }
 
 impl Keeper {
-    /// Reads the store, gives what it holds to `shared`, and starts the thread. `None` where no resolver is configured.
+    /// Reads the store, gives what it holds to `shared`, and starts the thread. `None` where no resolver is configured,
+    /// and rules deploy nothing.
     ///
     /// # Errors
     /// One line if the state directory cannot be used or the thread cannot start.
     pub fn start(config: &Arc<StaticConfig>, shared: &Arc<Shared>) -> Result<Option<Self>, String> {
-        if config.resolvers.is_empty() {
+        if config.resolvers.is_empty() && !config.rules.allow_deploy {
             return Ok(None);
         }
         let unusable = |error: io::Error| {
@@ -113,6 +120,7 @@ impl Keeper {
                 again: watch::Sender::new(0),
                 stored: watch::Sender::new(0),
                 deployed: RefCell::default(),
+                deploying: Semaphore::new(DEPLOYS_AT_ONCE),
                 forced: RefCell::default(),
                 store: RefCell::new(store),
                 needs: wanted,
@@ -170,11 +178,8 @@ impl State {
         LocalSet::new().block_on(&runtime, async {
             for resolver in &state.config.resolvers {
                 tokio::task::spawn_local(Rc::clone(&state).look_after(resolver.clone()));
-                if let Some(deploy) = resolver.deploy.clone() {
-                    let name = Arc::clone(&resolver.name);
-                    tokio::task::spawn_local(Rc::clone(&state).deploy(name, deploy));
-                }
             }
+            tokio::task::spawn_local(Rc::clone(&state).deploy_all());
             state.answer(asks).await;
         });
     }
@@ -220,30 +225,6 @@ impl State {
             tokio::select! {
                 _ = needs.changed() => {}
                 _ = again.changed() => {}
-                () = tokio::time::sleep(Duration::from_secs(wait.unsigned_abs())) => {}
-            }
-        }
-    }
-
-    /// Hands the certificates of one resolver to other programs, for ever.
-    async fn deploy(self: Rc<Self>, resolver: Arc<str>, deploy: Deploy) {
-        let (mut stored, mut again) = (self.stored.subscribe(), self.again.subscribe());
-        let mut deployment = Deployment::open(&resolver, &deploy, &self.directory);
-        loop {
-            stored.borrow_and_update();
-            again.borrow_and_update();
-            let wanted = deploy::wanted(&self.store.borrow(), &resolver, &deploy, now());
-            let until = deployment.step(wanted, now()).await;
-            let told = deployment.told();
-            self.deployed
-                .borrow_mut()
-                .insert(Arc::clone(&resolver), told);
-            self.overview.store(Arc::new(self.look()));
-            // Never much longer, as the clock may be set.
-            let wait = until.saturating_sub(now()).clamp(1, CERTIFICATES_LOOK);
-            tokio::select! {
-                _ = stored.changed() => {}
-                _ = again.changed() => deployment.forgive(),
                 () = tokio::time::sleep(Duration::from_secs(wait.unsigned_abs())) => {}
             }
         }

@@ -10,7 +10,7 @@ use super::overview::{Overview, overview};
 use super::queue::Queue;
 use super::store::{Record, Store};
 use super::traefik;
-use crate::config::{Needs, StaticConfig};
+use crate::config::{Deploy, Needs, StaticConfig};
 
 /// How certificates stand, for rules that need this.
 ///
@@ -21,12 +21,17 @@ pub fn look(config: &StaticConfig, needs: &Needs, now: i64) -> Result<Overview, 
     lines.iter().for_each(|line| eprintln!("weir: {line}"));
     let directory = config.state_dir.join(DIRECTORY);
     let queue = Queue::open(&directory.join("queue.json"));
-    let deployments = config.resolvers.iter().filter_map(|resolver| {
+    let told = |resolver: Option<&str>, deploy: &Deploy| {
+        Deployment::open(resolver, &deploy.directory, &directory).told()
+    };
+    let of_resolvers = config.resolvers.iter().filter_map(|resolver| {
         let deploy = resolver.deploy.as_ref()?;
-        Some(Deployment::open(&resolver.name, deploy, &directory).told())
+        Some(told(Some(&resolver.name), deploy))
     });
+    let of_files = needs.deploys.iter();
+    let of_files = of_files.map(|files| told(None, &files.deploy));
     Ok(Overview {
-        deployments: deployments.collect(),
+        deployments: of_files.chain(of_resolvers).collect(),
         ..overview(&store, &queue, needs, now)
     })
 }

@@ -143,7 +143,8 @@ impl Overview {
     /// A line for each deployment, for `weir certs list` and the status.
     pub fn deployed(&self, now: i64) -> Vec<String> {
         let line = |one: &Deployed| {
-            let (resolver, directory) = (&one.resolver, one.directory.display());
+            let resolver = one.resolver.as_deref().unwrap_or("tls.certificates");
+            let directory = one.directory.display();
             let Some(at) = one.at else {
                 return format!(
                     "not deployed by {resolver} to {directory} yet: there has been nothing"

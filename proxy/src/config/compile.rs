@@ -9,13 +9,16 @@ use super::document::{
 use super::pem_files::PemFiles;
 use super::resolve::Resolver;
 use super::walker::Spanned;
-use super::{EntryPointTable, FileCertificate, FileNames, Problem, StaticConfig, Wanted};
+use super::{
+    EntryPointTable, FileCertificate, FileDeploy, FileNames, Problem, StaticConfig, Wanted,
+};
 use crate::middleware::Middleware;
 use crate::rule::{HttpMatcher, TcpMatcher};
 use crate::service::standing::{Said, ServerName, Standings};
 use crate::service::{Falls, Protocol, Registry, Service, Target};
 use crate::tls::{self, KeyPair};
 
+mod deploys;
 mod middlewares;
 mod routers;
 mod services;
@@ -50,6 +53,8 @@ pub(super) struct Context<'a> {
     pub(super) problems: Vec<Problem>,
     /// In the order of the routers' names.
     pub(super) wanted: Vec<Wanted>,
+    /// In the order of their directories.
+    pub(super) deploys: Vec<FileDeploy>,
     /// Servers to check.
     pub(super) targets: Vec<Target>,
     /// Servers that are down and whose connections are to be reset.

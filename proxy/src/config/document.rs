@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::deploy::{Deploy, deploy};
 use super::node::Node;
 use super::walker::{Cost, Fields, Place, Spanned, Walker};
 use super::{
@@ -162,6 +163,8 @@ pub struct CertificateDraft {
     pub cert_file: Spanned<String>,
     /// A path, or PEM text, which is never shown.
     pub key_file: String,
+    /// `deploy`, at its key. Of `tls.certificates` only.
+    pub deploy: Option<Spanned<Deploy>>,
 }
 
 impl std::fmt::Debug for CertificateDraft {
@@ -173,6 +176,7 @@ impl std::fmt::Debug for CertificateDraft {
         f.debug_struct("CertificateDraft")
             .field("cert_file", &self.cert_file)
             .field("key_file", &key_file)
+            .field("deploy", &self.deploy)
             .finish()
     }
 }
@@ -292,7 +296,7 @@ fn tls_section(walker: &mut Walker, fields: &Fields<'_>, document: &mut Document
         document
             .certificates
             .extend(items.iter().filter_map(|place| {
-                walker.part("the certificate", |walker| certificate(walker, place))
+                walker.part("the certificate", |walker| file_certificate(walker, place))
             }));
     }
     let place = fields.get("options");
@@ -336,8 +340,25 @@ fn elements<T>(
     elements
 }
 
+/// One of `tls.certificates`.
+fn file_certificate(walker: &mut Walker, place: &Place<'_>) -> Option<CertificateDraft> {
+    let fields = walker.fields(place, &keys::FILE_CERTIFICATE)?;
+    let mut draft = pair(walker, &fields)?;
+    // What is wrong with it does not keep the certificate from clients.
+    draft.deploy = fields.get("deploy").and_then(|at| {
+        let found = walker.part("the deployment", |walker| deploy(walker, &at));
+        Some(at.spanned(found?))
+    });
+    Some(draft)
+}
+
+/// One that is given elsewhere.
 pub(super) fn certificate(walker: &mut Walker, place: &Place<'_>) -> Option<CertificateDraft> {
     let fields = walker.fields(place, &keys::CERTIFICATE)?;
+    pair(walker, &fields)
+}
+
+fn pair(walker: &mut Walker, fields: &Fields<'_>) -> Option<CertificateDraft> {
     let cert_place = fields.required(walker, "certFile")?;
     let key_place = fields.required(walker, "keyFile")?;
     let cert_file = cert_place.spanned(walker.string(&cert_place)?);
@@ -349,6 +370,7 @@ pub(super) fn certificate(walker: &mut Walker, place: &Place<'_>) -> Option<Cert
     Some(CertificateDraft {
         cert_file,
         key_file: walker.string(&key_place)?,
+        deploy: None,
     })
 }
 

@@ -1,10 +1,11 @@
-//! Which certificates the rules need: names of routers with the resolver that is to obtain them, and what certificates
-//! from files serve already.
+//! Which certificates the rules need: names of routers with the resolver that is to obtain them, what certificates
+//! from files serve already, and which of these go to other programs.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::tls::KeyPair;
+use super::Deploy;
+use crate::tls::{KeyPair, Pem};
 
 /// Names that a router needs a certificate for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,28 @@ pub struct Needs {
     pub wanted: Vec<Wanted>,
     /// Served from files.
     pub files: FileNames,
+    /// What is deployed, each to another directory.
+    pub deploys: Vec<FileDeploy>,
+}
+
+/// The certificates of `tls.certificates` that are deployed to one directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileDeploy {
+    /// How; its names are none, as each certificate has its own.
+    pub deploy: Deploy,
+    /// Those that can be used, expired ones too.
+    pub certificates: Vec<Deployable>,
+}
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deployable {
+    /// What its files begin with ([`super::stem`]).
+    pub stems: Vec<String>,
+    /// Its last second, since 1970.
+    pub not_after: i64,
+    /// What is in them.
+    pub pem: Arc<Pem>,
 }
 
 /// The names of valid certificates from files.

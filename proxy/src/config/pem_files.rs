@@ -13,7 +13,7 @@ use std::sync::Arc;
 use rustls::pki_types::CertificateDer;
 
 use crate::clock;
-use crate::tls::{self, KeyPair, KeyPairError};
+use crate::tls::{self, KeyPair, KeyPairError, Pem};
 
 /// What was made of files, now or when they were last good.
 #[derive(Clone, Debug)]
@@ -27,7 +27,9 @@ pub struct Loaded<T> {
 /// All that were named lately. What names them may be a private key itself.
 #[derive(Clone, Default)]
 pub struct PemFiles {
-    pairs: HashMap<(Box<str>, Box<str>), Kept<KeyPair>>,
+    pairs: HashMap<Files, Kept<KeyPair>>,
+    /// Those that are deployed: with their text.
+    deployed: HashMap<Files, Kept<(KeyPair, Arc<Pem>)>>,
     authorities: HashMap<Box<str>, Kept<Arc<[CertificateDer<'static>]>>>,
 }
 
@@ -38,6 +40,9 @@ impl std::fmt::Debug for PemFiles {
             .finish_non_exhaustive()
     }
 }
+
+/// `certFile` and `keyFile`.
+type Files = (Box<str>, Box<str>);
 
 #[derive(Clone)]
 struct Kept<T> {
@@ -57,6 +62,8 @@ impl PemFiles {
     /// A load begins.
     pub fn begin(&mut self) {
         self.pairs.values_mut().for_each(|kept| kept.used = false);
+        let deployed = self.deployed.values_mut();
+        deployed.for_each(|kept| kept.used = false);
         let authorities = self.authorities.values_mut();
         authorities.for_each(|kept| kept.used = false);
     }
@@ -64,6 +71,7 @@ impl PemFiles {
     /// A load has ended: what no rule names any more is forgotten.
     pub fn end(&mut self) {
         self.pairs.retain(|_, kept| kept.used);
+        self.deployed.retain(|_, kept| kept.used);
         self.authorities.retain(|_, kept| kept.used);
     }
 
@@ -72,6 +80,19 @@ impl PemFiles {
         let key = (cert_file.into(), key_file.into());
         take(&mut self.pairs, key, &[cert_file, key_file], || {
             KeyPair::load(cert_file, key_file)
+        })
+    }
+
+    /// The same, with their text.
+    pub fn pair_with_pem(
+        &mut self,
+        cert_file: &str,
+        key_file: &str,
+    ) -> Loaded<(KeyPair, Arc<Pem>)> {
+        let key = (cert_file.into(), key_file.into());
+        take(&mut self.deployed, key, &[cert_file, key_file], || {
+            let (pair, pem) = KeyPair::load_with_pem(cert_file, key_file)?;
+            Ok((pair, Arc::new(pem)))
         })
     }
 
@@ -88,10 +109,12 @@ impl PemFiles {
 
     /// Whether a file looks different from before it was read.
     pub fn have_changed(&self) -> bool {
-        let pairs = self
-            .pairs
-            .iter()
-            .map(|((cert, key), kept)| (vec![&**cert, &**key], &kept.stamps));
+        let pairs = self.pairs.iter().map(|(files, kept)| (files, &kept.stamps));
+        let deployed = self.deployed.iter();
+        let deployed = deployed.map(|(files, kept)| (files, &kept.stamps));
+        let pairs = pairs
+            .chain(deployed)
+            .map(|((cert, key), stamps)| (vec![&**cert, &**key], stamps));
         let authorities = self
             .authorities
             .iter()
@@ -103,7 +126,8 @@ impl PemFiles {
 
     /// The files that are named now.
     pub fn paths(&self) -> BTreeSet<PathBuf> {
-        let pairs = self.pairs.keys().flat_map(|(cert, key)| [cert, key]);
+        let pairs = self.pairs.keys().chain(self.deployed.keys());
+        let pairs = pairs.flat_map(|(cert, key)| [cert, key]);
         let named = pairs.chain(self.authorities.keys());
         named
             .filter(|text| !tls::is_pem_text(text))

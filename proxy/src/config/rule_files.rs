@@ -11,7 +11,9 @@ use super::document::{self, Document};
 use super::last_good::LastGood;
 use super::pem_files::PemFiles;
 use super::resolve::Resolver;
-use super::{Inventory, Needs, Origin, PemWatcher, Problem, Snapshot, StaticConfig, source};
+use super::{
+    Inventory, Needs, Origin, PemWatcher, Problem, Severity, Snapshot, StaticConfig, source,
+};
 
 mod check;
 
@@ -61,7 +63,7 @@ struct Decoded {
     text: Arc<str>,
     /// Without its tree.
     document: Document,
-    /// Warnings, and errors that cost elements.
+    /// Warnings.
     problems: Vec<Problem>,
 }
 
@@ -170,6 +172,7 @@ impl Loader {
             outdated: Vec::new(),
             problems: Vec::new(),
             wanted: Vec::new(),
+            deploys: Vec::new(),
             targets: Vec::new(),
             falls: Falls::default(),
         };
@@ -186,6 +189,7 @@ impl Loader {
         let needs = Needs {
             wanted: context.wanted,
             files,
+            deploys: context.deploys,
         };
         let mut problems = [problems, context.problems].concat();
         self.pems.end();
@@ -310,6 +314,10 @@ impl Loader {
         let Some(text) = self.last_good.get(file) else {
             return;
         };
+        // What is wrong may be so only for now, as with an owner whom this machine does not know yet.
+        if problems.iter().any(|one| one.severity == Severity::Error) {
+            return;
+        }
         let decoded = Decoded {
             text: Arc::clone(text),
             document: Document {

@@ -15,7 +15,6 @@ use super::{Origin, Problem, Severity, Source};
 
 mod accepted;
 mod decode;
-mod deploy;
 mod entry_point;
 mod http2;
 pub mod keys;
@@ -23,7 +22,6 @@ mod limits;
 mod resolver;
 mod sources;
 
-pub use self::deploy::{Deploy, Owner};
 pub use self::entry_point::{
     EntryPoint, EntryPointSteering, EntryPointTls, ForwardedHeaders, HttpOptions, KeepAlive,
     Redirection, SteeringMode, Timeouts, Trust, UnderscoreHeaders,
@@ -106,6 +104,8 @@ pub struct RuleSource {
     pub path: Option<PathBuf>,
     /// Whether a change is taken up at once; default true.
     pub watch: bool,
+    /// `allowDeploy`: whether certificates of rules may name a `deploy`; default false.
+    pub allow_deploy: bool,
 }
 
 /// `log`.
@@ -162,7 +162,11 @@ impl StaticConfig {
         let root = entry("entryPoints", node(Value::Map(entry_points.collect())));
         let tree = node(Value::Map(vec![root]));
         let mut walker = Walker::default();
-        decode::config(&mut walker, &Place::root(&tree)).expect("entry points alone are complete")
+        let config = decode::config(&mut walker, &Place::root(&tree));
+        let mut config = config.expect("entry points alone are complete");
+        // Whether it is allowed is not known.
+        config.rules.allow_deploy = true;
+        config
     }
 
     fn decode(

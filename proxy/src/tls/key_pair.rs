@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use data_encoding::BASE64;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -23,6 +24,15 @@ pub struct KeyPair {
 
 type Names = Box<[Box<str>]>;
 
+/// A key pair as PEM text, for other programs. Never shown: it holds a private key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Pem {
+    /// The chain, its own certificate first.
+    pub chain: String,
+    /// The private key.
+    pub key: String,
+}
+
 /// A key pair that cannot be used: one line that names the file, what was found and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyPairError(String);
@@ -33,20 +43,30 @@ impl KeyPair {
     /// # Errors
     /// A file that cannot be read, holds no PEM of the wanted kind, or a key that is not the certificate's.
     pub fn load(cert_file: &str, key_file: &str) -> Result<Self, KeyPairError> {
+        Self::load_with_pem(cert_file, key_file).map(|(pair, _)| pair)
+    }
+
+    /// The same, and the text of the certificates and the key alone, whatever else the files hold.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_with_pem(cert_file: &str, key_file: &str) -> Result<(Self, Pem), KeyPairError> {
         let (cert, key) = (
             Source::new("certFile", cert_file),
             Source::new("keyFile", key_file),
         );
         let chain = cert.certificates()?;
         let private_key = key.private_key()?;
-        Self::from_der(chain, private_key).map_err(|error| match error {
+        let pem = Pem::new(&chain, &private_key);
+        let pair = Self::from_der(chain, private_key).map_err(|error| match error {
             Unusable::Certificate(problem) => cert.error(&problem),
             Unusable::Key(problem) => key.error(&problem),
             Unusable::Mismatch => KeyPairError(format!(
                 "{cert} and {key} do not belong together: the key is not that of the first certificate; give the key \
                  this certificate was made with, and put the server's own certificate first"
             )),
-        })
+        })?;
+        Ok((pair, pem))
     }
 
     /// The names it is valid for: lower case, `*.` for one label; the subject's common name if there is no other.
@@ -93,6 +113,43 @@ impl KeyPair {
         })
     }
 }
+
+impl Pem {
+    fn new(chain: &[CertificateDer<'_>], key: &PrivateKeyDer<'_>) -> Self {
+        let label = match key {
+            PrivateKeyDer::Pkcs1(_) => "RSA PRIVATE KEY",
+            PrivateKeyDer::Sec1(_) => "EC PRIVATE KEY",
+            _ => "PRIVATE KEY",
+        };
+        Self {
+            chain: chain.iter().map(|der| block("CERTIFICATE", der)).collect(),
+            key: block(label, key.secret_der()),
+        }
+    }
+}
+
+impl fmt::Debug for Pem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pem").finish_non_exhaustive()
+    }
+}
+
+/// A block of PEM (RFC 7468).
+fn block(label: &str, der: &[u8]) -> String {
+    let text = BASE64.encode(der);
+    let mut block = format!("-----BEGIN {label}-----\n");
+    let mut rest = &*text;
+    while !rest.is_empty() {
+        let (line, after) = rest.split_at(rest.len().min(PEM_LINE));
+        block.push_str(line);
+        block.push('\n');
+        rest = after;
+    }
+    block + &format!("-----END {label}-----\n")
+}
+
+/// Characters of a line of PEM.
+const PEM_LINE: usize = 64;
 
 /// Whether a setting is PEM text rather than a path.
 pub fn is_pem_text(text: &str) -> bool {

@@ -72,14 +72,13 @@ impl Status {
             &self.certificates,
             i64::try_from(clock::unix_seconds()).unwrap_or(i64::MAX),
         );
-        if overview.certificates.is_empty() && overview.orders.is_empty() {
-            return;
+        if !(overview.certificates.is_empty() && overview.orders.is_empty()) {
+            let _ = writeln!(
+                out,
+                "  certificates: {} (see `weir certs list`)",
+                overview.certificates.len()
+            );
         }
-        let _ = writeln!(
-            out,
-            "  certificates: {} (see `weir certs list`)",
-            overview.certificates.len()
-        );
         for line in overview.deployed(now) {
             let _ = writeln!(out, "  {line}");
         }

@@ -10,35 +10,18 @@ use std::path::Path;
 
 use nix::unistd::{Gid, Uid, fchown};
 
-use crate::config::static_file::Deploy;
+use crate::config::Deploy;
+use crate::tls::Pem;
 
-/// A certificate as other programs take it. Never shown: it holds a private key.
-pub struct Pem {
-    /// The chain, its own certificate first.
-    pub(super) chain: String,
-    /// The private key.
-    pub(super) key: String,
-}
-
-impl Pem {
-    /// The files of a name: what each ends with, and what is in it. The first is for programs that read one file, and
-    /// so can never see a certificate with another's key.
-    pub(super) fn files(&self) -> [(&'static str, String); 3] {
-        let (chain, key) = (self.chain.trim(), self.key.trim());
-        [
-            ("pem", format!("{chain}\n{key}\n")),
-            ("key", format!("{key}\n")),
-            ("crt", format!("{chain}\n")),
-        ]
-    }
-}
-
-/// What files of a name begin with, as lego has it: `_` for the `*` of a wildcard. `None` for what is no name of a
-/// host.
-pub(super) fn stem(name: &str) -> Option<String> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    let stem = name.replacen('*', "_", 1);
-    (stem.bytes().all(plain) && !stem.is_empty() && !stem.starts_with('.')).then_some(stem)
+/// The files of a name: what each ends with, and what is in it. The first is for programs that read one file, and so
+/// can never see a certificate with another's key.
+pub(super) fn of(pem: &Pem) -> [(&'static str, String); 3] {
+    let (chain, key) = (pem.chain.trim(), pem.key.trim());
+    [
+        ("pem", format!("{chain}\n{key}\n")),
+        ("key", format!("{key}\n")),
+        ("crt", format!("{chain}\n")),
+    ]
 }
 
 /// Makes the directory if it is not there, for the owner of the files alone.
@@ -174,14 +157,5 @@ mod tests {
         assert!(put(&deploy, "x.pem", "two").unwrap());
         sync(&deploy.directory).unwrap();
         assert_eq!(fs::read_dir(&deploy.directory).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn names_are_files_of_the_directory() {
-        assert_eq!(stem("*.a.example").as_deref(), Some("_.a.example"));
-        assert_eq!(stem("a-b.example").as_deref(), Some("a-b.example"));
-        for wrong in ["", "../a", ".a", "a/b", "a b", "*.*.a", "a\0"] {
-            assert_eq!(stem(wrong), None, "{wrong:?}");
-        }
     }
 }

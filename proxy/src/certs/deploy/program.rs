@@ -55,7 +55,11 @@ impl Tail {
 ///
 /// # Errors
 /// How it ended and the last that it said, if it did not end well or in time.
-pub(super) async fn run(command: &str, directory: &Path, resolver: &str) -> Result<(), String> {
+pub(super) async fn run(
+    command: &str,
+    directory: &Path,
+    resolver: Option<&str>,
+) -> Result<(), String> {
     let inherited = INHERITED
         .iter()
         .filter_map(|name| Some((*name, std::env::var_os(name)?)));
@@ -65,7 +69,7 @@ pub(super) async fn run(command: &str, directory: &Path, resolver: &str) -> Resu
         .env("PATH", PATH)
         .envs(inherited)
         .env("DEPLOY_DIRECTORY", directory)
-        .env("DEPLOY_RESOLVER", resolver)
+        .envs(resolver.map(|resolver| ("DEPLOY_RESOLVER", resolver)))
         .current_dir(directory)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -133,7 +137,9 @@ mod tests {
 
     async fn within(command: &str) -> Result<(), String> {
         let local = tokio::task::LocalSet::new();
-        local.run_until(run(command, Path::new("/tmp"), "le")).await
+        local
+            .run_until(run(command, Path::new("/tmp"), Some("le")))
+            .await
     }
 
     #[tokio::test]
@@ -193,7 +199,7 @@ mod tests {
         let command = format!("until [ -e '{}' ]; do sleep 0.02; done", file.display());
         let local = tokio::task::LocalSet::new();
         let in_time = local.run_until(async {
-            let run = async move { run(&command, Path::new("/tmp"), "le").await };
+            let run = async move { run(&command, Path::new("/tmp"), None).await };
             let run = tokio::task::spawn_local(run);
             tokio::task::yield_now().await;
             advance(DEPLOY_PROGRAM - Duration::from_millis(1)).await;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::deploys::Deploys;
 use super::routers::certificates;
 use super::{Context, Merged};
 use crate::config::document::{CertificateDraft, StoreDraft};
@@ -18,11 +19,12 @@ pub(super) fn compile(
     drafts: &[CertificateDraft],
     stores: &Merged<StoreDraft>,
 ) -> (Arc<Store>, FileNames, Vec<FileCertificate>) {
-    let path = "tls.certificates";
+    let mut deploys = Deploys::default();
     let of_files: Vec<(&CertificateDraft, KeyPair)> = drafts
         .iter()
-        .filter_map(|draft| Some((draft, pair(context, path, draft)?)))
+        .filter_map(|draft| Some((draft, deploys.pair(context, draft)?)))
         .collect();
+    context.deploys = deploys.into();
     let mut pairs: Vec<KeyPair> = of_files.iter().map(|(_, pair)| pair.clone()).collect();
     let draft = stores.values().next().and_then(|named| named.usable());
     let given_by = draft.and_then(|draft| draft.certificate.as_ref());
@@ -49,8 +51,22 @@ pub(super) fn compile(
 }
 
 /// The certificate, unless it is not there or cannot be used.
-fn pair(context: &mut Context<'_>, path: &str, draft: &CertificateDraft) -> Option<KeyPair> {
-    let Loaded { good, trouble } = context.pems.pair(&draft.cert_file.value, &draft.key_file);
+pub(super) fn pair(
+    context: &mut Context<'_>,
+    path: &str,
+    draft: &CertificateDraft,
+) -> Option<KeyPair> {
+    let loaded = context.pems.pair(&draft.cert_file.value, &draft.key_file);
+    take(context, path, draft, loaded)
+}
+
+/// What has been loaded; what is wrong with it is told.
+pub(super) fn take<T>(
+    context: &mut Context<'_>,
+    path: &str,
+    draft: &CertificateDraft,
+    Loaded { good, trouble }: Loaded<T>,
+) -> Option<T> {
     let lost = match good {
         Some(_) => LAST_GOOD,
         None => "the certificate",

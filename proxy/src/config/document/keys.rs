@@ -96,7 +96,13 @@ pub const TLS: Keys = Keys {
     later: &[],
 };
 
-/// `tls.certificates[]`, `serversTransports.X.certificates[]`
+/// `tls.certificates[]`
+pub const FILE_CERTIFICATE: Keys = Keys {
+    known: &["certFile", "deploy", "keyFile", "stores"],
+    later: &[],
+};
+
+/// `serversTransports.X.certificates[]`, `tls.stores.default.defaultCertificate`
 pub const CERTIFICATE: Keys = Keys {
     known: &["certFile", "keyFile", "stores"],
     later: &[],
@@ -334,13 +340,14 @@ pub const QUEUE: Keys = Keys {
 
 /// All of the above, for the test that holds the documentation to them.
 #[cfg(test)]
-pub const ALL: [&Keys; 36] = [
+pub const ALL: [&Keys; 37] = [
     &ROOT,
     &HTTP,
     &MIDDLEWARE,
     &DOMAIN,
     &TCP,
     &TLS,
+    &FILE_CERTIFICATE,
     &CERTIFICATE,
     &TLS_OPTIONS,
     &CLIENT_AUTH,

@@ -16,6 +16,8 @@ struct Wanted {
     origin: Origin,
     path: String,
     names: BTreeSet<String>,
+    /// Other programs have it, too: it is never needless.
+    deployed: bool,
 }
 
 pub(super) fn all(documents: &[Document]) -> Vec<Problem> {
@@ -47,7 +49,7 @@ pub(super) fn all(documents: &[Document]) -> Vec<Problem> {
         better.next()
     };
     let mut problems = Vec::new();
-    for (index, one) in wanted.iter().enumerate() {
+    for (index, one) in wanted.iter().enumerate().filter(|(_, one)| !one.deployed) {
         let Some(other) = covering(index, one) else {
             continue;
         };
@@ -87,6 +89,7 @@ fn of_files(documents: &[Document]) -> Vec<Wanted> {
         let pair = KeyPair::load(&draft.cert_file.value, &draft.key_file).ok()?;
         Some(Wanted {
             origin: draft.cert_file.origin.clone(),
+            deployed: draft.deploy.is_some(),
             path: FILES.to_owned(),
             names: pair
                 .names()
@@ -121,6 +124,7 @@ fn of_routers(root: &Node) -> Vec<Wanted> {
                     origin: domain.origin.clone(),
                     path: format!("{way}.tls.domains"),
                     names,
+                    deployed: false,
                 });
             }
         }

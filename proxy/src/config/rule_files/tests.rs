@@ -3,10 +3,11 @@
 use std::net::IpAddr;
 
 use super::*;
-use crate::config::{EntryPointTable, Severity};
+use crate::config::EntryPointTable;
 use crate::rule::RequestView;
 use crate::service::{Service, ServiceKind};
 
+mod deploys;
 mod limits;
 mod shipped;
 mod tcp;

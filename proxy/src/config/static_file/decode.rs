@@ -107,6 +107,7 @@ fn providers(walker: &mut Walker, place: Option<&Place<'_>>) -> RuleSource {
     let mut source = RuleSource {
         path: None,
         watch: true,
+        allow_deploy: false,
     };
     let file = place
         .and_then(|place| walker.fields(place, &keys::PROVIDERS))
@@ -119,6 +120,10 @@ fn providers(walker: &mut Walker, place: Option<&Place<'_>>) -> RuleSource {
         .get("watch")
         .and_then(|place| walker.boolean(&place))
         .unwrap_or(true);
+    source.allow_deploy = fields
+        .get("allowDeploy")
+        .and_then(|place| walker.boolean(&place))
+        .unwrap_or(false);
     match (fields.get("directory"), fields.get("filename")) {
         (Some(place), None) | (None, Some(place)) => {
             source.path = walker.string(&place).map(PathBuf::from)

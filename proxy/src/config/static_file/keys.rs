@@ -198,7 +198,7 @@ pub const PROVIDERS: Keys = Keys {
 
 /// `providers.file`
 pub const FILE: Keys = Keys {
-    known: &["directory", "filename", "watch"],
+    known: &["allowDeploy", "directory", "filename", "watch"],
     later: &["debugLogGeneratedTemplate"],
 };
 
@@ -289,7 +289,7 @@ pub const TAILSCALE: Keys = Keys {
     later: &[],
 };
 
-/// `certificatesResolvers.X.deploy`
+/// `certificatesResolvers.X.deploy`, and that of rule files: `tls.certificates[].deploy`
 pub const DEPLOY: Keys = Keys {
     known: &["command", "directory", "mode", "names", "owner"],
     later: &[],

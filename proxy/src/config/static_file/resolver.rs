@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
 
-use super::deploy::{self, Deploy};
 use super::{EntryPoint, keys};
 use crate::config::Problem;
+use crate::config::deploy::{Deploy, deploy};
 use crate::config::walker::{Cost, Fields, Place, Walker};
 use crate::limits::{ACME_TIMEOUT, DNS_PROPAGATION};
 
@@ -204,9 +204,11 @@ pub(super) fn all(
                 at.and_then(|at| acme(walker, &at, entry_points))
             }
         };
-        let deploy = fields
-            .get("deploy")
-            .and_then(|at| deploy::deploy(walker, &at));
+        let deploy = fields.get("deploy").and_then(|at| {
+            let deploy = deploy(walker, &at)?;
+            told_apart(walker, &at, &deploy, &resolvers);
+            Some(deploy)
+        });
         resolvers.extend(issuer.map(|issuer| Resolver {
             name: (*name).into(),
             issuer,
@@ -214,6 +216,21 @@ pub(super) fn all(
         }));
     }
     resolvers
+}
+
+/// Files of the same name would take turns, and so would the commands.
+fn told_apart(walker: &mut Walker, place: &Place<'_>, deploy: &Deploy, resolvers: &[Resolver]) {
+    let goes_there = |resolver: &&Resolver| {
+        let other = resolver.deploy.as_ref();
+        other.is_some_and(|other| other.directory == deploy.directory)
+    };
+    if let Some(other) = resolvers.iter().find(goes_there) {
+        let (directory, name) = (deploy.directory.display(), &other.name);
+        let found = format!("the directory {directory}, which the resolver {name:?} has too");
+        let problem = Problem::warning(place.origin().clone(), found)
+            .remedy("give each its own: for a name that both have, their files would take turns");
+        walker.report(Cost::Element, place, problem);
+    }
 }
 
 fn tailscale(walker: &mut Walker, place: &Place<'_>) -> Option<Issuer> {

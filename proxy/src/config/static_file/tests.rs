@@ -239,3 +239,30 @@ fn a_missing_file_is_a_problem_of_its_own() {
         "/nonexistent/weir.yml: found no such file; create it, or name another with --configFile";
     assert_eq!(problems[0].to_string(), expected);
 }
+
+#[test]
+fn two_resolvers_that_deploy_to_one_directory_are_warned_of() {
+    let text = "
+entryPoints: {web: {address: ':80'}}
+certificatesResolvers:
+  a: {tailscale: {}, deploy: {directory: /pem}}
+  b: {tailscale: {}, deploy: {directory: /pem/}}
+  c: {tailscale: {}, deploy: {directory: /pem/c}}
+";
+    let (config, warnings) = StaticConfig::parse(Path::new("weir.yml"), text).unwrap();
+    assert_eq!(config.resolvers.len(), 3);
+    let warnings: Vec<String> = warnings.iter().map(Problem::to_string).collect();
+    let expected = "weir.yml:5:22: certificatesResolvers.b.deploy: found the directory /pem, which the resolver \"a\" has too";
+    assert!(
+        warnings.len() == 1 && warnings[0].starts_with(expected),
+        "{warnings:#?}"
+    );
+    let climbs = parse(&text.replace("/pem/c", "/pem/../c")).unwrap_err();
+    assert!(
+        climbs[1].contains("an absolute path without .."),
+        "{climbs:#?}"
+    );
+    let none = parse(&text.replace("/pem/c", "/pem/c, names: [a/b]")).unwrap_err();
+    assert!(none[1].contains("found the name \"a/b\""), "{none:#?}");
+    assert!(!config.rules.allow_deploy);
+}

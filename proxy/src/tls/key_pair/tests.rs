@@ -124,3 +124,26 @@ fn a_key_without_its_first_line_is_not_shown() {
         assert!(error.contains("without the line -----BEGIN"), "{error}");
     }
 }
+
+#[test]
+fn text_for_other_programs_is_the_certificates_and_the_key_alone() {
+    let (cert, key) = pair(&["a.example"]);
+    let (second, _) = pair(&["ca"]);
+    let both = format!("Bag Attributes\n{key}{cert}comment\n{second}");
+    let (_, pem) = KeyPair::load_with_pem(&both, &both).expect("usable");
+    assert_eq!(pem.chain, format!("{cert}{second}").replace('\r', ""));
+    assert_eq!(pem.key, key.replace('\r', ""));
+    assert_eq!(format!("{pem:?}"), "Pem { .. }");
+    let (again, same) = KeyPair::load_with_pem(&pem.chain, &pem.key).expect("usable");
+    assert!(same == pem && again.names()[..] == ["a.example".into()]);
+    // Keys keep their form.
+    for (label, der) in [
+        ("RSA PRIVATE KEY", PrivateKeyDer::Pkcs1(vec![7; 96].into())),
+        ("EC PRIVATE KEY", PrivateKeyDer::Sec1(vec![7; 97].into())),
+    ] {
+        let text = Pem::new(&[], &der).key;
+        let read = PrivateKeyDer::from_pem_slice(text.as_bytes()).expect("PEM");
+        assert!(text.contains(label) && read == der, "{text}");
+        assert!(text.lines().all(|line| line.len() <= 64), "{text}");
+    }
+}

@@ -163,6 +163,8 @@ fn tcp() -> Value {
 
 /// What must stand beside a key that begins so.
 pub const BESIDE: &[(&str, &str, &str)] = &[
+    ("deploy", "certFile", r#""/c.pem""#),
+    ("deploy", "keyFile", r#""/k.pem""#),
     ("stores", "certFile", r#""/c.pem""#),
     ("stores", "keyFile", r#""/k.pem""#),
     ("steering.", "steering.interfaces", r#"["eth0"]"#),
@@ -176,6 +178,7 @@ pub const BESIDE: &[(&str, &str, &str)] = &[
         "proxyProtocol.trustedIPs",
         r#"["192.0.2.1"]"#,
     ),
+    ("allowDeploy", "directory", r#""/tmp""#),
     ("watch", "directory", r#""/tmp""#),
     ("mode", "directory", r#""/tmp""#),
     ("names", "directory", r#""/tmp""#),

@@ -1,18 +1,21 @@
-//! `certificatesResolvers.X.deploy`: where certificates are written for other programs, and what is run then.
+//! `deploy` of a resolver or of a certificate of a rule file: where certificates are written for other programs, and
+//! what is run then.
 //!
-//! It is in the static configuration only: whoever may write rule files starts no programs by them.
+//! In rule files it counts only where the static configuration says so (`providers.file.allowDeploy`): nobody starts
+//! programs, or is given private keys, by a rule file alone.
 
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
 use nix::unistd::{Gid, Group, Uid, User};
 
-use super::keys;
-use crate::config::walker::{Place, Walker};
+use super::Problem;
+use super::static_file::keys;
+use super::walker::{Cost, Place, Walker};
 
 /// `deploy`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deploy {
-    /// `directory`: absolute.
+    /// `directory`: absolute, without `..`.
     pub directory: PathBuf,
     /// `names`: for which names there are files, lower case; empty: for all.
     pub names: Vec<Box<str>>,
@@ -38,33 +41,61 @@ const MODE: u32 = 0o600;
 /// What may be set: others never read a private key, and nobody executes one.
 const MODE_BITS: u32 = 0o660;
 
+/// What files of a name begin with, as lego has it: `_` for the `*` of a wildcard. `None` for what is no name of a
+/// host.
+pub fn stem(name: &str) -> Option<String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let stem = name.replacen('*', "_", 1);
+    (stem.bytes().all(plain) && !stem.is_empty() && !stem.starts_with('.')).then_some(stem)
+}
+
 pub(super) fn deploy(walker: &mut Walker, place: &Place<'_>) -> Option<Deploy> {
     let fields = walker.fields(place, &keys::DEPLOY)?;
-    let directory = fields.required(walker, "directory").and_then(|at| {
-        walker.scalar(&at, "an absolute path", |text| {
-            text.starts_with('/').then(|| PathBuf::from(text))
-        })
-    });
+    let directory = fields
+        .required(walker, "directory")
+        .and_then(|at| walker.scalar(&at, "an absolute path without ..", directory));
     let owner = fields.get("owner").and_then(|at| {
         let allowed = "user, user:group or :group, by names that this machine knows or numbers";
-        walker.scalar(&at, allowed, owner)
+        let found = at.text().and_then(owner);
+        // It may be known later, and keeps nothing else from being used.
+        if found.is_none() {
+            walker.refuse(&at, allowed);
+        }
+        found
     });
     let mode = fields.get("mode").and_then(|at| {
         let allowed = "0400, 0440, 0600, 0640 or 0660: others must not read private keys";
         walker.scalar(&at, allowed, mode)
     });
-    let names = fields.get("names").map(|at| walker.strings(&at));
-    let names = names.into_iter().flatten();
+    let names = fields.get("names").map(|at| names(walker, &at));
     let command = fields.get("command").and_then(|at| walker.string(&at));
     Some(Deploy {
         directory: directory?,
-        names: names
-            .map(|name| name.value.to_ascii_lowercase().into())
-            .collect(),
+        names: names.unwrap_or_default(),
         owner: owner.unwrap_or_default(),
         mode: mode.unwrap_or(MODE),
         command,
     })
+}
+
+fn directory(text: &str) -> Option<PathBuf> {
+    let path = Path::new(text);
+    let climbs = path.components().any(|part| part == Component::ParentDir);
+    // One spelling of each.
+    (path.is_absolute() && !climbs).then(|| path.components().collect())
+}
+
+fn names(walker: &mut Walker, place: &Place<'_>) -> Vec<Box<str>> {
+    let mut names = Vec::new();
+    for name in walker.strings(place) {
+        if stem(&name.value).is_none() {
+            let problem = Problem::error(name.origin.clone(), format!("the name {:?}", name.value))
+                .allowed("names of hosts, and of wildcards such as *.example.org");
+            walker.report(Cost::Element, place, problem);
+        }
+        names.push(name.value.to_ascii_lowercase().into());
+    }
+    names
 }
 
 fn mode(text: &str) -> Option<u32> {
@@ -106,6 +137,24 @@ fn owner(text: &str) -> Option<Owner> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_files_of_the_directory() {
+        assert_eq!(stem("*.a.example").as_deref(), Some("_.a.example"));
+        assert_eq!(stem("a-b.example").as_deref(), Some("a-b.example"));
+        for wrong in ["", "../a", ".a", "a/b", "a b", "*.*.a", "a\0", "::1"] {
+            assert_eq!(stem(wrong), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn directories_are_where_they_seem_to_be() {
+        let found = directory("/a/.//b/").expect("absolute");
+        assert_eq!(found.as_os_str(), "/a/b");
+        for wrong in ["", "a", "./a", "/a/../b", "/..", "~/a"] {
+            assert_eq!(directory(wrong), None, "{wrong:?}");
+        }
+    }
 
     #[test]
     fn owners_and_modes() {

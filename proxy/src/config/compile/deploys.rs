@@ -1,0 +1,174 @@
+//! `tls.certificates[].deploy`: which certificates of files go to which directories.
+//!
+//! Several may go to one directory, as HAProxy reads them, if all say the same of it: its command is run once for all
+//! of them. Invariant: no resolver deploys there, and the files that these are made of are not there.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::Context;
+use super::store::{pair, take};
+use crate::config::document::CertificateDraft;
+use crate::config::walker::Spanned;
+use crate::config::{Deploy, Deployable, FileDeploy, FileNames, Origin, Problem, stem};
+use crate::tls::{KeyPair, Pem, is_pem_text};
+
+/// Where problems are.
+const PATH: &str = "tls.certificates";
+/// Names in one problem.
+const NAMES_TOLD: usize = 10;
+
+/// By directory, with the first that names it.
+#[derive(Default)]
+pub(super) struct Deploys(BTreeMap<PathBuf, (Origin, FileDeploy)>);
+
+impl Deploys {
+    /// The certificate, which is deployed if it says so.
+    pub(super) fn pair(
+        &mut self,
+        context: &mut Context<'_>,
+        draft: &CertificateDraft,
+    ) -> Option<KeyPair> {
+        let accepted = draft.deploy.as_ref().and_then(|deploy| {
+            let refused = refused(context, draft, deploy).or_else(|| self.differs(deploy));
+            match refused {
+                None => Some(deploy),
+                Some(problem) => {
+                    let problem = problem.at(format!("{PATH}.deploy")).lost("the deployment");
+                    context.problems.push(problem);
+                    None
+                }
+            }
+        });
+        let Some(deploy) = accepted else {
+            return pair(context, PATH, draft);
+        };
+        let sharing = self.sharing(deploy);
+        let loaded = context
+            .pems
+            .pair_with_pem(&draft.cert_file.value, &draft.key_file);
+        let (pair, pem) = take(context, PATH, draft, loaded)?;
+        sharing
+            .certificates
+            .push(deployable(context, deploy, &pair, pem));
+        Some(pair)
+    }
+
+    /// A problem if another certificate says something else of the directory.
+    fn differs(&self, deploy: &Spanned<Deploy>) -> Option<Problem> {
+        let (origin, first) = self.0.get(&deploy.value.directory)?;
+        let directory = deploy.value.directory.display();
+        let found = format!(
+            "the directory {directory} with another owner, mode or command than at {origin}"
+        );
+        (nameless(&deploy.value) != first.deploy).then(|| {
+            Problem::error(deploy.origin.clone(), found)
+                .remedy("say the same at both, or give each its own directory")
+        })
+    }
+
+    /// What goes to the same directory; it is there also where no certificate can be used.
+    fn sharing(&mut self, deploy: &Spanned<Deploy>) -> &mut FileDeploy {
+        let (_, sharing) = match self.0.entry(deploy.value.directory.clone()) {
+            Entry::Occupied(there) => there.into_mut(),
+            Entry::Vacant(place) => {
+                let made = FileDeploy {
+                    deploy: nameless(&deploy.value),
+                    certificates: Vec::new(),
+                };
+                place.insert((deploy.origin.clone(), made))
+            }
+        };
+        sharing
+    }
+}
+
+impl From<Deploys> for Vec<FileDeploy> {
+    fn from(deploys: Deploys) -> Self {
+        deploys.0.into_values().map(|(_, deploy)| deploy).collect()
+    }
+}
+
+fn nameless(deploy: &Deploy) -> Deploy {
+    Deploy {
+        names: Vec::new(),
+        ..deploy.clone()
+    }
+}
+
+/// Why nothing may be deployed so.
+fn refused(
+    context: &Context<'_>,
+    draft: &CertificateDraft,
+    deploy: &Spanned<Deploy>,
+) -> Option<Problem> {
+    let directory = &deploy.value.directory;
+    let problem = |found: String| Problem::error(deploy.origin.clone(), found);
+    if !context.config.rules.allow_deploy {
+        return Some(problem("a deploy in a rule file".to_owned()).remedy(
+            "allow it by providers.file.allowDeploy: true in the static configuration, if whoever may write rule files \
+             may also start programs as weir's user and give private keys away",
+        ));
+    }
+    let resolvers = &mut context.config.resolvers.iter();
+    let other = resolvers.find(|resolver| {
+        let other = resolver.deploy.as_ref();
+        other.is_some_and(|other| other.directory == *directory)
+    });
+    if let Some(other) = other {
+        let (name, directory) = (&other.name, directory.display());
+        let found = format!("the directory {directory}, to which the resolver {name:?} deploys");
+        return Some(problem(found).remedy("give each its own directory"));
+    }
+    let mut files = [&*draft.cert_file.value, &*draft.key_file]
+        .into_iter()
+        .filter(|file| !is_pem_text(file));
+    let file = files.find(|file| is_in(Path::new(file), directory))?;
+    let found = format!("the directory {}, in which {file} is", directory.display());
+    Some(problem(found).remedy("give another directory: weir never writes over what it reads"))
+}
+
+fn is_in(file: &Path, directory: &Path) -> bool {
+    let Some(parent) = file.parent() else {
+        return false;
+    };
+    let real = |path: &Path| fs::canonicalize(path).ok();
+    parent == directory || real(parent).is_some_and(|parent| real(directory) == Some(parent))
+}
+
+fn deployable(
+    context: &mut Context<'_>,
+    deploy: &Spanned<Deploy>,
+    pair: &KeyPair,
+    pem: Arc<Pem>,
+) -> Deployable {
+    let own = pair.names();
+    let asked = &deploy.value.names;
+    let told: Vec<&str> = own.iter().take(NAMES_TOLD).map(|name| &**name).collect();
+    let mut problem = |found: String, remedy: &str| {
+        let problem = Problem::error(deploy.origin.clone(), found).at(format!("{PATH}.deploy"));
+        let problem = problem.remedy(format!("{remedy}; it is for {}", told.join(", ")));
+        context.problems.push(problem.lost("its files"));
+    };
+    // An expired one, too, is for its names.
+    let covered = FileNames::new(std::slice::from_ref(pair), i64::MIN);
+    for name in asked.iter().filter(|name| !covered.serve(name)) {
+        let found = format!("the name {name:?}, for which the certificate is not");
+        problem(found, "give names that it has, or none for all of them");
+    }
+    let names = if asked.is_empty() { own } else { asked };
+    let served = names.iter().filter(|name| covered.serve(name));
+    let stems: Vec<String> = served.filter_map(|name| stem(name)).collect();
+    if stems.is_empty() && asked.is_empty() {
+        let found = "a certificate without a name that files can have".to_owned();
+        problem(found, "use one with names of hosts");
+    }
+    Deployable {
+        stems,
+        not_after: pair.not_after(),
+        pem,
+    }
+}
