@@ -1,8 +1,9 @@
 //! Certificates for other programs: PEM files in a directory, and a command that is run when they have changed.
 //!
-//! Owns: which files there are to be ([`wanted`]), the files, the runs of the command, and on disk what came of them.
+//! Owns: which files there are to be ([`Wanted`]), the files, the runs of the command, and on disk what came of them.
 //! Never: a certificate of its own. Invariants: the command is run until it has ended well for what the files say, also
-//! by a process that comes after one that was killed; for one directory never two at a time; nobody waits for it.
+//! by a process that comes after one that was killed; of one resolver, and for one directory of rules, never two at a
+//! time; nobody waits for it.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -21,32 +21,37 @@ pub(super) struct Whose {
 impl State {
     /// Starts those of resolvers, and those of rules as they come; for ever.
     pub(super) async fn deploy_all(self: Rc<Self>) {
+        let mut begun = false;
         for resolver in &self.config.resolvers {
             if let Some(deploy) = &resolver.deploy {
-                self.begin(Some(&resolver.name), deploy);
+                begun |= self.begin(Some(&resolver.name), deploy);
             }
         }
         let mut needs = self.needs.clone();
         loop {
             let needed = Arc::clone(&needs.borrow_and_update());
             for files in &needed.deploys {
-                self.begin(None, &files.deploy);
+                begun |= self.begin(None, &files.deploy);
             }
             drop(needed);
+            // How they stood is told before anything is done.
+            if std::mem::take(&mut begun) {
+                self.overview.store(Arc::new(self.look()));
+            }
             if needs.changed().await.is_err() {
                 return;
             }
         }
     }
 
-    /// Starts one, unless it is looked after already.
-    fn begin(self: &Rc<Self>, resolver: Option<&Arc<str>>, deploy: &Deploy) {
+    /// Starts one, unless it is looked after already; whether it was not.
+    fn begin(self: &Rc<Self>, resolver: Option<&Arc<str>>, deploy: &Deploy) -> bool {
         let whose = Whose {
             resolver: resolver.cloned(),
             directory: deploy.directory.clone(),
         };
         if self.deployed.borrow().contains_key(&whose) {
-            return;
+            return false;
         }
         let deployment =
             Deployment::open(whose.resolver.as_deref(), &whose.directory, &self.directory);
@@ -54,6 +59,7 @@ impl State {
             .borrow_mut()
             .insert(whose.clone(), deployment.told());
         tokio::task::spawn_local(Rc::clone(self).deploy(whose, deployment));
+        true
     }
 
     /// Looks after one, for as long as somebody wants it.
@@ -168,22 +174,31 @@ mod tests {
         let keeper = keeper(&scratch.path().join("state"));
         let command = "touch ../run.$$; ls ../run.* | wc -l >> ../counts; until test -e ../go; do sleep 0.02; done; \
                        rm ../run.$$";
-        let count = DEPLOYS_AT_ONCE + 2;
-        keeper.need(needs(scratch.path(), count, command));
+        let all = needs(scratch.path(), DEPLOYS_AT_ONCE + 2, command);
+        let mut first = Needs::clone(&all);
+        first.deploys.pop();
+        keeper.need(Arc::new(first));
         let counts = || -> Vec<usize> {
             let text = fs::read_to_string(scratch.path().join("counts")).unwrap_or_default();
-            text.lines()
-                .filter_map(|line| line.trim().parse().ok())
-                .collect()
+            let lines = text.lines();
+            lines.filter_map(|line| line.trim().parse().ok()).collect()
         };
         eventually("as many as may be", || counts().len() >= DEPLOYS_AT_ONCE);
+        // Whoever comes after them is heard when all of them have had their turn.
+        keeper.need(Arc::clone(&all));
+        eventually("the last is told of", || {
+            keeper.overview().deployments.len() == all.deploys.len()
+        });
+        let is_begun = |index: &usize| scratch.path().join(index.to_string()).exists();
+        let begun = (0..all.deploys.len()).filter(is_begun).count();
+        assert_eq!(begun, DEPLOYS_AT_ONCE);
         fs::write(scratch.path().join("go"), "").expect("written");
         eventually("all", || {
             let overview = keeper.overview();
             let done = overview.deployments.iter().filter(|one| one.at.is_some());
-            done.count() == count
+            done.count() == all.deploys.len()
         });
-        assert_eq!(counts().len(), count);
+        assert_eq!(counts().len(), all.deploys.len());
         assert_eq!(counts().into_iter().max(), Some(DEPLOYS_AT_ONCE));
     }
 
@@ -198,6 +213,9 @@ mod tests {
             done.count()
         };
         keeper.need(Arc::clone(&wanted));
+        eventually("they are told of", || {
+            keeper.overview().deployments.len() == 2
+        });
         eventually("both are deployed", || deployed() == 2);
         keeper.need(Arc::default());
         eventually("nobody speaks of them", || {

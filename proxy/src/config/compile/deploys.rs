@@ -131,12 +131,18 @@ fn refused(
     Some(problem(found).remedy("give another directory: weir never writes over what it reads"))
 }
 
+/// Whether the file, or what it is a link to, is in the directory, by whatever way that is named.
 fn is_in(file: &Path, directory: &Path) -> bool {
-    let Some(parent) = file.parent() else {
-        return false;
+    let Ok(directory) = fs::canonicalize(directory) else {
+        return file.parent() == Some(directory);
     };
-    let real = |path: &Path| fs::canonicalize(path).ok();
-    parent == directory || real(parent).is_some_and(|parent| real(directory) == Some(parent))
+    let parent = match file.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        parent => parent.unwrap_or(file),
+    };
+    let target = fs::canonicalize(file).ok();
+    let target = target.as_deref().and_then(Path::parent);
+    target == Some(&*directory) || fs::canonicalize(parent).is_ok_and(|parent| parent == directory)
 }
 
 fn deployable(
@@ -170,5 +176,51 @@ fn deployable(
         stems,
         not_after: pair.not_after(),
         pem,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_where_it_is_by_any_way() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = |name: &str| scratch.path().join(name);
+        fs::create_dir_all(path("real/below")).unwrap();
+        fs::create_dir(path("links")).unwrap();
+        fs::write(path("real/a.crt"), "").unwrap();
+        symlink(path("real"), path("other")).unwrap();
+        symlink(path("real/a.crt"), path("links/b.crt")).unwrap();
+        for file in [
+            "real/a.crt",
+            "other/a.crt",
+            "links/b.crt",
+            "real/none",
+            "real/below/../a.crt",
+        ] {
+            for directory in ["real", "other"] {
+                assert!(is_in(&path(file), &path(directory)), "{file} {directory}");
+            }
+        }
+        assert!(is_in(&path("links/b.crt"), &path("links")));
+        assert!(
+            is_in(&path("none/a"), &path("none")),
+            "neither is there yet"
+        );
+        for (file, directory) in [
+            ("real/a.crt", "real/below"),
+            ("real/a.crt", "none"),
+            ("none", "real"),
+        ] {
+            assert!(!is_in(&path(file), &path(directory)), "{file} {directory}");
+        }
+        let here = std::env::current_dir().unwrap();
+        assert!(
+            is_in(Path::new("Cargo.toml"), &here)
+                && !is_in(Path::new("Cargo.toml"), Path::new("/"))
+        );
     }
 }
