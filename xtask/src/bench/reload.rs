@@ -83,22 +83,28 @@ fn cost(site: &mut Site, reloads: usize) -> Outcome {
     Ok(())
 }
 
-/// Traffic at a steady pace, without reloads and with one a second, in turns.
+/// Traffic at a steady pace: alone, with a reload a second, and, to tell what reloads do to workers from what anything
+/// does that computes on the same processors, with a nice process a second that computes as much and is not weir.
 fn beside(site: &mut Site, rounds: usize) -> Outcome {
-    let (mut alone, mut beside) = (Vec::new(), Vec::new());
-    let (mut late_alone, mut late_beside) = (Duration::ZERO, Duration::ZERO);
-    for _ in 0..rounds {
+    let reload = reload_time(site)?;
+    let mut sides: [(&str, Vec<Latencies>, Duration); 3] = [
+        ("without reloads", Vec::new(), Duration::ZERO),
+        ("with one a second", Vec::new(), Duration::ZERO),
+        ("with another process", Vec::new(), Duration::ZERO),
+    ];
+    for round in 0..rounds * sides.len() {
+        let side = round % sides.len();
         site.probed.latest();
-        alone.push(traffic(site.plain, || Ok(()))?);
-        late_alone = late_alone.max(site.probed.latest());
-        beside.push(traffic(site.plain, || site.reload().map(drop))?);
-        late_beside = late_beside.max(site.probed.latest());
+        let latencies = traffic(site.plain, || match side {
+            0 => Ok(()),
+            1 => site.reload().map(drop),
+            _ => compute(reload),
+        })?;
+        sides[side].1.push(latencies);
+        sides[side].2 = sides[side].2.max(site.probed.latest());
     }
-    for (name, sides, late) in [
-        ("without reloads", alone, late_alone),
-        ("with one a second", beside, late_beside),
-    ] {
-        let of = |value: fn(&Latencies) -> f64| median(&sorted(sides.iter().map(value)));
+    for (name, latencies, late) in sides {
+        let of = |value: fn(&Latencies) -> f64| median(&sorted(latencies.iter().map(value)));
         println!(
             "  traffic {name}: p50 {:.0} us, p99 {:.0} us, p99.9 {:.0} us; the latest probe {:.0} ms late",
             of(|one| one.p50),
@@ -107,6 +113,23 @@ fn beside(site: &mut Site, rounds: usize) -> Outcome {
             late.as_secs_f64() * 1e3
         );
     }
+    Ok(())
+}
+
+/// Processor time of a reload.
+fn reload_time(site: &mut Site) -> Outcome<Duration> {
+    let before = process::processor_time(site.pid())?;
+    (0..READINGS).try_for_each(|_| site.reload().map(drop))?;
+    Ok((process::processor_time(site.pid())? - before) / READINGS as u32)
+}
+
+/// Has a process hash for so long, as nice as weir's threads that compute are.
+fn compute(time: Duration) -> Outcome {
+    let seconds = format!("{:.3}", time.as_secs_f64());
+    let mut command = Command::new("chrt");
+    command.args(["--batch", "0", "nice", "-n", "10", "timeout", &seconds]);
+    command.args(["sha256sum", "/dev/zero"]);
+    command.status()?;
     Ok(())
 }
 
