@@ -297,6 +297,9 @@ pub const PROGRESS_LOOKS: u32 = 8;
 pub const PROMPT_SENDS: u32 = 8;
 /// Where that doubling ends.
 pub const PROMPT_SENDS_MAX: u32 = 1024;
+/// How long a listening socket that closes beside others of its port has taken nothing but SYNs: longer than the kernel
+/// takes to complete a handshake that it has begun to.
+pub const LISTENER_QUIET: Duration = Duration::from_millis(2);
 /// Accepted connections that wait for `accept`; the multishot accept is cancelled above this, and the kernel's
 /// backlog takes over.
 pub const ACCEPT_AHEAD: usize = 256;

@@ -11,6 +11,7 @@
 //! a worker has copied out more than its limit, by 16 KiB for each connection (and one burst, no larger than the ring
 //! itself, of receives armed before).
 
+mod closing;
 mod listener;
 mod receive;
 mod send;

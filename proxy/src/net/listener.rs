@@ -12,8 +12,8 @@ use std::task::{Context, Poll, Waker, ready};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::task::coop;
 
-use super::{Stream, keepalive};
-use crate::limits::{ACCEPT_AHEAD, UNSENT_BYTES};
+use super::{Stream, closing, keepalive};
+use crate::limits::{ACCEPT_AHEAD, LISTENER_QUIET, UNSENT_BYTES};
 use crate::uring::{self, Completion, Driver, Owner, Token};
 
 /// What a listening socket is made with. SO_REUSEADDR, TCP_NODELAY, keep-alive probes and the limit of
@@ -87,8 +87,9 @@ impl Listener {
     }
 
     /// Stops accepting, takes what the kernel has completed already, and closes the socket, in this order: closing
-    /// resets what nobody has accepted, and left open the kernel would go on to complete handshakes for nobody. Returns
-    /// the connections taken. `accept` fails from here on.
+    /// resets what nobody has accepted, and left open the kernel would go on to complete handshakes for nobody. Beside
+    /// others that share its port nothing completes in the last [`LISTENER_QUIET`] (see `closing`). Returns the
+    /// connections taken. `accept` fails from here on.
     ///
     /// # Errors
     /// What accept4(2) says; connections taken so far are dropped then, and the socket is closed all the same.
@@ -103,9 +104,18 @@ impl Listener {
         };
         socket.set_nonblocking(true)?;
         let mut drained: Vec<OwnedFd> = accepting.queue.take().into();
+        let quiet = closing::migrates() && closing::syns_only(&socket);
+        if quiet {
+            tokio::time::sleep(LISTENER_QUIET).await;
+        }
         loop {
             match socket.accept() {
-                Ok((connection, _)) => drained.push(connection.into()),
+                Ok((connection, _)) => {
+                    if quiet {
+                        closing::take_everything(&connection);
+                    }
+                    drained.push(connection.into());
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if transient(error.raw_os_error()) => {}
                 Err(error) => return Err(error),

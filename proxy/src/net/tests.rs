@@ -1,6 +1,7 @@
 //! Real sockets on the loopback, one worker per test.
 
 mod bulk;
+mod closing;
 mod fairness;
 mod lifetime;
 mod listening;
