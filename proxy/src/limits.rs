@@ -570,8 +570,12 @@ pub const HTTP2_CONNECTION_WINDOW: u32 = 1 << 20;
 pub const HTTP2_STREAM_WINDOW: u32 = 256 << 10;
 /// Receive window of connection and stream when the worker has not: RFC 9113's initial one.
 pub const HTTP2_SMALL_WINDOW: u32 = 65_535;
+/// The least and most that `limits.http2` takes for either: RFC 9113's initial one, and its largest.
+pub const HTTP2_WINDOW_RANGE: std::ops::RangeInclusive<i64> = 65_535..=0x7fff_ffff;
 /// Receive windows of all of a worker's connections.
 pub const HTTP2_WINDOWS_BYTES: usize = 64 << 20;
+/// The least and most that `limits.http2.workerWindowBytes` takes.
+pub const HTTP2_WINDOWS_RANGE: std::ops::RangeInclusive<i64> = 1 << 20..=1 << 40;
 /// Bytes of one stream's response that wait in the connection to be sent.
 pub const HTTP2_STREAM_SEND_BYTES: usize = 64 << 10;
 /// Bytes of a connection's frames gathered for one send.

@@ -58,6 +58,8 @@ pub struct StaticConfig {
     pub workers: Option<usize>,
     /// `limits.connections`: clients' connections at one time; `None` is what the file descriptors allow.
     pub connections: Option<usize>,
+    /// `limits.http2.workerWindowBytes`: the receive windows of all HTTP/2 clients of a worker.
+    pub window_bytes: usize,
 }
 
 /// `steering`: what all steered entry points share.

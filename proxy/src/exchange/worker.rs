@@ -128,6 +128,7 @@ impl Worker {
         let users = servers.readiness.users().clone();
         let balancer = Balancer::new(index, of, servers.readiness);
         Self {
+            windows: Windows::new(config.window_bytes),
             config,
             pool: Pool::new(of),
             multiplexed: Multiplexed::default(),
@@ -136,7 +137,6 @@ impl Worker {
             complaints: Complaints::default(),
             clients,
             ids: RequestIds::default(),
-            windows: Windows::default(),
             abuse_logged: Cell::new(None),
             rules,
             balancer: RefCell::new(balancer),

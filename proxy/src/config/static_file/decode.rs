@@ -23,12 +23,13 @@ const SSH_PORT: u16 = 22;
 pub(super) fn config(walker: &mut Walker, root: &Place<'_>) -> Option<StaticConfig> {
     let fields = walker.fields(root, &keys::ROOT)?;
     let steering = steering(walker, fields.get("steering").as_ref());
-    let (connections, limits) = match fields.get("limits") {
-        Some(place) => limits::shared(walker, &place),
-        None => (None, Limits::default()),
+    let limits = match fields.get("limits") {
+        Some(place) => limits::global(walker, &place),
+        None => limits::Global::default(),
     };
     let shared = Shared {
-        limits,
+        limits: limits.shared,
+        window_bytes: limits.window_bytes,
         reason_header: truth(walker, &fields, "reasonHeader", true),
     };
     let entry_points = match fields.required(walker, "entryPoints") {
@@ -41,7 +42,8 @@ pub(super) fn config(walker: &mut Walker, root: &Place<'_>) -> Option<StaticConf
     };
     Some(StaticConfig {
         entry_points,
-        connections,
+        connections: limits.connections,
+        window_bytes: limits.window_bytes,
         resolvers,
         rules: providers(walker, fields.get("providers").as_ref()),
         log: log(walker, fields.get("log").as_ref()),
@@ -64,6 +66,7 @@ pub(super) fn config(walker: &mut Walker, root: &Place<'_>) -> Option<StaticConf
 /// What entry points have where they say nothing themselves.
 struct Shared {
     limits: Limits,
+    window_bytes: usize,
     reason_header: bool,
 }
 

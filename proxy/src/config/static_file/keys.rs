@@ -254,6 +254,9 @@ pub const ENTRY_POINT_LIMITS: Keys = Keys {
 /// `limits.http2`
 pub const HTTP2_LIMITS: Keys = Keys {
     known: &[
+        "workerWindowBytes",
+        "connectionWindowBytes",
+        "streamWindowBytes",
         "resets",
         "madeResets",
         "settings",
@@ -268,6 +271,12 @@ pub const HTTP2_LIMITS: Keys = Keys {
         "unendedStreams",
         "zeroWindowTimeout",
     ],
+    later: &[],
+};
+
+/// `entryPoints.X.limits.http2`
+pub const ENTRY_POINT_HTTP2_LIMITS: Keys = Keys {
+    known: HTTP2_LIMITS.known.split_at(1).1,
     later: &[],
 };
 
@@ -360,7 +369,7 @@ pub const PROPAGATION: Keys = Keys {
 
 /// All of the above, for the test that holds the documentation to them.
 #[cfg(test)]
-pub const ALL: [&Keys; 34] = [
+pub const ALL: [&Keys; 35] = [
     &ROOT,
     &SERVERS_TRANSPORT,
     &TCP_SERVERS_TRANSPORT,
@@ -385,6 +394,7 @@ pub const ALL: [&Keys; 34] = [
     &LIMITS,
     &ENTRY_POINT_LIMITS,
     &HTTP2_LIMITS,
+    &ENTRY_POINT_HTTP2_LIMITS,
     &HTTP2_RATE,
     &RESOLVER,
     &TAILSCALE,

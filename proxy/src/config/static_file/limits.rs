@@ -48,22 +48,58 @@ impl Default for Limits {
     }
 }
 
-/// The global `limits`: connections in all, and what entry points have where they say nothing.
-pub(super) fn shared(walker: &mut Walker, place: &Place<'_>) -> (Option<usize>, Limits) {
+/// The global `limits`.
+pub(super) struct Global {
+    /// `connections`: of all clients; `None` is what the file descriptors allow.
+    pub connections: Option<usize>,
+    /// `http2.workerWindowBytes`
+    pub window_bytes: usize,
+    /// What entry points have where they say nothing.
+    pub shared: Limits,
+}
+
+impl Default for Global {
+    fn default() -> Self {
+        Self {
+            connections: None,
+            window_bytes: limits::HTTP2_WINDOWS_BYTES,
+            shared: Limits::default(),
+        }
+    }
+}
+
+pub(super) fn global(walker: &mut Walker, place: &Place<'_>) -> Global {
+    let mut global = Global::default();
     let Some(fields) = walker.fields(place, &keys::LIMITS) else {
-        return (None, Limits::default());
+        return global;
     };
     let connections = fields.integer(walker, "connections", 1..=i64::from(u32::MAX));
-    let limits = decode(walker, &fields, Limits::default());
-    (connections.map(|number| number as usize), limits)
+    global.connections = connections.map(|number| number as usize);
+    global.shared = decode(walker, &fields, global.shared);
+    if let Some(place) = fields.get("http2")
+        && let Some(fields) = walker.fields(&place, &keys::HTTP2_LIMITS)
+    {
+        let range = limits::HTTP2_WINDOWS_RANGE;
+        if let Some(bytes) = fields.integer(walker, "workerWindowBytes", range) {
+            global.window_bytes = bytes as usize;
+        }
+        http2::decode(walker, &fields, &mut global.shared.http2);
+    }
+    global
 }
 
 /// The `limits` of one entry point.
 pub(super) fn entry_point(walker: &mut Walker, place: &Place<'_>, shared: &Limits) -> Limits {
-    match walker.fields(place, &keys::ENTRY_POINT_LIMITS) {
-        Some(fields) => decode(walker, &fields, shared.clone()),
-        None => shared.clone(),
+    let Some(fields) = walker.fields(place, &keys::ENTRY_POINT_LIMITS) else {
+        return shared.clone();
+    };
+    let mut limits = decode(walker, &fields, shared.clone());
+    if let Some(place) = fields.get("http2")
+        && let Some(fields) = walker.fields(&place, &keys::ENTRY_POINT_HTTP2_LIMITS)
+    {
+        http2::decode(walker, &fields, &mut limits.http2);
     }
+    limits
 }
 
 fn decode(walker: &mut Walker, fields: &Fields<'_>, mut limits: Limits) -> Limits {
@@ -96,9 +132,6 @@ fn decode(walker: &mut Walker, fields: &Fields<'_>, mut limits: Limits) -> Limit
         limits.connections_per_client = u32::try_from(number).ok().filter(|number| *number > 0);
     }
     times(walker, fields, &mut limits);
-    if let Some(place) = fields.get("http2") {
-        http2::decode(walker, &place, &mut limits.http2);
-    }
     limits
 }
 
@@ -167,7 +200,8 @@ mod tests {
         let config = parse(
             ", limits: {http2: {resets: {burst: 7}}}}, other: {address: ':81'}}\n\
              limits: {headerTimeout: 3, http2: {resets: {burst: 9, perSecond: 4}, pings: {perSecond: 2}, \
-             continuations: 3, emptyContinuations: 0, unendedStreams: 500, zeroWindowTimeout: 5s}}",
+             continuations: 3, emptyContinuations: 0, unendedStreams: 500, zeroWindowTimeout: 5s, \
+             workerWindowBytes: 4194304, connectionWindowBytes: 2097152, streamWindowBytes: 131072}}",
         )
         .expect("valid");
         let [web, other] = &config.entry_points[..] else {
@@ -186,7 +220,16 @@ mod tests {
         assert_eq!((allowed.continuations, allowed.empty_continuations), (3, 0));
         assert_eq!(allowed.unended_streams, 500);
         assert_eq!(allowed.unfinished, Duration::from_secs(3));
-        assert_eq!(web.limits.http2.zero_window, Duration::from_secs(5));
+        let http2 = web.limits.http2;
+        assert_eq!(http2.zero_window, Duration::from_secs(5));
+        assert_eq!(
+            (
+                config.window_bytes,
+                http2.connection_window,
+                http2.stream_window
+            ),
+            (4 << 20, 2 << 20, 128 << 10)
+        );
     }
 
     #[test]
@@ -225,6 +268,15 @@ mod tests {
             ("{http2: {emptyData: {burst: 101}}}", "from 1 to 100"),
             ("{http2: {zeroWindowTimeout: 0}}", "above zero"),
             ("{http2: {continuations: 6}}", "at most 5 for so many bytes"),
+            (
+                "{http2: {workerWindowBytes: 1048576}}",
+                "unknown key \"workerWindowBytes\"",
+            ),
+            ("{http2: {streamWindowBytes: 65534}}", "from 65535 to"),
+            (
+                "{http2: {connectionWindowBytes: 50331649}}",
+                "at most 50331648 bytes",
+            ),
             (
                 "{http2: {unendedStreams: 249}}",
                 "at least as many as may be open",

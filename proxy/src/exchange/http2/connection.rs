@@ -33,8 +33,8 @@ pub async fn serve(
 ) {
     transport.set_deadline(None);
     let shared = Shared::new(worker, transport, entry_point, agreed);
-    let window = worker.windows.take();
     let settings = &worker.config.entry_points[entry_point];
+    let window = worker.windows.take(&settings.limits.http2);
     let handshake = builder(&window, settings).handshake::<_, Bytes>(Metered::new(&shared));
     let began = tokio::time::timeout(settings.limits.header, handshake).await;
     match began {
@@ -256,7 +256,9 @@ mod tests {
             StaticConfig::parse(Path::new("weir.yml"), text).expect("a configuration");
         let (near, far) = tokio::io::duplex(1 << 20);
         let server = async {
-            let builder = builder(&Windows::default().take(), &config.entry_points[0]);
+            let settings = &config.entry_points[0];
+            let window = Windows::new(config.window_bytes).take(&settings.limits.http2);
+            let builder = builder(&window, settings);
             let mut connection = builder.handshake::<_, Bytes>(near).await.expect("greeted");
             let stream = connection.accept().await.expect("a stream");
             let (_request, mut respond) = stream.expect("a request");

@@ -99,7 +99,7 @@ fn entry_point(
         },
         forwarded_headers: http::forwarded_headers(walker, fields.get("forwardedHeaders").as_ref()),
         http,
-        http2: http2::decode(walker, place, fields.get("http2").as_ref(), &limits),
+        http2: http2::decode(walker, &fields, &limits, shared.window_bytes),
         limits,
         reason_header: truth(walker, &fields, "reasonHeader", shared.reason_header),
         origin: address_place.origin().clone(),

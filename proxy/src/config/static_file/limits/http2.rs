@@ -21,6 +21,10 @@ pub struct Http2Limits {
     pub unended_streams: Option<u32>,
     /// `zeroWindowTimeout`: how long a stream is kept whose window is closed.
     pub zero_window: Duration,
+    /// `connectionWindowBytes`: what a client may send on all streams before weir has sent it on.
+    pub connection_window: u32,
+    /// `streamWindowBytes`: the same on one stream.
+    pub stream_window: u32,
 }
 
 impl Default for Http2Limits {
@@ -31,6 +35,8 @@ impl Default for Http2Limits {
             empty_continuations: limits::HTTP2_EMPTY_CONTINUATIONS_MAX,
             unended_streams: None,
             zero_window: limits::HTTP2_ZERO_WINDOW,
+            connection_window: limits::HTTP2_CONNECTION_WINDOW,
+            stream_window: limits::HTTP2_STREAM_WINDOW,
         }
     }
 }
@@ -56,33 +62,34 @@ const RATES: [(&str, Abuse, i64, i64); 9] = {
     ]
 };
 
-/// `limits.http2`, over what holds without.
-pub(super) fn decode(walker: &mut Walker, place: &Place<'_>, limits: &mut Http2Limits) {
-    let Some(fields) = walker.fields(place, &keys::HTTP2_LIMITS) else {
-        return;
-    };
+/// The keys of every `limits.http2`, over what holds without.
+pub(super) fn decode(walker: &mut Walker, fields: &Fields<'_>, limits: &mut Http2Limits) {
+    for (key, window) in [
+        ("connectionWindowBytes", &mut limits.connection_window),
+        ("streamWindowBytes", &mut limits.stream_window),
+    ] {
+        let range = limits::HTTP2_WINDOW_RANGE;
+        if let Some(bytes) = number(walker, fields, key, *range.start(), *range.end()) {
+            *window = bytes;
+        }
+    }
     for (key, shape, least, most) in RATES {
         if let Some(place) = fields.get(key) {
             rate(walker, &place, least, most, limits.rates.of_mut(shape));
         }
     }
     let most = i64::from(most_continuations(*limits::HEAD_BYTES_RANGE.end() as usize));
-    if let Some(number) = number(walker, &fields, "continuations", 1, most) {
+    if let Some(number) = number(walker, fields, "continuations", 1, most) {
         limits.continuations = Some(number);
     }
-    if let Some(number) = number(walker, &fields, "emptyContinuations", 0, most) {
+    if let Some(number) = number(walker, fields, "emptyContinuations", 0, most) {
         limits.empty_continuations = number;
     }
     let most = i64::from(limits::HTTP2_STREAMS_MAX);
-    if let Some(number) = number(walker, &fields, "unendedStreams", 1, most) {
+    if let Some(number) = number(walker, fields, "unendedStreams", 1, most) {
         limits.unended_streams = Some(number);
     }
-    above_zero(
-        walker,
-        &fields,
-        "zeroWindowTimeout",
-        &mut limits.zero_window,
-    );
+    above_zero(walker, fields, "zeroWindowTimeout", &mut limits.zero_window);
 }
 
 fn rate(walker: &mut Walker, place: &Place<'_>, least: i64, most: i64, rate: &mut Allowance) {

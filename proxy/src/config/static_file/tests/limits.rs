@@ -7,6 +7,7 @@ use crate::limits;
 fn numbers_at_their_limits_are_taken_and_those_beyond_are_not() {
     let head = limits::HEAD_BYTES_RANGE;
     let fields = limits::HEAD_FIELDS_RANGE;
+    let window = limits::HTTP2_WINDOW_RANGE;
     let rate = limits::HTTP2_RATE_RANGE;
     let table = i64::from(limits::HTTP2_HEADER_TABLE_MAX);
     for (setting, least, most) in [
@@ -44,6 +45,16 @@ fn numbers_at_their_limits_are_taken_and_those_beyond_are_not() {
             1,
             1280,
         ),
+        (
+            "limits: {http2: {streamWindowBytes: N}}",
+            *window.start(),
+            *window.end(),
+        ),
+        (
+            "limits: {http2: {connectionWindowBytes: N}}",
+            *window.start(),
+            48 << 20,
+        ),
         ("limits: {http2: {emptyContinuations: N}}", 0, 1280),
         (
             "limits: {http2: {unendedStreams: N}}",
@@ -69,6 +80,23 @@ fn numbers_at_their_limits_are_taken_and_those_beyond_are_not() {
         for number in [least - 1, most + 1] {
             assert!(outcome(number).is_err(), "{setting}: {number}");
         }
+    }
+}
+
+#[test]
+fn windows_of_a_worker_are_bounded() {
+    let range = limits::HTTP2_WINDOWS_RANGE;
+    for (bytes, taken) in [
+        (*range.start(), true),
+        (*range.start() - 1, false),
+        (*range.end(), true),
+        (*range.end() + 1, false),
+    ] {
+        let text = format!(
+            "entryPoints: {{web: {{address: ':80'}}}}\n\
+             limits: {{http2: {{workerWindowBytes: {bytes}, connectionWindowBytes: 786432}}}}\n"
+        );
+        assert_eq!(parse(&text).is_ok(), taken, "{bytes}");
     }
 }
 
