@@ -10,6 +10,7 @@ pub mod peer;
 mod secure;
 mod servers;
 mod unprocessed;
+mod windows;
 
 use std::net::SocketAddr;
 
