@@ -191,6 +191,7 @@ fn header_bombs() {
         }
     }
     assert_eq!(told, Some(ENHANCE_YOUR_CALM));
+    stage.weir.logged("shape=\"header_bomb\"");
     let grown = stage.weir.resident().saturating_sub(before);
     assert!(grown < GROWTH, "{grown} bytes");
 }
