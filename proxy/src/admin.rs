@@ -84,8 +84,7 @@ pub struct ServerState {
     /// Why it gets nothing while another server can; `None`: nothing has failed there lately.
     #[serde(default)]
     pub suspicion: Option<Suspected>,
-    /// About how many clients it has had lately that its cookie or the want of others leaves there; `None`: it is not
-    /// drained.
+    /// About how many clients its cookie has brought there lately; `None`: its load balancer has none.
     #[serde(default)]
     pub users: Option<u32>,
     /// Where it is.

@@ -83,11 +83,9 @@ pub const HOLD_CONNECT: Duration = Duration::from_secs(1);
 pub const PAGE_BYTES_MAX: usize = 256 << 10;
 /// Walks over all flows that remove those of a server (`onDown: reset`), unless one finds none before.
 pub const RESET_WALKS_MAX: usize = 4;
-/// Drained servers whose clients are counted.
-pub const DRAINED_COUNTED: usize = 64;
-/// Bits by which clients of a drained server are counted.
-pub const USERS_BITS: usize = 512;
-/// Clients of a drained server were seen lately if that was in this period or the one before.
+/// Bits by which the users of a server with a sticky cookie are counted, in each of two periods.
+pub const USERS_BITS: usize = 2_048;
+/// Users of a server were seen lately if that was in this period or the one before.
 pub const USERS_PERIOD: Duration = Duration::from_secs(300);
 /// Servers that one request is sent to at most, one after the other.
 pub const SERVER_TRIES_MAX: usize = 3;
@@ -128,6 +126,8 @@ pub const STANDINGS_MAX: usize = 4_096;
 
 /// Between two looks at a server that is waited for.
 pub const ADMIN_WAIT_LOOK: Duration = Duration::from_millis(200);
+/// Between two lines that say what is still waited for.
+pub const ADMIN_WAIT_TELL: Duration = Duration::from_secs(10);
 
 /// Services in use at any one time, HTTP and TCP together.
 pub const SERVICES_MAX: usize = 65_536;

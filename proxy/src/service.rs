@@ -228,6 +228,8 @@ pub struct Server {
     pub backup: bool,
     /// How many requests and connections it may have at one time; `None`: any number.
     pub cap: Option<Cap>,
+    /// Those that a cookie of its load balancer keeps there; `None` without one. The same over reloads.
+    pub users: Option<Arc<Users>>,
     /// The server as it is in the rule files, to tell whether it has changed.
     pub written: Arc<str>,
     /// Keeps `id`.

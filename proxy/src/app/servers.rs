@@ -11,7 +11,6 @@ use crate::admin::{Answer, Health, ServerState, Suspected};
 use crate::clock;
 use crate::config::Snapshot;
 use crate::health::State;
-use crate::service::standing::Standing;
 use crate::service::{Cap, LoadBalancer, Protocol, Server, ServerId, Service, ServiceKind};
 
 /// Each server of the load balancers with this name, of all without one.
@@ -49,9 +48,6 @@ fn state(
 ) -> ServerState {
     let name = (protocol, short(&service.name).into(), server.name.clone());
     let said = rules.standings.get(&name).cloned();
-    let drained = said
-        .as_ref()
-        .is_some_and(|said| said.standing == Standing::Drain);
     ServerState {
         protocol,
         service: service.name.to_string(),
@@ -67,7 +63,10 @@ fn state(
             reason: suspicion.cause.as_str().to_owned(),
             left: suspicion.left.as_millis() as u64,
         }),
-        users: drained.then(|| counts.users(server.id)),
+        users: server
+            .users
+            .as_ref()
+            .map(|users| users.lately(clock::unix_seconds())),
         addresses: server.addresses.to_vec(),
         in_flight: counts.in_flight(server.id),
         waiting: server.cap.as_ref().map(Cap::waiting),

@@ -18,7 +18,7 @@ use crate::failure::{Counts, Failure};
 use crate::http2::Abuse;
 use crate::net::{Listener, ListenerOptions, Stream};
 use crate::service::{InFlight, Rank, Readiness, Server, ServerId, Suspicion};
-use crate::{clock, limits, uring};
+use crate::{limits, uring};
 
 /// The running workers.
 pub struct Workers {
@@ -159,12 +159,6 @@ impl ServerCounts {
     /// What is held against a server now because requests have failed there.
     pub fn suspicion(&self, server: ServerId) -> Option<Suspicion> {
         self.readiness.suspicions().of(server, Instant::now())
-    }
-
-    /// About how many clients a drained server has had lately.
-    pub fn users(&self, server: ServerId) -> u32 {
-        let period = clock::unix_seconds() / limits::USERS_PERIOD.as_secs();
-        self.readiness.users().lately(server, period)
     }
 
     /// How many suspicions there have been, and whether any holds.

@@ -1,6 +1,7 @@
 //! `weir server`: what administrators say of servers, and what they are told of them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -10,9 +11,9 @@ use clap::{Args, Subcommand};
 use crate::admin::{self, Answer, Request, ServerState};
 use crate::app::status::ago;
 use crate::config::{Sources, StaticConfig};
-use crate::limits::ADMIN_WAIT_LOOK;
+use crate::limits::{ADMIN_WAIT_LOOK, ADMIN_WAIT_TELL};
 use crate::service::Protocol;
-use crate::service::standing::Standing;
+use crate::service::standing::{Said, Standing};
 use crate::steering;
 
 /// What is wanted of servers.
@@ -57,15 +58,16 @@ pub(super) struct Which {
 
 #[derive(Args)]
 pub(super) struct Wait {
-    /// Returns when the server has no request or connection left, in the NIC neither; exits 1 if it has after the time.
+    /// Returns when nothing is left there: no request, no connection, in the NIC neither, and of a drained server no
+    /// user that its cookie has brought in the last five to ten minutes.
     #[arg(long)]
     wait: bool,
-    /// Waits also until none of the users that its cookie keeps has come for five to ten minutes.
+    /// Waits for requests and connections only, not for the users that its cookie keeps.
     #[arg(long, requires = "wait")]
-    users: bool,
-    /// How long that may take, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 300, requires = "wait")]
-    timeout: u64,
+    requests_only: bool,
+    /// How long that may take, in seconds, before it exits 1 and says what is left; without it as long as it takes.
+    #[arg(long, value_name = "SECONDS", requires = "wait")]
+    timeout: Option<u64>,
 }
 
 pub(super) fn run(sources: &Sources, command: &Server) -> ExitCode {
@@ -151,30 +153,72 @@ fn stand(
         standing,
     };
     admin::ask(&config.runtime_dir, &request, |_| {})?;
-    let wait = wait.filter(|wait| wait.wait);
-    let end = Instant::now() + Duration::from_secs(wait.map_or(0, |wait| wait.timeout));
-    loop {
-        let states = states(config, service, server)?;
-        let in_flight: u32 = states.iter().map(|state| state.in_flight).sum();
-        let in_nic: u64 = states.iter().map(|state| flows(config, state)).sum();
-        let users: u32 = states.iter().filter_map(|state| state.users).sum();
-        let users = wait.filter(|wait| wait.users).map_or(0, |_| users);
-        let left = u64::from(in_flight) + in_nic + u64::from(users);
-        if wait.is_some() && left > 0 && Instant::now() < end {
+    let states = || states(config, service, server);
+    let ended = match wait.filter(|wait| wait.wait) {
+        Some(wait) => wait.until_nothing_is_left(config, &states),
+        None => Ok(()),
+    };
+    for state in states()? {
+        println!("{}", line(&state, flows(config, &state)));
+    }
+    ended.map(|()| ExitCode::SUCCESS)
+}
+
+impl Wait {
+    fn until_nothing_is_left(
+        &self,
+        config: &StaticConfig,
+        states: &dyn Fn() -> Result<Vec<ServerState>, String>,
+    ) -> Result<(), String> {
+        let begun = Instant::now();
+        let is_over = |timeout: u64| begun.elapsed() >= Duration::from_secs(timeout);
+        let mut told = begun;
+        loop {
+            let left = Left::of(config, &states()?, !self.requests_only);
+            if left == Left::default() {
+                return Ok(());
+            }
+            if self.timeout.is_some_and(is_over) {
+                return Err(format!("{left} are left"));
+            }
+            if told.elapsed() >= ADMIN_WAIT_TELL {
+                told = Instant::now();
+                eprintln!("{left} are left");
+            }
             std::thread::sleep(ADMIN_WAIT_LOOK);
-            continue;
         }
-        for state in &states {
-            println!("{}", line(state, flows(config, state)));
+    }
+}
+
+/// What a server still has that is to stop.
+#[derive(Default, PartialEq, Eq)]
+struct Left {
+    /// Through workers and in the NIC.
+    connections: u64,
+    users: u32,
+}
+
+impl Left {
+    fn of(config: &StaticConfig, states: &[ServerState], with_users: bool) -> Self {
+        let connections = |state: &ServerState| u64::from(state.in_flight) + flows(config, state);
+        // In maintenance its users have gone to others.
+        let is_drained = |said: &Said| said.standing == Standing::Drain;
+        let stay = |state: &&ServerState| with_users && state.said.as_ref().is_some_and(is_drained);
+        let users = states.iter().filter(stay).filter_map(|state| state.users);
+        Self {
+            connections: states.iter().map(connections).sum(),
+            users: users.sum(),
         }
-        return match left {
-            1.. if users > 0 => Err(format!(
-                "{} requests or connections and about {users} users are left",
-                left - u64::from(users)
-            )),
-            1.. if wait.is_some() => Err(format!("{left} requests or connections are left")),
-            _ => Ok(ExitCode::SUCCESS),
-        };
+    }
+}
+
+impl fmt::Display for Left {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} requests or connections", self.connections)?;
+        match self.users {
+            0 => Ok(()),
+            users => write!(out, " and about {users} users"),
+        }
     }
 }
 

@@ -17,8 +17,8 @@ use crate::failure::Failure;
 use crate::http::{Name, RequestHead};
 use crate::router::Agreed;
 use crate::rule::RequestView;
-use crate::service::{Picked, Rank, Tried};
-use crate::uring;
+use crate::service::{Picked, Tried};
+use crate::{clock, uring};
 
 /// Where a request comes from.
 #[derive(Clone, Copy)]
@@ -131,8 +131,10 @@ impl<'a> Visitor<'a> {
         let mut jar = Jar { headers, cookies };
         let service = router.service.as_ref()?;
         let picked = self.worker.pick_for(service, &mut jar, tried)?;
-        if picked.rank == Rank::Drained {
-            self.worker.stayed(picked.server, self.address.ip());
+        if picked.named
+            && let Some(users) = &picked.server.users
+        {
+            users.seen(self.address.ip(), clock::unix_seconds());
         }
         Some(picked)
     }

@@ -2,8 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,7 +31,7 @@ use crate::rule::RequestView;
 use crate::service::sticky::CookieJar;
 use crate::service::{
     Balancer, Cause, Falls, InFlight, Picked, Rank, Readiness, Running, Server, ServerId, Service,
-    Suspicions, Tried, Users,
+    Suspicions, Tried,
 };
 use crate::upstream::{Multiplexed, Pool};
 use crate::{limits, uring};
@@ -62,7 +61,6 @@ pub struct Worker {
     rules: Arc<ArcSwap<Snapshot>>,
     balancer: RefCell<Balancer>,
     suspicions: Suspicions,
-    users: Users,
     in_flight: Arc<InFlight>,
     /// How many requests may be sent to one more server.
     pub retries: RetryBudget,
@@ -125,7 +123,6 @@ impl Worker {
     ) -> Self {
         let queues = Queues::new(servers.readiness.clone());
         let suspicions = servers.readiness.suspicions().clone();
-        let users = servers.readiness.users().clone();
         let balancer = Balancer::new(index, of, servers.readiness);
         Self {
             windows: Windows::new(config.window_bytes),
@@ -146,7 +143,6 @@ impl Worker {
             hold: Hold::default(),
             streaks: Streaks::default(),
             suspicions,
-            users,
             routers: RefCell::default(),
             scratch: RefCell::default(),
             date: Cell::new((None, [0; date::LENGTH])),
@@ -230,14 +226,6 @@ impl Worker {
     /// Counts a request or connection of this server until the result is dropped.
     pub fn runs_on(&self, server: &Server) -> Running {
         self.in_flight.begin(server.id)
-    }
-
-    /// A client has been at a drained server.
-    pub fn stayed(&self, server: &Server, client: IpAddr) {
-        let mut hash = DefaultHasher::new();
-        client.hash(&mut hash);
-        let period = crate::clock::unix_seconds() / limits::USERS_PERIOD.as_secs();
-        self.users.seen(server.id, hash.finish(), period);
     }
 
     /// From now on others are preferred to this server for so long, by all workers. Whether that is news.

@@ -42,6 +42,8 @@ pub struct Picked<'s> {
     pub load_balancer: &'s LoadBalancer,
     /// How good it is, where that was looked at.
     pub rank: Rank,
+    /// The client came with a cookie that names it.
+    pub named: bool,
 }
 
 impl Picked<'_> {
@@ -49,6 +51,14 @@ impl Picked<'_> {
     pub fn has_room(&self) -> bool {
         self.rank < Rank::Drained
     }
+}
+
+/// A child of a service, by index.
+#[derive(Clone, Copy)]
+struct Choice {
+    child: usize,
+    /// A cookie of the client's names it.
+    named: bool,
 }
 
 /// Of the children, those of this rank.
@@ -121,16 +131,17 @@ impl Balancer {
         }
         self.hear();
         let looks = service.watched || !self.suspects.is_empty() || !tried.is_empty();
-        let (index, rank) = match looks {
+        let (choice, rank) = match looks {
             false => (self.choose(service, jar, None), Rank::Ready),
             true => {
                 let mut ranks = std::mem::take(&mut self.ranks);
-                let index = self.look(service, jar, (&mut ranks, tried));
-                let rank = index.and_then(|index| ranks.get(index).copied());
+                let choice = self.look(service, jar, (&mut ranks, tried));
+                let rank = choice.and_then(|choice| ranks.get(choice.child).copied());
                 self.ranks = ranks;
-                (index?, rank.unwrap_or(Rank::Ready))
+                (choice?, rank.unwrap_or(Rank::Ready))
             }
         };
+        let index = choice.child;
         match &service.kind {
             ServiceKind::LoadBalancer(load_balancer) => {
                 let server = load_balancer.servers.get(index)?;
@@ -138,6 +149,7 @@ impl Balancer {
                     server,
                     load_balancer,
                     rank,
+                    named: choice.named,
                 })
             }
             ServiceKind::Weighted(services) => {
@@ -153,18 +165,21 @@ impl Balancer {
         service: &Service,
         jar: &mut dyn CookieJar,
         among: Option<Among<'_>>,
-    ) -> usize {
+    ) -> Choice {
         let sticky = service.sticky.as_ref();
         if among.is_none()
             && let Some(child) = sticky.and_then(|sticky| sticky.child(jar))
         {
-            return child;
+            return Choice { child, named: true };
         }
-        let index = self.position(service).advance(among);
+        let child = self.position(service).advance(among);
         if let Some(sticky) = sticky {
-            sticky.stay(index, jar);
+            sticky.stay(child, jar);
         }
-        index
+        Choice {
+            child,
+            named: false,
+        }
     }
 
     /// The same where some children may be out; `None` where all are. A cookie counts while its child is not down, or
@@ -174,7 +189,7 @@ impl Balancer {
         service: &Service,
         jar: &mut dyn CookieJar,
         (ranks, tried): (&mut Vec<Rank>, &Tried),
-    ) -> Option<usize> {
+    ) -> Option<Choice> {
         ranks.clear();
         let rank = |server: &Server| match tried.contains(server.id) {
             true => self.rank(server).max(Rank::Tried),
@@ -191,7 +206,9 @@ impl Balancer {
             ServiceKind::Failover(services) => {
                 let best = |service: &Arc<Service>| readiness::best(service, &rank);
                 ranks.extend(services.iter().map(best));
-                return self.first(services, jar, ranks);
+                let child = self.first(services, jar, ranks)?;
+                let named = false;
+                return Some(Choice { child, named });
             }
         }
         let rank = ranks
@@ -208,7 +225,7 @@ impl Balancer {
         };
         let sticky = service.sticky.as_ref();
         if let Some(child) = sticky.and_then(|sticky| sticky.child_if(jar, &stays)) {
-            return Some(child);
+            return Some(Choice { child, named: true });
         }
         Some(self.choose(service, jar, Some(Among { ranks, rank })))
     }

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::{Fallen, Server, ServerId, Service, ServiceKind, Suspicions, Users};
+use super::{Fallen, Server, ServerId, Service, ServiceKind, Suspicions};
 use crate::limits::SERVERS_MAX;
 
 /// What keeps a server from requests; a bit of its entry.
@@ -64,13 +64,12 @@ impl Rank {
     }
 }
 
-/// The table, and those of suspicions and users. Clones are one and the same.
+/// The table, and that of suspicions. Clones are one and the same.
 #[derive(Clone)]
 pub struct Readiness {
     /// Hindrances, and above them how often the server has gone down.
     bits: Arc<[AtomicU32]>,
     suspicions: Suspicions,
-    users: Users,
 }
 
 impl Default for Readiness {
@@ -78,7 +77,6 @@ impl Default for Readiness {
         Self {
             bits: (0..SERVERS_MAX).map(|_| AtomicU32::new(0)).collect(),
             suspicions: Suspicions::default(),
-            users: Users::default(),
         }
     }
 }
@@ -136,11 +134,6 @@ impl Readiness {
     pub fn standing(&self, server: ServerId) -> Rank {
         let bits = self.bits.get(server.slot());
         bits.map_or(Rank::Ready, |bits| Rank::of(bits.load(Ordering::Relaxed)))
-    }
-
-    /// Clients of drained servers.
-    pub fn users(&self) -> &Users {
-        &self.users
     }
 
     /// Servers that have just failed.

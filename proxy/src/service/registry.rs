@@ -10,7 +10,7 @@ use std::sync::{Arc, Weak};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Gate, Readiness};
+use super::{Gate, Readiness, Users};
 use crate::limits::{SERVERS_MAX, SERVICES_MAX};
 
 /// A service over reloads: its protocol and name.
@@ -82,6 +82,8 @@ pub struct Registry {
     readiness: Readiness,
     /// Of servers with a cap, for as long as somebody holds them.
     gates: HashMap<ServerId, Weak<Gate>>,
+    /// Of those with a sticky cookie, likewise.
+    users: HashMap<ServerId, Weak<Users>>,
 }
 
 impl Default for Registry {
@@ -91,6 +93,7 @@ impl Default for Registry {
             servers: Slots::new(SERVERS_MAX),
             readiness: Readiness::default(),
             gates: HashMap::new(),
+            users: HashMap::new(),
         }
     }
 }
@@ -102,14 +105,17 @@ impl Registry {
         let readiness = &self.readiness;
         self.servers.collect(|slot| readiness.clear(slot));
         self.gates.retain(|_, gate| gate.strong_count() > 0);
+        self.users.retain(|_, users| users.strong_count() > 0);
     }
 
     /// The gate of a server with a cap: the same over reloads.
     pub fn gate(&mut self, server: ServerId) -> Arc<Gate> {
-        let known = self.gates.entry(server).or_default();
-        let gate = known.upgrade().unwrap_or_default();
-        *known = Arc::downgrade(&gate);
-        gate
+        shared(&mut self.gates, server)
+    }
+
+    /// The users of a server with a sticky cookie: the same over reloads.
+    pub fn users(&mut self, server: ServerId) -> Arc<Users> {
+        shared(&mut self.users, server)
     }
 
     /// Which servers take requests now.
@@ -135,6 +141,14 @@ impl Registry {
             .id((protocol, service.clone(), address.clone()))?;
         Some((ServerId(id), lease))
     }
+}
+
+/// What a server has, or something fresh where nobody holds it any more.
+fn shared<T: Default>(known: &mut HashMap<ServerId, Weak<T>>, server: ServerId) -> Arc<T> {
+    let known = known.entry(server).or_default();
+    let one = known.upgrade().unwrap_or_default();
+    *known = Arc::downgrade(&one);
+    one
 }
 
 #[derive(Debug)]
@@ -223,16 +237,17 @@ mod tests {
     }
 
     #[test]
-    fn a_gate_is_the_same_for_as_long_as_somebody_holds_it() {
+    fn a_gate_and_its_users_are_the_same_for_as_long_as_somebody_holds_them() {
         let mut registry = Registry::default();
         let name = "a".into();
         let (id, _lease) = registry.server(Protocol::Http, &name, &name).unwrap();
-        let gate = registry.gate(id);
+        let (gate, users) = (registry.gate(id), registry.users(id));
         registry.collect();
         assert!(Arc::ptr_eq(&gate, &registry.gate(id)), "over a reload");
-        drop(gate);
+        assert!(Arc::ptr_eq(&users, &registry.users(id)));
+        drop((gate, users));
         registry.collect();
-        assert!(registry.gates.is_empty());
+        assert!(registry.gates.is_empty() && registry.users.is_empty());
     }
 
     #[test]

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io::Read;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -297,9 +296,7 @@ fn load_balancer(
     )?;
     let servers = draft.servers.iter();
     let mut servers: Vec<Arc<Server>> = servers
-        .filter_map(|server| {
-            self::server(context, protocol, named, (server, draft.queue), &transport)
-        })
+        .filter_map(|server| self::server(context, protocol, named, (server, draft), &transport))
         .collect();
     if servers.iter().any(|server| server.unresolved.is_none()) {
         servers.retain(|server| server.unresolved.is_none());
@@ -416,7 +413,7 @@ fn server(
     context: &mut Context<'_>,
     protocol: Protocol,
     service: &Named<ServiceDraft>,
-    (draft, (queue, patience)): (&ServerDraft, (u32, Duration)),
+    (draft, balancer): (&ServerDraft, &LoadBalancerDraft),
     transport: &Transport,
 ) -> Option<Arc<Server>> {
     let written = written(draft);
@@ -441,10 +438,12 @@ fn server(
     };
     let cap = draft.max_connections.map(|most| Cap {
         most,
-        queue,
-        patience,
+        queue: balancer.queue.0,
+        patience: balancer.queue.1,
         gate: context.registry.gate(id),
     });
+    let sticky = balancer.sticky.as_ref();
+    let users = sticky.map(|_| context.registry.users(id));
     let (ips, unresolved) = match &draft.host {
         Host::Address(address) => (vec![*address], None),
         Host::Name(name) => {
@@ -469,6 +468,7 @@ fn server(
         weight: weight.unwrap_or(draft.weight),
         backup: draft.backup,
         cap,
+        users,
         written: written.into(),
         lease,
     }))

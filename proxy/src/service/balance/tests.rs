@@ -62,6 +62,7 @@ impl Fixture {
             weight,
             backup: name_is_backup,
             cap: None,
+            users: None,
             written: Arc::default(),
             lease,
         })
