@@ -242,6 +242,82 @@ fn a_drained_server_keeps_its_users_over_reload_and_restart() {
 }
 
 #[test]
+fn users_that_a_weighted_services_cookie_keeps_are_waited_for_and_so_is_what_a_new_weir_cannot_know()
+ {
+    let (a, b) = (backend("a"), backend("b"));
+    let url = format!("http://{}", b.address());
+    let rules = format!(
+        "http:\n  routers:\n    app: {{rule: PathPrefix(`/`), service: app}}\n  services:\n    \
+         app: {{weighted: {{sticky: {{cookie: {{name: v}}}}, services: [{{name: a}}, {{name: b}}]}}}}\n    \
+         a: {{loadBalancer: {{servers: [{{url: 'http://{}'}}]}}}}\n    \
+         b: {{loadBalancer: {{servers: [{{url: '{url}'}}]}}}}\n",
+        a.address()
+    );
+    let (weir, address) = weir(&rules);
+    eventually("a user lands there", || {
+        (node(&get(address)) == "b").then_some(())
+    });
+    let drain = ["server", "drain", "b", &url, "--wait", "--timeout", "1"];
+    let (code, said) = command(weir.setup(), &drain);
+    assert!(
+        code == Some(1) && said.contains("about 1 users are left"),
+        "{said}"
+    );
+    weir.signal(Signal::SIGTERM);
+    let (_, setup) = weir.wait();
+    let weir = setup.start().listening(address);
+    let (code, said) = command(weir.setup(), &drain);
+    assert!(
+        code == Some(1) && said.contains("before weir started"),
+        "{said}"
+    );
+    says(weir.setup(), &["server", "list"], "about 0 users lately");
+}
+
+#[test]
+fn steered_connections_in_user_space_are_counted_and_waited_for() {
+    let server = backend("a");
+    let named = server.address().to_string();
+    let (weir, address) = weir(&format!(
+        "tcp:\n  routers:\n    t: {{rule: \"ClientIP(`127.0.0.0/8`)\", service: t, steer: true}}\n  services:\n    \
+         t: {{loadBalancer: {{servers: [{{address: '{named}'}}]}}}}\n"
+    ));
+    let mut client = Connection::open(address);
+    assert_eq!(node(&client.get("a.example", "/")), "a");
+    says(weir.setup(), &["server", "list"], "1 in flight");
+    let drain = ["server", "drain", "t", &named, "--wait", "--timeout", "1"];
+    let (code, said) = command(weir.setup(), &drain);
+    let left = "1 requests or connections are left";
+    assert!(code == Some(1) && said.contains(left), "{said}");
+    drop(client);
+    let (code, said) = command(weir.setup(), &drain[..5]);
+    assert!(code == Some(0) && said.contains("0 in flight"), "{said}");
+}
+
+#[test]
+fn who_waits_for_a_server_that_leaves_the_rules_is_told_so() {
+    let (a, b) = (backend("a"), backend("b"));
+    let more = ", sticky: {cookie: {}}";
+    let (weir, address) = weir(&app(&[a.address(), b.address()], more));
+    let url = format!("http://{}", b.address());
+    eventually("a user lands there", || {
+        (node(&get(address)) == "b").then_some(())
+    });
+    thread::scope(|scope| {
+        let drain = ["server", "drain", "app", &url, "--wait"];
+        let setup = weir.setup();
+        let waits = scope.spawn(move || command(setup, &drain));
+        says(setup, &["server", "list"], "drain ");
+        setup.write("rules/app.yml", &app(&[a.address()], more));
+        let (code, said) = waits.join().expect("an answer");
+        assert!(
+            code == Some(1) && said.contains("no longer in the rules"),
+            "{said}"
+        );
+    });
+}
+
+#[test]
 fn a_command_about_a_server_that_is_not_there_says_which_are() {
     let a = backend("a");
     let (weir, _) = weir(&app(&[a.address()], ""));

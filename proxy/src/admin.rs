@@ -84,9 +84,12 @@ pub struct ServerState {
     /// Why it gets nothing while another server can; `None`: nothing has failed there lately.
     #[serde(default)]
     pub suspicion: Option<Suspected>,
-    /// About how many clients its cookie has brought there lately; `None`: its load balancer has none.
+    /// About how many clients a sticky cookie has kept there lately; `None`: no cookie keeps any.
     #[serde(default)]
     pub users: Option<u32>,
+    /// In how many seconds that is known: who came before weir was started was not counted.
+    #[serde(default)]
+    pub users_known_in: u64,
     /// Where it is.
     #[serde(default)]
     pub addresses: Vec<SocketAddr>,

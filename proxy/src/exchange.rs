@@ -53,6 +53,7 @@ use crate::failure::Failure;
 use crate::net::Stream;
 use crate::router::{Agreed, TcpRouter, TcpTls};
 use crate::rule::ConnectionView;
+use crate::service::Server;
 use crate::tls::client_hello::RECORD_HANDSHAKE;
 use crate::tls::{ACME_TLS, ClientHello, Terms};
 use crate::transport::Transport;
@@ -97,7 +98,7 @@ impl Client<'_> {
 /// What happens to a connection.
 enum Plan {
     /// Bytes go to a server of a steered pool.
-    Steer(SocketAddr),
+    Steer(SocketAddr, Option<Arc<Server>>),
     /// Bytes go to a server of a TCP router's; those inside TLS, if that ends here.
     Tunnel(Arc<TcpRouter>, Option<Arc<Terms>>),
     /// HTTP in the clear.
@@ -162,7 +163,9 @@ async fn decide(worker: &Rc<Worker>, mut stream: Stream, entry_point: usize) -> 
 fn at_once(table: &EntryPointTable, client: IpAddr) -> Plan {
     if let Some(rule) = table.steered.lookup(client) {
         let server = rule.pool.pick(client);
-        return server.map_or(Plan::Refuse, |server| Plan::Steer(server.addr));
+        return server.map_or(Plan::Refuse, |server| {
+            Plan::Steer(server.addr, rule.pool.behind(server.addr).cloned())
+        });
     }
     match table.at_once(client) {
         Taker::Tcp(router) => Plan::Tunnel(Arc::clone(router), None),
@@ -278,8 +281,9 @@ async fn carry_out(
         after_end: None,
     };
     match plan {
-        Plan::Steer(address) => {
+        Plan::Steer(address, behind) => {
             let within = Some(limits::UPSTREAM_CONNECT);
+            let _running = behind.as_ref().map(|server| worker.runs_on(server));
             let server = Box::pin(upstream::connect_to(&[address], within)).await?;
             Box::pin(tunnel(
                 worker,

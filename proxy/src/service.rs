@@ -62,7 +62,7 @@ pub struct Service {
     /// Changes with the children and their weights; equal means that balancing state fits as it is.
     shape: u64,
     /// The cookie by which clients stay with a child.
-    sticky: Option<Sticky>,
+    pub(crate) sticky: Option<Sticky>,
     /// Some server below it may be kept from requests.
     watched: bool,
     /// Keeps `id`.
@@ -110,6 +110,19 @@ impl Service {
                 services.iter().find_map(|entry| entry.service.page())
             }
             ServiceKind::Failover(services) => services.iter().find_map(|service| service.page()),
+        }
+    }
+
+    /// Shows each server that it has, as often as it has it.
+    pub fn each_server<'s>(&'s self, visit: &mut dyn FnMut(&'s Arc<Server>)) {
+        match &self.kind {
+            ServiceKind::LoadBalancer(balancer) => balancer.servers.iter().for_each(visit),
+            ServiceKind::Weighted(services) => services
+                .iter()
+                .for_each(|entry| entry.service.each_server(visit)),
+            ServiceKind::Failover(services) => services
+                .iter()
+                .for_each(|service| service.each_server(visit)),
         }
     }
 
@@ -228,8 +241,8 @@ pub struct Server {
     pub backup: bool,
     /// How many requests and connections it may have at one time; `None`: any number.
     pub cap: Option<Cap>,
-    /// Those that a cookie of its load balancer keeps there; `None` without one. The same over reloads.
-    pub users: Option<Arc<Users>>,
+    /// Those that a sticky cookie keeps there; the same over reloads.
+    pub users: Arc<Users>,
     /// The server as it is in the rule files, to tell whether it has changed.
     pub written: Arc<str>,
     /// Keeps `id`.
@@ -237,6 +250,12 @@ pub struct Server {
 }
 
 impl Server {
+    /// Where the XDP program sends to: of several addresses the lowest, IPv4 first. A ring must not depend on the order
+    /// of an answer.
+    pub fn steered_address(&self) -> Option<SocketAddr> {
+        self.addresses.iter().min().copied()
+    }
+
     /// Whether a new connection may turn out to speak HTTP/2: by its scheme, or by ALPN unless `disableHTTP2`.
     pub fn may_speak_http2(&self) -> bool {
         let offered = |tls: &ServerTls| tls.config.alpn_protocols.iter().any(|name| name == H2);

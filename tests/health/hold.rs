@@ -10,7 +10,7 @@ use std::time::Instant;
 use nix::sys::signal::Signal;
 use xtask::backend::Backend;
 
-use super::{app, backend, get, node, says, setup, weir};
+use super::{QUICK, app, backend, get, node, says, setup, weir};
 use crate::support::client::Connection;
 use crate::support::weir::{Setup, Weir};
 use crate::support::{eventually, free_port};
@@ -66,6 +66,31 @@ fn who_is_held_too_long_gets_the_operators_page() {
         code == Some(0) && said.contains("it cannot be connected to"),
         "{said}"
     );
+}
+
+#[test]
+fn with_all_servers_down_the_answer_is_503_or_the_operators_page_without_any_hold_time() {
+    let quick = format!(", healthCheck: {{path: /, {QUICK}}}");
+    let (weir, address) = weir(&app(&[dead(), dead()], &quick));
+    says(weir.setup(), &["server", "list"], ", down ");
+    let answer = eventually("both are known to be down", || {
+        Some(get(address)).filter(|answer| answer.status == 503)
+    });
+    assert_eq!(answer.field("x-weir-reason"), Some("no_server"));
+    // Without a check the first that cannot connect gets the page, and whoever posts, too.
+    let (setup, address) = setup("");
+    setup.write("unavailable.html", "back soon");
+    let page = ", unavailablePage: '{dir}/unavailable.html'";
+    setup.write("rules/app.yml", &app(&[dead(), dead()], page));
+    let _weir = setup.start().listening(address);
+    let answer = get(address);
+    assert_eq!((answer.status, &*answer.text()), (503, "back soon"));
+    let mut post = Connection::open(address);
+    post.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody");
+    assert_eq!(post.response().status, 503);
+    // One server that cannot be reached and nobody checks is a bad gateway, as ever.
+    let (_weir, address) = super::weir(&app(&[dead()], ""));
+    assert_eq!(get(address).field("x-weir-reason"), Some("connect_refused"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! All servers and how they are, for `weir server list` and the status. The control thread says how checks stand, the
 //! rest is found out on the blocking pool.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::standings::short;
@@ -21,12 +21,14 @@ pub fn list(
     service: Option<&str>,
 ) -> Vec<Answer> {
     let wanted = |name: &str| service.is_none_or(|wanted| short(wanted) == short(name));
+    let keeping = keeping(rules);
     let mut answers = Vec::new();
     for (protocol, service) in &rules.services {
         let ServiceKind::LoadBalancer(balancer) = &service.kind else {
             continue;
         };
         if wanted(&service.name) {
+            let counts = (counts, &keeping);
             let state = |server| state(rules, checked, counts, (*protocol, service, server));
             let servers = balancer.servers.iter();
             answers.extend(servers.map(|server| Answer::Server(Box::new(state(&**server)))));
@@ -43,7 +45,7 @@ pub fn list(
 fn state(
     rules: &Snapshot,
     checked: &HashMap<ServerId, State>,
-    counts: &ServerCounts,
+    (counts, keeping): (&ServerCounts, &HashSet<ServerId>),
     (protocol, service, server): (Protocol, &Service, &Server),
 ) -> ServerState {
     let name = (protocol, short(&service.name).into(), server.name.clone());
@@ -63,14 +65,26 @@ fn state(
             reason: suspicion.cause.as_str().to_owned(),
             left: suspicion.left.as_millis() as u64,
         }),
-        users: server
-            .users
-            .as_ref()
-            .map(|users| users.lately(clock::unix_seconds())),
+        users: keeping
+            .contains(&server.id)
+            .then(|| server.users.lately(clock::unix_seconds()).unwrap_or(0)),
+        users_known_in: counts.users_known_in().as_secs(),
         addresses: server.addresses.to_vec(),
         in_flight: counts.in_flight(server.id),
         waiting: server.cap.as_ref().map(Cap::waiting),
     }
+}
+
+/// The servers that a sticky cookie keeps clients at: that of their load balancer, or of a service above it.
+fn keeping(rules: &Snapshot) -> HashSet<ServerId> {
+    let mut servers = HashSet::new();
+    let services = rules.services.iter().map(|(_, service)| service);
+    for service in services.filter(|service| service.sticky.is_some()) {
+        service.each_server(&mut |server| {
+            servers.insert(server.id);
+        });
+    }
+    servers
 }
 
 /// The services none of whose servers takes requests.

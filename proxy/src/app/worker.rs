@@ -33,6 +33,8 @@ pub struct Workers {
 pub struct ServerCounts {
     in_flight: Vec<Arc<InFlight>>,
     readiness: Readiness,
+    /// When they began.
+    since: Instant,
 }
 
 /// What a worker thread is started with.
@@ -70,6 +72,7 @@ impl Workers {
             counts: ServerCounts {
                 in_flight: (0..of).map(|_| Arc::default()).collect(),
                 readiness: rules.readiness().clone(),
+                since: Instant::now(),
             },
             threads: Vec::with_capacity(of),
         };
@@ -154,6 +157,11 @@ impl ServerCounts {
     pub fn in_flight(&self, server: ServerId) -> u32 {
         let counts = self.in_flight.iter().map(|counts| counts.of(server));
         counts.sum()
+    }
+
+    /// In what time it is known how many users a server has had lately: who came before was not counted.
+    pub fn users_known_in(&self) -> Duration {
+        limits::USERS_PERIOD.saturating_sub(self.since.elapsed())
     }
 
     /// What is held against a server now because requests have failed there.

@@ -174,16 +174,22 @@ impl Wait {
         let is_over = |timeout: u64| begun.elapsed() >= Duration::from_secs(timeout);
         let mut told = begun;
         loop {
-            let left = Left::of(config, &states()?, !self.requests_only);
+            let states = states()?;
+            if states.is_empty() {
+                return Err(
+                    "it is no longer in the rules: what it still has cannot be told".into(),
+                );
+            }
+            let left = Left::of(config, &states, !self.requests_only);
             if left == Left::default() {
                 return Ok(());
             }
             if self.timeout.is_some_and(is_over) {
-                return Err(format!("{left} are left"));
+                return Err(left.to_string());
             }
             if told.elapsed() >= ADMIN_WAIT_TELL {
                 told = Instant::now();
-                eprintln!("{left} are left");
+                eprintln!("{left}");
             }
             std::thread::sleep(ADMIN_WAIT_LOOK);
         }
@@ -193,21 +199,29 @@ impl Wait {
 /// What a server still has that is to stop.
 #[derive(Default, PartialEq, Eq)]
 struct Left {
-    /// Through workers and in the NIC.
+    /// Through workers, waiting for its turn, and in the NIC.
     connections: u64,
     users: u32,
+    /// In how many seconds it is known that there are no more users.
+    unsure: u64,
 }
 
 impl Left {
     fn of(config: &StaticConfig, states: &[ServerState], with_users: bool) -> Self {
-        let connections = |state: &ServerState| u64::from(state.in_flight) + flows(config, state);
+        let connections = |state: &ServerState| {
+            u64::from(state.in_flight + state.waiting.unwrap_or(0)) + flows(config, state)
+        };
         // In maintenance its users have gone to others.
         let is_drained = |said: &Said| said.standing == Standing::Drain;
-        let stay = |state: &&ServerState| with_users && state.said.as_ref().is_some_and(is_drained);
-        let users = states.iter().filter(stay).filter_map(|state| state.users);
+        let stay = |state: &&ServerState| {
+            with_users && state.users.is_some() && state.said.as_ref().is_some_and(is_drained)
+        };
+        let kept: Vec<_> = states.iter().filter(stay).collect();
+        let unsure = kept.iter().map(|state| state.users_known_in).max();
         Self {
             connections: states.iter().map(connections).sum(),
-            users: users.sum(),
+            users: kept.iter().filter_map(|state| state.users).sum(),
+            unsure: unsure.unwrap_or(0),
         }
     }
 }
@@ -215,10 +229,18 @@ impl Left {
 impl fmt::Display for Left {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{} requests or connections", self.connections)?;
-        match self.users {
-            0 => Ok(()),
-            users => write!(out, " and about {users} users"),
+        if self.users > 0 {
+            write!(out, " and about {} users", self.users)?;
         }
+        out.write_str(" are left")?;
+        if self.unsure > 0 {
+            let unsure = self.unsure;
+            write!(
+                out,
+                "; how many users were there before weir started, is known in {unsure} s"
+            )?;
+        }
+        Ok(())
     }
 }
 

@@ -94,7 +94,7 @@ pub async fn run<D: Downstream, B: Source>(
                     picked = next;
                     continue;
                 }
-                Err(instead) => instead.unwrap_or_else(|| failed.failure()),
+                Err(instead) => instead.unwrap_or_else(|| course.lost(worker, &picked, &failed)),
             },
         };
         let place = Some((&*router.name, &*picked.server.name));
@@ -134,6 +134,19 @@ impl<'r> Course<'r> {
         match self.sent || failed.load_balancer.on_failure.hold_time.is_zero() {
             true => Err(reason),
             false => self.held(exchange, failed, scratch).await.map_err(Some),
+        }
+    }
+
+    /// What the client is told of the last failure. Where checks hold all servers to be down, or the operator has a page
+    /// for that, nobody serves: that one of them was tried all the same is no news.
+    fn lost(&self, worker: &Worker, picked: &Picked<'_>, failed: &Failed) -> Failure {
+        let service = self.router.service.as_ref();
+        let has_page = service.is_some_and(|service| service.page().is_some());
+        match failed {
+            Failed::Connect(_) if !self.sent && (has_page || worker.is_down(picked.server)) => {
+                Failure::NoServer
+            }
+            failed => failed.failure(),
         }
     }
 

@@ -131,9 +131,8 @@ impl<'a> Visitor<'a> {
         let mut jar = Jar { headers, cookies };
         let service = router.service.as_ref()?;
         let picked = self.worker.pick_for(service, &mut jar, tried)?;
-        if picked.named
-            && let Some(users) = &picked.server.users
-        {
+        if picked.kept {
+            let users = &picked.server.users;
             users.seen(self.address.ip(), clock::unix_seconds());
         }
         Some(picked)

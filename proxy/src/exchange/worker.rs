@@ -206,6 +206,11 @@ impl Worker {
         self.balancer.borrow().has_left(picked)
     }
 
+    /// Whether its health check holds the server to be down.
+    pub fn is_down(&self, server: &Server) -> bool {
+        self.balancer.borrow().is_down(server)
+    }
+
     /// The next server of a service for a client with cookies; see [`Balancer::pick_for`].
     pub fn pick_for<'s>(
         &self,

@@ -42,8 +42,8 @@ pub struct Picked<'s> {
     pub load_balancer: &'s LoadBalancer,
     /// How good it is, where that was looked at.
     pub rank: Rank,
-    /// The client came with a cookie that names it.
-    pub named: bool,
+    /// A cookie keeps the client there from now on: that of its load balancer, or of a service above it.
+    pub kept: bool,
 }
 
 impl Picked<'_> {
@@ -51,14 +51,6 @@ impl Picked<'_> {
     pub fn has_room(&self) -> bool {
         self.rank < Rank::Drained
     }
-}
-
-/// A child of a service, by index.
-#[derive(Clone, Copy)]
-struct Choice {
-    child: usize,
-    /// A cookie of the client's names it.
-    named: bool,
 }
 
 /// Of the children, those of this rank.
@@ -131,17 +123,16 @@ impl Balancer {
         }
         self.hear();
         let looks = service.watched || !self.suspects.is_empty() || !tried.is_empty();
-        let (choice, rank) = match looks {
+        let (index, rank) = match looks {
             false => (self.choose(service, jar, None), Rank::Ready),
             true => {
                 let mut ranks = std::mem::take(&mut self.ranks);
-                let choice = self.look(service, jar, (&mut ranks, tried));
-                let rank = choice.and_then(|choice| ranks.get(choice.child).copied());
+                let index = self.look(service, jar, (&mut ranks, tried));
+                let rank = index.and_then(|index| ranks.get(index).copied());
                 self.ranks = ranks;
-                (choice?, rank.unwrap_or(Rank::Ready))
+                (index?, rank.unwrap_or(Rank::Ready))
             }
         };
-        let index = choice.child;
         match &service.kind {
             ServiceKind::LoadBalancer(load_balancer) => {
                 let server = load_balancer.servers.get(index)?;
@@ -149,11 +140,13 @@ impl Balancer {
                     server,
                     load_balancer,
                     rank,
-                    named: choice.named,
+                    kept: service.sticky.is_some(),
                 })
             }
             ServiceKind::Weighted(services) => {
-                self.pick_for(&services.get(index)?.service, jar, tried)
+                let mut picked = self.pick_for(&services.get(index)?.service, jar, tried)?;
+                picked.kept |= service.sticky.is_some();
+                Some(picked)
             }
             ServiceKind::Failover(services) => self.pick_for(services.get(index)?, jar, tried),
         }
@@ -165,21 +158,18 @@ impl Balancer {
         service: &Service,
         jar: &mut dyn CookieJar,
         among: Option<Among<'_>>,
-    ) -> Choice {
+    ) -> usize {
         let sticky = service.sticky.as_ref();
         if among.is_none()
             && let Some(child) = sticky.and_then(|sticky| sticky.child(jar))
         {
-            return Choice { child, named: true };
+            return child;
         }
-        let child = self.position(service).advance(among);
+        let index = self.position(service).advance(among);
         if let Some(sticky) = sticky {
-            sticky.stay(child, jar);
+            sticky.stay(index, jar);
         }
-        Choice {
-            child,
-            named: false,
-        }
+        index
     }
 
     /// The same where some children may be out; `None` where all are. A cookie counts while its child is not down, or
@@ -189,7 +179,7 @@ impl Balancer {
         service: &Service,
         jar: &mut dyn CookieJar,
         (ranks, tried): (&mut Vec<Rank>, &Tried),
-    ) -> Option<Choice> {
+    ) -> Option<usize> {
         ranks.clear();
         let rank = |server: &Server| match tried.contains(server.id) {
             true => self.rank(server).max(Rank::Tried),
@@ -206,9 +196,7 @@ impl Balancer {
             ServiceKind::Failover(services) => {
                 let best = |service: &Arc<Service>| readiness::best(service, &rank);
                 ranks.extend(services.iter().map(best));
-                let child = self.first(services, jar, ranks)?;
-                let named = false;
-                return Some(Choice { child, named });
+                return self.first(services, jar, ranks);
             }
         }
         let rank = ranks
@@ -225,7 +213,7 @@ impl Balancer {
         };
         let sticky = service.sticky.as_ref();
         if let Some(child) = sticky.and_then(|sticky| sticky.child_if(jar, &stays)) {
-            return Some(Choice { child, named: true });
+            return Some(child);
         }
         Some(self.choose(service, jar, Some(Among { ranks, rank })))
     }
@@ -269,6 +257,11 @@ impl Balancer {
     pub fn has_left(&self, picked: &Picked<'_>) -> bool {
         let rank = self.rank(picked.server);
         rank >= Rank::Drained && rank > picked.rank
+    }
+
+    /// Whether its health check holds the server to be down, whatever happened to requests.
+    pub fn is_down(&self, server: &Server) -> bool {
+        self.readiness.standing(server.id) == Rank::Down
     }
 
     fn rank(&self, server: &Server) -> Rank {

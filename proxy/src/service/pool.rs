@@ -10,6 +10,7 @@ use std::sync::Arc;
 use weir_common::ring::{self, Candidate, RING_SIZE};
 use weir_common::{address, hash};
 
+use super::{Server, Service};
 use crate::limits::POOL_SERVERS_MAX;
 
 /// The service tree of a steered router: `tcp.services.X.loadBalancer` and `tcp.services.X.weighted`.
@@ -55,6 +56,8 @@ pub struct Pool {
     name: Arc<str>,
     servers: Vec<PoolServer>,
     ring: Option<Box<[u16; RING_SIZE]>>,
+    /// What is behind the addresses, for who counts connections.
+    behind: BTreeMap<SocketAddr, Arc<Server>>,
 }
 
 impl Pool {
@@ -82,7 +85,24 @@ impl Pool {
             name,
             servers,
             ring,
+            behind: BTreeMap::new(),
         })
+    }
+
+    /// The same, which knows the servers of its service behind its addresses: the first, where there are several.
+    pub fn of(mut self, service: &Service) -> Self {
+        service.each_server(&mut |server| {
+            if let Some(address) = server.steered_address() {
+                let behind = self.behind.entry(address);
+                behind.or_insert_with(|| Arc::clone(server));
+            }
+        });
+        self
+    }
+
+    /// The server behind an address.
+    pub fn behind(&self, address: SocketAddr) -> Option<&Arc<Server>> {
+        self.behind.get(&address)
     }
 
     /// The service's name, as in the configuration.

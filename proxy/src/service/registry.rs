@@ -82,7 +82,7 @@ pub struct Registry {
     readiness: Readiness,
     /// Of servers with a cap, for as long as somebody holds them.
     gates: HashMap<ServerId, Weak<Gate>>,
-    /// Of those with a sticky cookie, likewise.
+    /// Of all, likewise.
     users: HashMap<ServerId, Weak<Users>>,
 }
 
@@ -113,7 +113,7 @@ impl Registry {
         shared(&mut self.gates, server)
     }
 
-    /// The users of a server with a sticky cookie: the same over reloads.
+    /// The users of a server: the same over reloads.
     pub fn users(&mut self, server: ServerId) -> Arc<Users> {
         shared(&mut self.users, server)
     }

@@ -1,25 +1,30 @@
 //! About how many clients a sticky cookie has kept at one server lately, by their addresses: a fixed set of atomics.
 //!
-//! Touched by requests whose cookie names the server, and by who asks. Counted by linear counting: each client sets a
+//! Touched by requests that a sticky cookie keeps, and by who asks; takes no room before the first. Counted by linear counting: each client sets a
 //! bit by its hash, and from how many are set follows about how many clients there were. Numbers are good to some
 //! percent up to a few thousand clients; beyond ten thousand they say no more than that there are many.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::limits::{USERS_BITS, USERS_PERIOD};
 
 const WORDS: usize = USERS_BITS / 64;
 
-/// The clients of one server in this period and in the one before, by the parity of the period.
+/// The clients of one server.
+#[derive(Debug, Default)]
+pub struct Users(OnceLock<Box<Seen>>);
+
+/// Those of this period and of the one before, by the parity of the period.
 #[derive(Debug)]
-pub struct Users {
+struct Seen {
     period: AtomicU64,
     bits: [[AtomicU64; WORDS]; 2],
 }
 
-impl Default for Users {
+impl Default for Seen {
     fn default() -> Self {
         Self {
             period: AtomicU64::new(0),
@@ -29,11 +34,23 @@ impl Default for Users {
 }
 
 impl Users {
-    /// A client whose cookie names the server has been there, `now` in seconds of Unix time.
+    /// A client that a cookie keeps has been there, `now` in seconds of Unix time.
     pub fn seen(&self, client: IpAddr, now: u64) {
-        let period = period(now);
+        self.0
+            .get_or_init(Box::default)
+            .add(place(client), period(now));
+    }
+
+    /// About how many clients have been there in this period and the one before, `now` in seconds of Unix time; `None`
+    /// where no cookie has kept any yet.
+    pub fn lately(&self, now: u64) -> Option<u32> {
+        Some(self.0.get()?.lately(period(now)))
+    }
+}
+
+impl Seen {
+    fn add(&self, bit: usize, period: u64) {
         self.turn(period);
-        let bit = place(client);
         let word = &self.bits[(period % 2) as usize][bit / 64];
         let mask = 1 << (bit % 64);
         // Most have been here before: one that only reads takes the line from no other worker.
@@ -42,12 +59,11 @@ impl Users {
         }
     }
 
-    /// About how many clients have been there in this period and the one before, `now` in seconds of Unix time.
-    pub fn lately(&self, now: u64) -> u32 {
+    fn lately(&self, period: u64) -> u32 {
         let of = |parity: usize, word: usize| self.bits[parity][word].load(Ordering::Relaxed);
         let last = self.period.load(Ordering::Relaxed);
         let parity = (last % 2) as usize;
-        let word = |word: usize| match period(now).saturating_sub(last) {
+        let word = |word: usize| match period.saturating_sub(last) {
             0 => of(0, word) | of(1, word),
             1 => of(parity, word),
             _ => 0,
@@ -109,9 +125,13 @@ mod tests {
     #[test]
     fn clients_are_counted_once_and_forgotten_in_time() {
         let users = Users::default();
-        let lately = |period: u64| users.lately(period * PERIOD + PERIOD - 1);
+        assert_eq!(users.lately(0), None);
+        let lately = |period: u64| {
+            users
+                .lately(period * PERIOD + PERIOD - 1)
+                .unwrap_or_default()
+        };
         let near = |period: u64, due: u32| lately(period).abs_diff(due) <= due / 10;
-        assert_eq!(lately(7), 0);
         visit(&users, 0..100, 7);
         assert!(near(7, 100) && near(8, 100), "{}", lately(7));
         visit(&users, 100..110, 8);
@@ -125,8 +145,9 @@ mod tests {
     fn thousands_of_clients_are_counted_and_more_are_many() {
         let users = Users::default();
         visit(&users, 0..5_000, 7);
-        assert!(users.lately(7 * PERIOD).abs_diff(5_000) < 500);
+        let lately = || users.lately(7 * PERIOD).unwrap();
+        assert!(lately().abs_diff(5_000) < 500);
         visit(&users, 0..100_000, 7);
-        assert!(users.lately(7 * PERIOD) > 10_000);
+        assert!(lately() > 10_000);
     }
 }

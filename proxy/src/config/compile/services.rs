@@ -442,8 +442,6 @@ fn server(
         patience: balancer.queue.1,
         gate: context.registry.gate(id),
     });
-    let sticky = balancer.sticky.as_ref();
-    let users = sticky.map(|_| context.registry.users(id));
     let (ips, unresolved) = match &draft.host {
         Host::Address(address) => (vec![*address], None),
         Host::Name(name) => {
@@ -468,7 +466,7 @@ fn server(
         weight: weight.unwrap_or(draft.weight),
         backup: draft.backup,
         cap,
-        users,
+        users: context.registry.users(id),
         written: written.into(),
         lease,
     }))

@@ -54,7 +54,7 @@ impl Shared {
             Pool::new(service.name.clone(), &pool_tree(service, readiness)).map_err(|error| {
                 Problem::error(origin.clone(), error.to_string()).remedy("use fewer servers")
             })?;
-        let pool = Arc::new(pool);
+        let pool = Arc::new(pool.of(service));
         self.pools.insert(service.id, pool.clone());
         Ok(pool)
     }
@@ -210,7 +210,6 @@ fn beyond_nic(service: &Service) -> Option<&str> {
     }
 }
 
-/// Of a server with several addresses the lowest counts, IPv4 first: a ring must not depend on the order of an answer.
 /// Servers that are down, drained or out have no part while another one is better, as when workers pick.
 fn pool_tree(service: &Service, readiness: &Readiness) -> PoolTree {
     let best = readiness.best(service);
@@ -226,8 +225,7 @@ fn pool_tree(service: &Service, readiness: &Readiness) -> PoolTree {
             let takes = |rank: Rank| !service.is_watched() || (rank == best && rank < Rank::Out);
             let servers = balancer.servers.iter();
             let servers = servers.filter(|server| takes(readiness.rank(server)));
-            let server =
-                |server: &Arc<Server>| Some((*server.addresses.iter().min()?, server.weight));
+            let server = |server: &Arc<Server>| Some((server.steered_address()?, server.weight));
             PoolTree::Servers(servers.filter_map(server).collect())
         }
         ServiceKind::Weighted(services) => {

@@ -62,7 +62,7 @@ impl Fixture {
             weight,
             backup: name_is_backup,
             cap: None,
-            users: None,
+            users: Arc::default(),
             written: Arc::default(),
             lease,
         })
