@@ -137,8 +137,8 @@ impl<'r> Course<'r> {
         }
     }
 
-    /// What the client is told of the last failure. Where checks hold all servers to be down, or the operator has a page
-    /// for that, nobody serves: that one of them was tried all the same is no news.
+    /// What the client is told of the last failure. Where checks hold all servers to be down, or the operator has a
+    /// page for that, nobody serves: that one of them was tried all the same is no news.
     fn lost(&self, worker: &Worker, picked: &Picked<'_>, failed: &Failed) -> Failure {
         let service = self.router.service.as_ref();
         let has_page = service.is_some_and(|service| service.page().is_some());

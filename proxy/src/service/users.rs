@@ -1,8 +1,9 @@
 //! About how many clients a sticky cookie has kept at one server lately, by their addresses: a fixed set of atomics.
 //!
-//! Touched by requests that a sticky cookie keeps, and by who asks; takes no room before the first. Counted by linear counting: each client sets a
-//! bit by its hash, and from how many are set follows about how many clients there were. Numbers are good to some
-//! percent up to a few thousand clients; beyond ten thousand they say no more than that there are many.
+//! Touched by requests that a sticky cookie keeps, and by who asks; takes no room before the first. Counted by linear
+//! counting: each client sets a bit by its hash, and from how many are set follows about how many clients there were.
+//! Numbers are good to some percent up to a few thousand clients; beyond ten thousand they say no more than that there
+//! are many.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
