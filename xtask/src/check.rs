@@ -29,6 +29,18 @@ pub fn run_all() -> Outcome {
             "warnings",
         ]))
     })?;
+    step("fuzz targets", || {
+        let mut check = cargo(&[
+            "check",
+            "--quiet",
+            "--manifest-path",
+            "proxy/fuzz/Cargo.toml",
+            "--target-dir",
+            "target",
+        ]);
+        // That they compile: libFuzzer itself, which takes a C++ compiler, is not linked for that.
+        run(check.env("CUSTOM_LIBFUZZER_PATH", "/nonexistent"))
+    })?;
     step("test", || suite::run(&[]))?;
     step("doc", || {
         let mut doc = cargo(&[

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use libfuzzer_sys::fuzz_target;
-use weir::http2::{Meter, PREFACE, Verdict};
+use weir::http2::{Allowed, Meter, PREFACE, Verdict};
 
 fuzz_target!(|input: &[u8]| {
     let now = Instant::now();
@@ -19,7 +19,7 @@ fn measure<'a>(
     pieces: impl Iterator<Item = &'a [u8]> + Clone,
     now: Instant,
 ) -> (Result<(), Verdict>, Result<(), Verdict>) {
-    let mut meter = Meter::new(now);
+    let mut meter = Meter::new(Allowed::default(), now);
     assert_eq!(meter.received(PREFACE, now), Ok(()));
     let mut outgoing = meter.clone();
     (
