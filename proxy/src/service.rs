@@ -63,6 +63,8 @@ pub struct Service {
     shape: u64,
     /// The cookie by which clients stay with a child.
     pub(crate) sticky: Option<Sticky>,
+    /// Children that take no part because their weight is 0.
+    pub resting: Vec<Resting>,
     /// Some server below it may be kept from requests.
     watched: bool,
     /// Keeps `id`.
@@ -81,6 +83,7 @@ impl Service {
             kind,
             shape: shape.finish(),
             sticky: None,
+            resting: Vec::new(),
             watched: false,
             lease,
         }
@@ -89,6 +92,11 @@ impl Service {
     /// The same, with this cookie, made for its children in their order.
     pub fn sticking(self, sticky: Option<Sticky>) -> Self {
         Self { sticky, ..self }
+    }
+
+    /// The same, beside whose children these have the weight 0.
+    pub fn beside(self, resting: Vec<Resting>) -> Self {
+        Self { resting, ..self }
     }
 
     /// The same, whose picks look at the readiness of servers.
@@ -211,6 +219,15 @@ pub struct WeightedService {
     /// At least 1.
     pub weight: u32,
     /// The entry as it is in the rule files, to tell whether it has changed.
+    pub written: Arc<str>,
+}
+
+/// A server or entry whose weight is 0.
+#[derive(Clone, Debug)]
+pub struct Resting {
+    /// That of the server, or of the service named, without `@file`.
+    pub name: Arc<str>,
+    /// As it is in the rule files, to tell whether it has changed.
     pub written: Arc<str>,
 }
 

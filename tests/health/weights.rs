@@ -103,4 +103,38 @@ fn entries_of_a_weighted_service_have_weights_too() {
         code == Some(1) && said.contains("there is no load balancer app"),
         "{said}"
     );
+    // One that begins with nothing is there all the same, and the last one that has something keeps it.
+    weir.setup().write(
+        "rules/app.yml",
+        &rules.replace("{name: new}", "{name: new, weight: 0}"),
+    );
+    assert_eq!(command(weir.setup(), &["reload"]).0, Some(0));
+    assert_eq!(shares(address).0, 0);
+    let (code, said) = command(weir.setup(), &["service", "weight", "app", "new", "3"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(shares(address).0.abs_diff(40) <= 2);
+    let (code, said) = command(weir.setup(), &["service", "weight", "app", "old", "0"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(shares(address).1, 0);
+    let (code, said) = command(weir.setup(), &["service", "weight", "app", "new", "0"]);
+    assert!(
+        code == Some(1) && said.contains("no other entry of app has a weight"),
+        "{said}"
+    );
+    let (code, said) = command(weir.setup(), &["service", "weight", "app", "old", "file"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(shares(address).0.abs_diff(40) <= 2);
+}
+
+#[test]
+fn a_server_of_weight_0_gets_nothing_until_it_is_given_one() {
+    let (a, b) = (backend("a"), backend("b"));
+    let rules = app(&[a.address(), b.address()], "");
+    let rules = rules.replacen("'}", "', weight: 0}", 1);
+    let (weir, address) = weir(&rules);
+    assert_eq!(shares(address).0, 0);
+    let url = format!("http://{}", a.address());
+    let (code, said) = command(weir.setup(), &["service", "weight", "app", &url, "1"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(shares(address).0.abs_diff(40) <= 2);
 }

@@ -15,7 +15,7 @@ use crate::config::Snapshot;
 use crate::config::walker::nearest_of;
 use crate::limits::{SERVICE_WEIGHT_MAX, STANDINGS_MAX};
 use crate::service::standing::{Said, ServerName, Standing, Standings};
-use crate::service::{Protocol, Service, ServiceKind};
+use crate::service::{Protocol, Service, ServiceKind, WeightedService};
 
 /// Servers named in an error.
 const SERVERS_NAMED: usize = 10;
@@ -92,16 +92,15 @@ pub fn change(
     rules: &Snapshot,
     saying: &Saying,
 ) -> Result<Standings, String> {
-    if let Word::Weigh(Some(weight)) = saying.what
-        && !(1..=SERVICE_WEIGHT_MAX).contains(&weight)
-    {
-        return Err(format!(
-            "a weight is from 1 to {SERVICE_WEIGHT_MAX}: `weir server drain` or `maint` takes a server out"
-        ));
+    let found = find(rules, saying)?;
+    if let Word::Weigh(Some(weight)) = saying.what {
+        found
+            .iter()
+            .try_for_each(|(name, _)| can_weigh(rules, name, weight))?;
     }
     let mut standings = before.clone();
     let by = user(saying.user);
-    for (name, written) in find(rules, saying)? {
+    for (name, written) in found {
         let before = standings.remove(&name);
         let mut said = Said {
             standing: before
@@ -136,6 +135,39 @@ pub fn change(
     keep(file, &standings)
         .map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
     Ok(standings)
+}
+
+/// Whether it may have that weight. An entry of a weighted service may have 0 while another one has more; a server is
+/// drained instead, which does not forget what runs there.
+fn can_weigh(
+    rules: &Snapshot,
+    (protocol, service, child): &ServerName,
+    weight: u32,
+) -> Result<(), String> {
+    let named = |(one, found): &&(Protocol, Arc<Service>)| {
+        one == protocol && short(&found.name) == &**service
+    };
+    let found = rules
+        .services
+        .iter()
+        .find(named)
+        .map(|(_, found)| &found.kind);
+    match (found, weight) {
+        (_, 1..=SERVICE_WEIGHT_MAX) => Ok(()),
+        (Some(ServiceKind::Weighted(entries)), 0) => {
+            let others = |entry: &&WeightedService| short(&entry.service.name) != &**child;
+            let goes_on = entries.iter().any(|entry| others(&entry));
+            goes_on.then_some(()).ok_or_else(|| {
+                format!("no other entry of {service} has a weight: with 0 for {child} nothing would serve it")
+            })
+        }
+        (Some(ServiceKind::Weighted(_)), _) => Err(format!(
+            "the weight of an entry is from 0 to {SERVICE_WEIGHT_MAX}"
+        )),
+        _ => Err(format!(
+            "the weight of a server is from 1 to {SERVICE_WEIGHT_MAX}: `weir server drain` or `maint` takes one out"
+        )),
+    }
 }
 
 fn keep(file: &Path, standings: &Standings) -> std::io::Result<()> {
@@ -218,6 +250,15 @@ pub fn unknown(rules: &Snapshot, service: &str) -> String {
         Some(name) => format!("did you mean {name}? "),
         None => String::new(),
     };
+    let weighted = |(_, one): &(Protocol, Arc<Service>)| {
+        matches!(one.kind, ServiceKind::Weighted(_)) && short(&one.name) == short(service)
+    };
+    if rules.services.iter().any(weighted) {
+        return format!(
+            "there is no load balancer {service}, but a weighted service: drain servers of the services it names, \
+             or set an entry's weight (`weir service weight {service} ENTRY 0`)"
+        );
+    }
     format!("there is no load balancer {service}: {meant}`weir server list` shows all")
 }
 
@@ -228,18 +269,18 @@ fn children(protocol: Protocol, service: &Service, entries: bool) -> Vec<(Server
         let name = (protocol, Arc::clone(&parent), name.into());
         (name, Arc::clone(written))
     };
+    let resting = service.resting.iter();
+    let resting = resting.map(|resting| child(&resting.name, &resting.written));
     match &service.kind {
         ServiceKind::LoadBalancer(balancer) => {
             let servers = balancer.servers.iter();
-            servers
-                .map(|server| child(&server.name, &server.written))
-                .collect()
+            let servers = servers.map(|server| child(&server.name, &server.written));
+            servers.chain(resting).collect()
         }
         ServiceKind::Weighted(services) if entries => {
             let entries = services.iter();
-            entries
-                .map(|entry| child(short(&entry.service.name), &entry.written))
-                .collect()
+            let entries = entries.map(|entry| child(short(&entry.service.name), &entry.written));
+            entries.chain(resting).collect()
         }
         ServiceKind::Weighted(_) | ServiceKind::Failover(_) => Vec::new(),
     }

@@ -18,7 +18,7 @@ use crate::limits::{
 use crate::service::standing::Standing;
 use crate::service::sticky::Sticky;
 use crate::service::{
-    Cap, LoadBalancer, OnFailure, Protocol, Scheme, Server, Service, ServiceKind, Target,
+    Cap, LoadBalancer, OnFailure, Protocol, Resting, Scheme, Server, Service, ServiceKind, Target,
     WeightedService,
 };
 
@@ -137,9 +137,10 @@ impl Services {
         let lost = |problem: Problem| problem.lost(format!("service {}", named.name));
         let full_name: Arc<str> = format!("{}@file", named.name).into();
         let watched;
+        let mut resting = Vec::new();
         let (kind, extent, sticky) = match named.usable()? {
             ServiceDraft::LoadBalancer(draft) => {
-                let balancer = load_balancer(context, protocol, named, draft);
+                let balancer = load_balancer(context, protocol, (named, draft), &mut resting);
                 let balancer = balancer.map_err(|problem| {
                     let path = format!("{}.loadBalancer", path(protocol, &named.name));
                     context.problems.push(lost(problem.at(path)));
@@ -157,7 +158,7 @@ impl Services {
                 )
             }
             ServiceDraft::Weighted(children, cookie) => {
-                match self.weighted(context, protocol, named, children) {
+                match self.weighted(context, protocol, (named, children), &mut resting) {
                     Ok((kind, extent, names)) => {
                         watched = kind.is_watched();
                         let cookie = cookie.as_ref();
@@ -196,6 +197,7 @@ impl Services {
             Arc::new(
                 Service::new(id, full_name, kind)
                     .sticking(sticky)
+                    .beside(resting)
                     .watching(watched),
             ),
             extent,
@@ -207,23 +209,32 @@ impl Services {
         &self,
         context: &mut Context<'_>,
         protocol: Protocol,
-        named: &Named<ServiceDraft>,
-        children: &'d [(Spanned<String>, u32)],
+        (named, children): (&Named<ServiceDraft>, &'d [(Spanned<String>, u32)]),
+        resting: &mut Vec<Resting>,
     ) -> Result<(ServiceKind, Extent, Vec<&'d str>), Problem> {
         let mut names = Vec::with_capacity(children.len());
         let mut extent = Extent { depth: 1, nodes: 1 };
         let mut entries = Vec::with_capacity(children.len());
         for (reference, weight) in children {
+            let written: Arc<str> = weight.to_string().into();
+            let child = reference.value.split('@').next().unwrap_or_default();
+            let child: Arc<str> = child.into();
+            let name = (protocol, named.name.clone(), Arc::clone(&child));
+            let said = context.said(name, &written).and_then(|said| said.weight);
+            let weight = said.unwrap_or(*weight);
+            if weight == 0 {
+                resting.push(Resting {
+                    name: child,
+                    written,
+                });
+                continue;
+            }
             let (service, below) = self.lookup(reference)?;
             extent = extent.over(below);
             if !service.is_empty() {
-                let written: Arc<str> = weight.to_string().into();
-                let child = reference.value.split('@').next().unwrap_or_default();
-                let name = (protocol, named.name.clone(), child.into());
-                let said = context.said(name, &written).and_then(|said| said.weight);
                 entries.push(WeightedService {
                     service: service.clone(),
-                    weight: said.unwrap_or(*weight),
+                    weight,
                     written,
                 });
                 names.push(reference.value.as_str());
@@ -285,8 +296,8 @@ impl Extent {
 fn load_balancer(
     context: &mut Context<'_>,
     protocol: Protocol,
-    named: &Named<ServiceDraft>,
-    draft: &LoadBalancerDraft,
+    (named, draft): (&Named<ServiceDraft>, &LoadBalancerDraft),
+    resting: &mut Vec<Resting>,
 ) -> Result<LoadBalancer, Problem> {
     let transport = context.transports.find(
         protocol,
@@ -294,10 +305,21 @@ fn load_balancer(
         draft.transport.as_ref(),
         &draft.older,
     )?;
-    let servers = draft.servers.iter();
-    let mut servers: Vec<Arc<Server>> = servers
-        .filter_map(|server| self::server(context, protocol, named, (server, draft), &transport))
-        .collect();
+    let mut servers = Vec::with_capacity(draft.servers.len());
+    for one in &draft.servers {
+        match weight(context, protocol, named, one) {
+            0 => resting.push(Resting {
+                name: one.name.clone(),
+                written: written(one).into(),
+            }),
+            weight => servers.extend(server(
+                context,
+                (protocol, named),
+                (draft, one, weight),
+                &transport,
+            )),
+        }
+    }
     if servers.iter().any(|server| server.unresolved.is_none()) {
         servers.retain(|server| server.unresolved.is_none());
     }
@@ -409,16 +431,24 @@ fn falls(context: &mut Context<'_>, draft: &LoadBalancerDraft, balancer: &LoadBa
     }
 }
 
-fn server(
+/// What an administrator has said, else what the file says.
+fn weight(
     context: &mut Context<'_>,
     protocol: Protocol,
     service: &Named<ServiceDraft>,
-    (draft, balancer): (&ServerDraft, &LoadBalancerDraft),
+    draft: &ServerDraft,
+) -> u32 {
+    let name = (protocol, service.name.clone(), draft.name.clone());
+    let said = context.said(name, &written(draft));
+    said.and_then(|said| said.weight).unwrap_or(draft.weight)
+}
+
+fn server(
+    context: &mut Context<'_>,
+    (protocol, service): (Protocol, &Named<ServiceDraft>),
+    (balancer, draft, weight): (&LoadBalancerDraft, &ServerDraft, u32),
     transport: &Transport,
 ) -> Option<Arc<Server>> {
-    let written = written(draft);
-    let name = (protocol, service.name.clone(), draft.name.clone());
-    let weight = context.said(name, &written).and_then(|said| said.weight);
     let at =
         |problem: Problem| problem.at(format!("{}.loadBalancer", path(protocol, &service.name)));
     let refuse = |problem: Problem| at(problem).lost(format!("server {}", draft.name));
@@ -463,11 +493,11 @@ fn server(
         base_path: draft.base_path.clone(),
         addresses: ips.into_iter().map(|ip| (ip, draft.port).into()).collect(),
         unresolved,
-        weight: weight.unwrap_or(draft.weight),
+        weight,
         backup: draft.backup,
         cap,
         users: context.registry.users(id),
-        written: written.into(),
+        written: written(draft).into(),
         lease,
     }))
 }

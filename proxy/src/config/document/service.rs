@@ -126,7 +126,7 @@ fn load_balancer(
             )
             .remedy("write it once, with the sum of the weights");
             walker.report(Cost::Element, item, problem);
-        } else if draft.weight > 0 {
+        } else {
             names.insert(draft.name.clone());
             servers.push(draft);
         }
@@ -184,8 +184,8 @@ fn weighted(walker: &mut Walker, place: &Place<'_>) -> Option<ServiceDraft> {
     }
     let services = items
         .iter()
-        .filter_map(|item| weighted_service(walker, item));
-    let services = services.filter(|(_, weight)| *weight > 0).collect();
+        .filter_map(|item| weighted_service(walker, item))
+        .collect();
     balancing::idle_health(walker, &fields);
     Some(ServiceDraft::Weighted(
         services,
