@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use xtask::daemon::Daemon;
 
 use crate::support::weir::{Setup, Weir};
-use crate::support::{DEADLINE, eventually_within, free_port};
+use crate::support::{DEADLINE, eventually_within, free_port, set_up};
 
 mod api;
 mod authoritative;
@@ -54,11 +54,7 @@ fn require_servers() -> bool {
 
 /// The newer pebble, which has renewal information and profiles; prints the line of a skipped test if it is not there.
 fn newer_pebble() -> Option<PathBuf> {
-    let target = PathBuf::from(env!("CARGO_BIN_EXE_weir"));
-    let found = target
-        .ancestors()
-        .map(|directory| directory.join("pebble/usr/bin/pebble"))
-        .find(|path| path.is_file());
+    let found = set_up("pebble/usr/bin/pebble");
     if found.is_none() {
         println!("skipped: needs a newer pebble (cargo xtask setup)");
     }

@@ -6,6 +6,7 @@ pub mod tls;
 pub mod weir;
 
 use std::net::TcpListener;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use xtask::daemon::poll;
@@ -50,4 +51,11 @@ pub fn eventually_within<T>(
     condition: impl FnMut() -> Option<T>,
 ) -> T {
     poll(deadline, condition).unwrap_or_else(|| panic!("not within {deadline:?}: {what}"))
+}
+
+/// A file that `cargo xtask setup` has put into the target directory, if it could.
+pub fn set_up(path: &str) -> Option<PathBuf> {
+    let binary = Path::new(env!("CARGO_BIN_EXE_weir"));
+    let mut found = binary.ancestors().map(|directory| directory.join(path));
+    found.find(|path| path.exists())
 }

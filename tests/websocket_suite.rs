@@ -6,15 +6,11 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use crate::support::weir::Setup;
-use crate::support::{eventually, free_port};
+use crate::support::{eventually, free_port, set_up};
 
 /// The suite's Python, if `cargo xtask setup` could install it; else the line by which the test counts as skipped.
 fn require_suite() -> Option<PathBuf> {
-    let target = PathBuf::from(env!("CARGO_BIN_EXE_weir"));
-    let found = target
-        .ancestors()
-        .map(|directory| directory.join("websocket-suite/bin/python"))
-        .find(|python| python.exists());
+    let found = set_up("websocket-suite/bin/python");
     if found.is_none() {
         println!("skipped: needs the WebSocket suite (cargo xtask setup)");
     }

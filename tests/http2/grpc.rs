@@ -1,25 +1,25 @@
 //! gRPC with the implementation that most have, `grpcio` from PyPI, as client and as server, over TLS on both sides.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::Command;
 
 use xtask::daemon::Daemon;
 
 use crate::support::weir::Setup;
-use crate::support::{eventually, free_port};
+use crate::support::{eventually, free_port, set_up};
 use crate::upstream::pki::Pki;
 
 const SERVER: &str = include_str!("grpc/server.py");
 const CLIENT: &str = include_str!("grpc/client.py");
 
-/// Says whether grpcio is installed; without it the caller returns and counts as skipped.
-fn require_grpcio() -> bool {
-    let import = Command::new("python3").args(["-c", "import grpc"]).output();
-    let found = import.is_ok_and(|output| output.status.success());
-    if !found {
-        println!("skipped: needs grpcio (pip install grpcio, its python3 first in PATH)");
+/// The Python that has grpcio; without it the caller returns and counts as skipped.
+fn python() -> Option<PathBuf> {
+    let python = set_up("grpc/bin/python3");
+    if python.is_none() {
+        println!("skipped: needs grpcio (cargo xtask setup)");
     }
-    found
+    python
 }
 
 fn port(server: &Daemon) -> u16 {
@@ -32,9 +32,7 @@ fn port(server: &Daemon) -> u16 {
 
 #[test]
 fn grpcio_is_served_by_grpcio() {
-    if !require_grpcio() {
-        return;
-    }
+    let Some(python) = python() else { return };
     let address: SocketAddr = ([127, 0, 0, 1], free_port()).into();
     let setup = Setup::new(&format!(
         "entryPoints:\n  secure:\n    address: \"{address}\"\nproviders:\n  file:\n    directory: \"{{dir}}/rules\"\n\
@@ -46,7 +44,7 @@ fn grpcio_is_served_by_grpcio() {
     setup.write("server.pem", &pair.certificate);
     setup.write("server.key", &pair.key);
     let path = |name: &str| setup.path(name).display().to_string();
-    let mut command = Command::new("python3");
+    let mut command = Command::new(&python);
     command.args(["-c", SERVER, &path("server.key"), &path("server.pem")]);
     let server = Daemon::start(&mut command, None).expect("python3 starts");
     let authority = path("ca.pem");
@@ -58,7 +56,7 @@ fn grpcio_is_served_by_grpcio() {
         port(&server)
     );
     let weir = setup.rules("rules.yml", &rules).start().listening(address);
-    let mut client = Command::new("python3");
+    let mut client = Command::new(&python);
     client.args(["-c", CLIENT, &address.to_string(), &authority]);
     let output = client.output().expect("python3 runs");
     let said = String::from_utf8_lossy(&output.stderr);

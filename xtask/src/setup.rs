@@ -1,7 +1,9 @@
 //! What the commands need from the machine, and how to get it: one line for each thing done, nothing for a thing that
 //! is there. As root on Debian or Ubuntu it installs by itself, otherwise it names the exact commands and stops.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -18,12 +20,13 @@ pub enum Need {
     RustComponents,
     /// The clients of the end-to-end tests and of the demo.
     Clients,
-    /// The servers that weir is compared with.
+    /// The servers that weir is compared with, and what others load servers with.
     Peers,
     /// The certificate authority and the name server of the end-to-end tests.
     Servers,
-    /// The public WebSocket suite, in a Python environment of its own; where that cannot be, its test is skipped.
-    WebSocketSuite,
+    /// The public WebSocket suite and gRPC's most used implementation, each in a Python environment of its own; where
+    /// that cannot be, its tests are skipped.
+    Python,
     /// The public HTTP suites, as files; where they cannot be had, their tests are skipped.
     HttpSuites,
     /// iproute2 and ethtool, for namespaces and veth pairs; no use without root.
@@ -82,6 +85,14 @@ const PEERS: &[Tool] = &[
         program: "haproxy",
         package: "haproxy",
     },
+    Tool {
+        program: "wrk",
+        package: "wrk",
+    },
+    Tool {
+        program: "h2load",
+        package: "nghttp2-client",
+    },
 ];
 
 const BPF_FILE_SYSTEM: &str = "/sys/fs/bpf";
@@ -92,11 +103,16 @@ pub fn everything() -> Outcome {
         Need::Compiler,
         Need::RustComponents,
         Need::Clients,
-        Need::WebSocketSuite,
+        Need::Python,
         Need::HttpSuites,
     ])?;
     if is_root() {
-        ensure(&[Need::Namespaces, Need::Servers, Need::BpfFileSystem])?;
+        ensure(&[
+            Need::Namespaces,
+            Need::Servers,
+            Need::Peers,
+            Need::BpfFileSystem,
+        ])?;
     } else {
         println!("setup: not root: no namespaces, no XDP; demo and tests steer in user space");
     }
@@ -117,7 +133,7 @@ pub fn ensure(needs: &[Need]) -> Outcome {
             Need::Namespaces => packages.extend(missing(NAMESPACES).map(|tool| tool.package)),
             Need::Peers => packages.extend(missing(PEERS).map(|tool| tool.package)),
             Need::RustComponents => rust_components()?,
-            Need::WebSocketSuite => websocket_suite(),
+            Need::Python => PYTHON.iter().for_each(python),
             Need::HttpSuites => http_suites(),
             Need::BpfFileSystem => mount_bpf()?,
         }
@@ -140,6 +156,7 @@ pub fn install(packages: &[&str]) -> Outcome {
         return Err(format!("missing: {wanted}. On Debian or Ubuntu run\n    {install}").into());
     }
     println!("setup: installing {wanted}");
+    let _quiet = NoServices::declare();
     let apt = |arguments: &[&str]| {
         let mut command = program("apt-get", arguments);
         command.env("DEBIAN_FRONTEND", "noninteractive");
@@ -152,6 +169,30 @@ pub fn install(packages: &[&str]) -> Outcome {
         packages,
     ]
     .concat())
+}
+
+/// Debian's way to say that installing a server does not start it (policy-rc.d), until dropped; nothing where the
+/// machine has a policy of its own.
+struct NoServices(Option<&'static Path>);
+
+impl NoServices {
+    fn declare() -> Self {
+        let policy = Path::new("/usr/sbin/policy-rc.d");
+        let written = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o755)
+            .open(policy)
+            .and_then(|mut file| file.write_all(b"#!/bin/sh\nexit 101\n"));
+        Self(written.is_ok().then_some(policy))
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        // It says no more than that servers are started by hand.
+        let _ = self.0.map(fs::remove_file);
+    }
 }
 
 /// Debian's pebble is too old for renewal information and profiles: the one of Debian unstable, which is one program
@@ -212,18 +253,36 @@ fn unpack_from_unstable(package: &str, directory: &Path) -> Outcome {
     Ok(())
 }
 
+/// A Python environment: what for, its place in the target directory, its requirements.
+struct Python {
+    what: &'static str,
+    directory: &'static str,
+    requirements: &'static str,
+}
+
+const PYTHON: &[Python] = &[
+    Python {
+        what: "the WebSocket suite",
+        directory: "websocket-suite",
+        requirements: "tests/websocket_suite/requirements.txt",
+    },
+    Python {
+        what: "grpcio",
+        directory: "grpc",
+        requirements: "tests/http2/grpc/requirements.txt",
+    },
+];
+
 /// Versions and checksums are those of the requirements; complete once its last file is there.
-fn websocket_suite() {
-    let (directory, requirements) = (
-        target().join("websocket-suite"),
-        "tests/websocket_suite/requirements.txt",
-    );
+fn python(wanted: &Python) {
+    let (what, requirements) = (wanted.what, wanted.requirements);
+    let directory = target().join(wanted.directory);
     let done = directory.join(requirements.replace('/', "-"));
     let current = fs::read(repository().join(requirements)).ok();
     if current.is_some() && fs::read(&done).ok() == current {
         return;
     }
-    println!("setup: the WebSocket suite, in {}", directory.display());
+    println!("setup: {what}, in {}", directory.display());
     let path = directory.display().to_string();
     let pip = format!("{path}/bin/pip");
     let install = [
@@ -239,7 +298,7 @@ fn websocket_suite() {
         .and_then(|_| output(&mut program(&pip, &install)))
         .and_then(|_| Ok(fs::write(done, current.unwrap_or_default())?));
     if let Err(error) = installed {
-        println!("setup: no WebSocket suite, its test will be skipped: {error}");
+        println!("setup: no {what}, its tests will be skipped: {error}");
     }
 }
 

@@ -16,11 +16,16 @@ pub fn run(arguments: &[String]) -> Outcome {
     ensure(&[
         Need::Compiler,
         Need::Clients,
-        Need::WebSocketSuite,
+        Need::Python,
         Need::HttpSuites,
     ])?;
     if is_root() {
-        ensure(&[Need::Namespaces, Need::Servers, Need::BpfFileSystem])?;
+        ensure(&[
+            Need::Namespaces,
+            Need::Servers,
+            Need::Peers,
+            Need::BpfFileSystem,
+        ])?;
     }
     ebpf::build_if_possible()?;
     let mut tally = Tally::default();
