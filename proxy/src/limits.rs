@@ -552,12 +552,22 @@ pub const HTTP2_HEADER_BLOCK_BYTES_MAX: usize = HEAD_BYTES_MAX;
 /// Streams that a client has begun and neither ended nor reset, those that were refused included; twice
 /// `http2.maxConcurrentStreams` where that is more.
 pub const HTTP2_UNENDED_STREAMS_MAX: usize = 4_096;
-/// The least and most that `limits.http2` takes for either number of a rate. Zero would end every long connection.
+/// The least and most that `limits.http2` takes for either number of a rate, but for `settings.burst` (from 2) and
+/// `emptyData.burst` (to 100). Zero would end every long connection.
 pub const HTTP2_RATE_RANGE: std::ops::RangeInclusive<i64> = 1..=1_000_000;
 /// The most streams that `http2.maxConcurrentStreams` and `limits.http2.unendedStreams` take.
 pub const HTTP2_STREAMS_MAX: u32 = 100_000;
 /// How long a stream whose window is closed is kept.
 pub const HTTP2_ZERO_WINDOW: Duration = Duration::from_secs(30);
+/// Bytes a second that a client acknowledges while its link is busy with other streams: a stream that has no room then
+/// is waited for longer.
+pub const HTTP2_BUSY_RATE: u64 = 1 << 10;
+/// So many times as long.
+pub const HTTP2_BUSY_PATIENCE: u32 = 10;
+/// What small DATA frames that wait to be read may cost a connection, each 256 bytes less its length: what one receive
+/// of the shortest comes to, and some. The `h2` crate would take it from the window, and end a client that sends many
+/// at once.
+pub const HTTP2_SMALL_DATA_BYTES: usize = 2 << 20;
 /// Streams a client may have open: Traefik's default of `http2.maxConcurrentStreams`.
 pub const HTTP2_STREAMS: u32 = 250;
 /// HPACK tables: Traefik's default of `http2.maxDecoderHeaderTableSize` and `maxEncoderHeaderTableSize`.
@@ -572,10 +582,11 @@ pub const HTTP2_STREAM_WINDOW: u32 = 256 << 10;
 pub const HTTP2_SMALL_WINDOW: u32 = 65_535;
 /// The least and most that `limits.http2` takes for either: RFC 9113's initial one, and its largest.
 pub const HTTP2_WINDOW_RANGE: std::ops::RangeInclusive<i64> = 65_535..=0x7fff_ffff;
-/// Receive windows of all of a worker's connections.
+/// Receive windows of a worker's connections, beyond which each still gets the small ones; a connection keeps those
+/// that it was given.
 pub const HTTP2_WINDOWS_BYTES: usize = 64 << 20;
 /// The least and most that `limits.http2.workerWindowBytes` takes.
-pub const HTTP2_WINDOWS_RANGE: std::ops::RangeInclusive<i64> = 1 << 20..=1 << 40;
+pub const HTTP2_WINDOWS_RANGE: std::ops::RangeInclusive<i64> = 2 << 20..=1 << 40;
 /// Bytes of one stream's response that wait in the connection to be sent.
 pub const HTTP2_STREAM_SEND_BYTES: usize = 64 << 10;
 /// Bytes of a connection's frames gathered for one send.

@@ -273,6 +273,11 @@ impl Transport {
         self.stream.local_addr()
     }
 
+    /// How many bytes the peer has acknowledged in all; 0 where the kernel does not tell.
+    pub fn acknowledged(&self) -> u64 {
+        self.stream.acknowledged()
+    }
+
     /// The peer's address.
     pub fn peer_addr(&self) -> SocketAddr {
         self.stream.peer_addr()

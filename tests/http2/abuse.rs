@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use weir::limits::HTTP2_MADE_RESETS_LIFE;
 
@@ -315,4 +315,65 @@ fn windows_that_stay_closed_for_a_time_that_is_set() {
     let goodbye = raw.read_until(|frame| frame.kind == GOAWAY);
     assert_eq!(goodbye.map(|frame| frame.code()), Some(ENHANCE_YOUR_CALM));
     weir.logged("shape=\"zero_window\"");
+}
+
+/// The `h2` crate counts small DATA frames until they are read, and all that one receive brings before that.
+#[test]
+fn small_data_that_comes_at_once_is_no_abuse() {
+    let mut stage = Stage::new();
+    let idle = |_| {
+        let mut raw = Raw::open(stage.address);
+        raw.greet();
+        raw
+    };
+    // So many take most of the workers' windows.
+    let idle: Vec<Raw> = (0..100).map(idle).collect();
+    for (frames, length) in [(200, 50), (3_000, 10)] {
+        let mut raw = Raw::open(stage.address);
+        raw.greet();
+        let piece = vec![b'x'; length];
+        let data = |count: usize| frame(DATA, u8::from(count + 1 == frames), 1, &piece);
+        let post = frame(HEADERS, END_HEADERS, 1, &request("POST", &[]));
+        let all = [post, (0..frames).flat_map(data).collect()].concat();
+        assert!(raw.send(all));
+        let answer = raw.read_until(|frame| matches!(frame.kind, HEADERS | GOAWAY | RST_STREAM));
+        assert_eq!(answer.map(|frame| frame.kind), Some(HEADERS), "{frames}");
+    }
+    drop(idle);
+    assert_eq!(stage.innocent.get("a.example", "/").status, 200);
+}
+
+#[test]
+fn streams_that_wait_for_a_slow_link_have_not_closed_their_windows() {
+    const STREAMS: usize = 60;
+    let large = [b'x'; 130_000];
+    let origin = Origin::new(move |_| {
+        Reply::new(
+            [
+                &b"HTTP/1.1 200 OK\r\nContent-Length: 130000\r\n\r\n"[..],
+                &large,
+            ]
+            .concat(),
+        )
+    });
+    let settings = "    limits: {http2: {zeroWindowTimeout: 1s}}\n";
+    let (_weir, address) = before(&format!("http://{}", origin.address()), settings);
+    let mut raw = Raw::open(address);
+    raw.receive_little();
+    raw.greet_with(&[(4, 0x7fff_ffff)]);
+    assert!(raw.send(frame(WINDOW_UPDATE, 0, 0, &0x7fff_0000u32.to_be_bytes())));
+    for count in 0..STREAMS {
+        assert!(raw.send(get(stream(count), WHOLE)));
+    }
+    // Half a megabyte a second: a frame of each stream takes longer than a window may stay closed.
+    let slow = Instant::now() + Duration::from_secs(5);
+    let mut ended = 0;
+    while ended < STREAMS {
+        let frame = raw.read().expect("the connection goes on");
+        assert!(!matches!(frame.kind, RST_STREAM | GOAWAY), "{frame:?}");
+        if frame.kind == DATA && Instant::now() < slow {
+            std::thread::sleep(Duration::from_millis(30));
+        }
+        ended += usize::from(frame.kind == DATA && frame.flags & END_STREAM != 0);
+    }
 }

@@ -192,6 +192,12 @@ impl Raw {
         }
     }
 
+    /// Lets the kernel keep little of what is not read.
+    pub fn receive_little(&self) {
+        let socket = socket2::SockRef::from(&self.socket);
+        socket.set_recv_buffer_size(16 << 10).expect("a size");
+    }
+
     /// How long to wait for a frame.
     pub fn patience(&self, time: Duration) {
         self.socket.set_read_timeout(Some(time)).expect("a timeout");

@@ -50,7 +50,7 @@ pub(super) struct Receive {
     lean: Cell<u32>,
     /// How many the next stall demands.
     penance: Cell<u32>,
-    /// Chunks that have been read, up to [`RECEIVE_MANY_AFTER`].
+    /// Chunks that have been read since the connection was pooled, up to [`RECEIVE_MANY_AFTER`].
     read: Cell<u32>,
     /// When the queue last gave something or stopped being empty.
     touched: Cell<Instant>,
@@ -188,10 +188,13 @@ impl Socket {
         {
             return true;
         }
+        // Its next source or reader is another one, which may read nothing.
+        if receive.read.replace(0) >= RECEIVE_MANY_AFTER {
+            self.cancel_receive();
+        }
         if receive.armed.get().is_some_and(|armed| !armed.cancelled) {
             return false;
         }
-        // Its next source or reader is another one.
         receive.lean.set(0);
         self.arm(false);
         !self.nothing_to_read()

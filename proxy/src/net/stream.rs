@@ -193,6 +193,12 @@ impl Stream {
         }
     }
 
+    /// How many bytes the peer has acknowledged in all; 0 where the kernel does not tell.
+    pub fn acknowledged(&self) -> u64 {
+        let info = self.socket.tcp_info();
+        info.map_or(0, |info| info.acknowledged)
+    }
+
     /// When a byte last moved in either direction, as far as is known: what the peer of a long send has acknowledged
     /// is looked at now and then only, and only with [`set_stall`](Self::set_stall).
     pub fn last_moved(&self) -> Instant {

@@ -16,6 +16,7 @@ use crate::exchange::body::{BodyError, Sink, Source};
 use crate::http::Headers;
 use crate::http1;
 use crate::http2::{self, Abuse};
+use crate::limits::{HTTP2_BUSY_PATIENCE, HTTP2_BUSY_RATE};
 use crate::transport::Transport;
 use crate::uring::{self, Chunk, ChunkQueue};
 
@@ -141,7 +142,7 @@ pub struct Http2Sink {
     /// Whose client is to take it; `None` for a server.
     client: Option<Rc<Shared>>,
     ended: bool,
-    /// How long its window may stay closed.
+    /// How long its window may stay closed while nothing else goes to the peer.
     patience: Duration,
 }
 
@@ -153,11 +154,16 @@ impl Http2Sink {
         ended: bool,
         times: &Limits,
     ) -> Self {
+        // A server that takes nothing for a while is not an attack.
+        let patience = match client {
+            Some(_) => times.http2.zero_window,
+            None => times.body_idle,
+        };
         Self {
             stream,
             client,
             ended,
-            patience: times.http2.zero_window,
+            patience,
         }
     }
 
@@ -179,24 +185,45 @@ impl Http2Sink {
         Ok(())
     }
 
-    /// Waits until the peer's window and the connection have room.
+    /// Waits until the peer's window and the connection have room. A client whose link other streams keep busy has not
+    /// closed its window: it is waited for longer.
     async fn room(&mut self) -> Result<usize, BodyError> {
+        // Most waits are over before the first look, which is a system call.
+        let half = self.patience / 2;
+        let least = HTTP2_BUSY_RATE * half.as_millis() as u64 / 1_000;
+        let mut before = None;
+        for _ in 0..2 * HTTP2_BUSY_PATIENCE {
+            if let Ok(room) = timeout(half, self.widened()).await {
+                return room;
+            }
+            let taken = self.taken();
+            if before.is_some_and(|before| taken.saturating_sub(before) < least.max(1)) {
+                break;
+            }
+            before = Some(taken);
+        }
+        self.stream.send_reset(Reason::ENHANCE_YOUR_CALM);
+        if let Some(client) = &self.client {
+            client.count(Abuse::ZeroWindow);
+        }
+        Err(BodyError::Send(io::ErrorKind::TimedOut.into()))
+    }
+
+    async fn widened(&mut self) -> Result<usize, BodyError> {
         loop {
-            let widened = poll_fn(|cx| self.stream.poll_capacity(cx));
-            match timeout(self.patience, widened).await {
-                Ok(Some(Ok(0))) => {}
-                Ok(Some(Ok(room))) => return Ok(room),
-                Ok(Some(Err(error))) => return Err(failed(error)),
-                Ok(None) => return Err(failed(Reason::STREAM_CLOSED.into())),
-                Err(_) => {
-                    self.stream.send_reset(Reason::ENHANCE_YOUR_CALM);
-                    if let Some(client) = &self.client {
-                        client.count(Abuse::ZeroWindow);
-                    }
-                    return Err(BodyError::Send(io::ErrorKind::TimedOut.into()));
-                }
+            match poll_fn(|cx| self.stream.poll_capacity(cx)).await {
+                Some(Ok(0)) => {}
+                Some(Ok(room)) => return Ok(room),
+                Some(Err(error)) => return Err(failed(error)),
+                None => return Err(failed(Reason::STREAM_CLOSED.into())),
             }
         }
+    }
+
+    /// Bytes of the connection that the client has acknowledged so far; of a server 0.
+    fn taken(&self) -> u64 {
+        let client = self.client.as_ref();
+        client.map_or(0, |client| client.transport.acknowledged())
     }
 }
 

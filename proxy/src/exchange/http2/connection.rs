@@ -58,6 +58,7 @@ fn builder(window: &Window, settings: &EntryPoint) -> Builder {
         .header_table_size(settings.http2.decoder_table)
         .max_header_list_size(header_bytes)
         .max_send_buffer_size(limits::HTTP2_STREAM_SEND_BYTES)
+        .data_frame_budget(limits::HTTP2_SMALL_DATA_BYTES)
         // The meter's to stop.
         .max_pending_accept_reset_streams(2 * burst(Abuse::RapidReset))
         // What the client does not take is the crate's to count, too.

@@ -375,12 +375,25 @@ fn a_connection_without_a_free_buffer_receives_all_the_same() {
 
 #[test]
 fn a_reader_that_reads_no_further_has_so_much_received_ahead() {
-    worker_with(Config::default(), || async {
+    reads_no_further(1);
+}
+
+#[test]
+fn so_it_has_on_a_connection_that_was_pooled_after_much_was_read() {
+    reads_no_further(3);
+}
+
+/// After that many responses of just so many chunks that the next one is received by many.
+fn reads_no_further(responses: usize) {
+    worker_with(Config::default(), || async move {
         let (stream, mut feeder) = pair_with_std().await;
-        assert!(!stream.is_spent(), "it receives ahead");
-        for _ in 1..RECEIVE_MANY_AFTER {
-            feeder.write_all(b"read").expect("sent");
-            stream.recv().await.expect("received").expect("a chunk");
+        for response in 1..=responses {
+            assert!(!stream.is_spent(), "it receives ahead");
+            let more = u32::from(response < responses);
+            for _ in 1..RECEIVE_MANY_AFTER + more {
+                feeder.write_all(b"read").expect("sent");
+                stream.recv().await.expect("received").expect("a chunk");
+            }
         }
         feeder.set_nonblocking(true).expect("set");
         let piece = vec![0; 1 << 20];

@@ -94,7 +94,7 @@ fn windows_of_a_worker_are_bounded() {
     ] {
         let text = format!(
             "entryPoints: {{web: {{address: ':80'}}}}\n\
-             limits: {{http2: {{workerWindowBytes: {bytes}, connectionWindowBytes: 786432}}}}\n"
+             limits: {{http2: {{workerWindowBytes: {bytes}}}}}\n"
         );
         assert_eq!(parse(&text).is_ok(), taken, "{bytes}");
     }
