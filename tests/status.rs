@@ -125,3 +125,30 @@ fn servers_that_are_missed_are_an_error_and_those_taken_out_are_not() {
     drop(a);
     becomes(&weir, 1, "NO SERVER: none of s@file takes requests");
 }
+
+#[test]
+fn a_second_weir_in_the_same_directories_refuses_to_start_and_leaves_the_first_alone() {
+    let address: SocketAddr = ([127, 0, 0, 1], free_port()).into();
+    let config = format!(
+        "entryPoints:\n  web:\n    address: \"{address}\"\nproviders:\n  file:\n    directory: \"{{dir}}/rules\"\n\
+         runtimeDir: \"{{dir}}/run\"\nstateDir: \"{{dir}}/state\"\n"
+    );
+    let weir = Setup::new(&config).start().listening(address);
+    let file = weir.setup().config_file();
+    let run = |arguments: &[&str]| {
+        let output = weir.setup().run(arguments);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), said)
+    };
+    let (code, said) = run(&["--configFile", &file]);
+    let holder = format!("runtimeDir: another weir (process {})", weir.pid());
+    assert!(code == Some(1) && said.contains(&holder), "{said}");
+    let other = weir.setup().path("other").display().to_string();
+    let (code, said) = run(&["--configFile", &file, &format!("--runtimeDir={other}")]);
+    assert!(
+        code == Some(1) && said.contains("stateDir: another weir runs with"),
+        "{said}"
+    );
+    assert_eq!(run(&["status", "--configFile", &file]).0, Some(0));
+    assert_eq!(run(&["server", "list", "--configFile", &file]).0, Some(0));
+}

@@ -9,6 +9,7 @@ mod descriptors;
 mod lane;
 mod listen;
 mod logging;
+mod own;
 mod rules;
 mod servers;
 mod standings;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use tracing::{info, warn};
 
 use self::control::Control;
+use self::own::Own;
 use self::status::StatusFile;
 use self::worker::Workers;
 use crate::config::{Problem, Sources, StaticConfig};
@@ -49,6 +51,7 @@ fn start(sources: &Sources) -> Result<(), Refusal> {
     for warning in &warnings {
         warn!("{warning}");
     }
+    let _own = Own::take(&config).map_err(|line| vec![line])?;
     let config = Arc::new(config);
     let descriptors = descriptors::take_all();
     let held = descriptors.connections;

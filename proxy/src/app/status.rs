@@ -24,7 +24,7 @@ use crate::steering::mode::InterfaceMode;
 
 mod show;
 
-pub use self::show::{ago, show};
+pub use self::show::{ago, process, show};
 
 /// The file's name in the runtime directory.
 const FILE: &str = "status.json";

@@ -31,6 +31,12 @@ pub fn show(config: &StaticConfig, json: bool) -> Result<ExitCode, String> {
     })
 }
 
+/// The process that runs with this runtime directory, as far as it says.
+pub fn process(runtime_dir: &Path) -> Option<u32> {
+    let (_, status) = read(&runtime_dir.join(FILE)).ok()?;
+    Some(status.pid)
+}
+
 fn read(path: &Path) -> Result<(String, Status), String> {
     let text = fs::read_to_string(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => format!(
