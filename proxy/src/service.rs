@@ -63,7 +63,7 @@ pub struct Service {
     shape: u64,
     /// The cookie by which clients stay with a child.
     pub(crate) sticky: Option<Sticky>,
-    /// Children that take no part because their weight is 0.
+    /// Children that take no part: their weight is 0, or their host has no address and others have.
     pub resting: Vec<Resting>,
     /// Some server below it may be kept from requests.
     watched: bool,
@@ -94,7 +94,7 @@ impl Service {
         Self { sticky, ..self }
     }
 
-    /// The same, beside whose children these have the weight 0.
+    /// The same, beside whose children these are written.
     pub fn beside(self, resting: Vec<Resting>) -> Self {
         Self { resting, ..self }
     }
@@ -222,7 +222,7 @@ pub struct WeightedService {
     pub written: Arc<str>,
 }
 
-/// A server or entry whose weight is 0.
+/// A server or entry that is written and takes no part.
 #[derive(Clone, Debug)]
 pub struct Resting {
     /// That of the server, or of the service named, without `@file`.

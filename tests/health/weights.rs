@@ -95,7 +95,7 @@ fn entries_of_a_weighted_service_have_weights_too() {
     );
     let (weir, address) = weir(&rules);
     assert!(shares(address).0.abs_diff(20) <= 2);
-    let (code, said) = command(weir.setup(), &["service", "weight", "app", "new", "9"]);
+    let (code, said) = command(weir.setup(), &["service", "weight", "app", "new@file", "9"]);
     assert_eq!(code, Some(0), "{said}");
     assert!(shares(address).0.abs_diff(60) <= 2);
     let (code, said) = command(weir.setup(), &["server", "drain", "app", "new"]);
@@ -137,4 +137,26 @@ fn a_server_of_weight_0_gets_nothing_until_it_is_given_one() {
     let (code, said) = command(weir.setup(), &["service", "weight", "app", &url, "1"]);
     assert_eq!(code, Some(0), "{said}");
     assert!(shares(address).0.abs_diff(40) <= 2);
+}
+
+#[test]
+fn what_was_said_of_a_server_that_is_gone_can_be_taken_back() {
+    let (a, b) = (backend("a"), backend("b"));
+    let (weir, address) = weir(&app(&[a.address(), b.address()], ""));
+    let url = format!("http://{}", b.address());
+    let maint = ["server", "maint", "app", &url];
+    assert_eq!(command(weir.setup(), &maint).0, Some(0));
+    weir.setup()
+        .write("rules/app.yml", &app(&[a.address()], ""));
+    assert_eq!(command(weir.setup(), &["reload"]).0, Some(0));
+    says(weir.setup(), &["status"], "no rule names it any more");
+    let (code, said) = command(weir.setup(), &maint);
+    assert!(code == Some(1) && said.contains("has no server"), "{said}");
+    let (code, said) = command(weir.setup(), &["server", "ready", "app", &url]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!command(weir.setup(), &["status"]).1.contains("said by"));
+    weir.setup()
+        .write("rules/app.yml", &app(&[a.address(), b.address()], ""));
+    assert_eq!(command(weir.setup(), &["reload"]).0, Some(0));
+    assert!(shares(address).1.abs_diff(40) <= 2);
 }

@@ -92,7 +92,10 @@ pub fn change(
     rules: &Snapshot,
     saying: &Saying,
 ) -> Result<Standings, String> {
-    let found = find(rules, saying)?;
+    let found = find(rules, saying).or_else(|error| match gone(before, saying) {
+        found if found.is_empty() => Err(error),
+        found => Ok(found),
+    })?;
     if let Word::Weigh(Some(weight)) = saying.what {
         found
             .iter()
@@ -215,7 +218,8 @@ fn find(rules: &Snapshot, saying: &Saying) -> Result<Vec<(ServerName, Arc<str>)>
         .flat_map(|(protocol, one)| children(*protocol, one, entries))
         .collect();
     let same = |(name, _): &&(ServerName, Arc<str>)| {
-        name.2.trim_end_matches('/') == saying.server.trim_end_matches('/')
+        let is_entry = entries && *name.2 == *short(&saying.server);
+        is_entry || name.2.trim_end_matches('/') == saying.server.trim_end_matches('/')
     };
     let found: Vec<_> = of_service.iter().filter(same).cloned().collect();
     if !found.is_empty() {
@@ -238,6 +242,32 @@ fn find(rules: &Snapshot, saying: &Saying) -> Result<Vec<(ServerName, Arc<str>)>
         saying.server,
         names[..names.len().min(SERVERS_NAMED)].join(", ")
     ))
+}
+
+/// Whether a rule has a server or entry of this name.
+pub fn is_named(rules: &Snapshot, name: &ServerName) -> bool {
+    let services = rules.services.iter();
+    let named = services
+        .filter(|(protocol, one)| *protocol == name.0 && short(&one.name) == &*name.1)
+        .flat_map(|(protocol, one)| children(*protocol, one, true));
+    named.into_iter().any(|(child, _)| child == *name)
+}
+
+/// The servers that something is still said of although no rule names them: it holds should they come back, and can
+/// be taken back.
+fn gone(before: &Standings, saying: &Saying) -> Vec<(ServerName, Arc<str>)> {
+    let takes_back = matches!(
+        saying.what,
+        Word::Stand(Standing::Ready) | Word::Weigh(None)
+    );
+    let named = |(_, service, server): &&ServerName| {
+        &**service == short(&saying.service)
+            && server.trim_end_matches('/') == saying.server.trim_end_matches('/')
+    };
+    let names = before.keys().filter(|_| takes_back).filter(named);
+    names
+        .map(|name| (name.clone(), Arc::from(&*before[name].written)))
+        .collect()
 }
 
 /// What is said of a load balancer that is not there.

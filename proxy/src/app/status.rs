@@ -15,8 +15,8 @@ use tokio::task::JoinHandle;
 use tracing::warn;
 
 use super::listen::Reserved;
-use super::servers;
 use super::worker::ServerCounts;
+use super::{servers, standings};
 use crate::certs::overview::Overview;
 use crate::config::{FileCertificate, Severity, Snapshot, StaticConfig};
 use crate::health::Monitor;
@@ -285,13 +285,18 @@ fn servers(facts: &Facts) -> Vec<ServerStatus> {
         .rules
         .standings
         .iter()
-        .map(|((_, service, server), said)| ServerStatus {
-            service: format!("{service}@file"),
-            server: server.to_string(),
+        .map(|(name, said)| ServerStatus {
+            service: format!("{}@file", name.1),
+            server: name.2.to_string(),
             state: said.standing.as_str().to_owned(),
             reason: match said.weight {
                 None => format!("said by {}", said.by),
                 Some(weight) => format!("weight {weight}, said by {}", said.by),
+            } + match standings::is_named(&facts.rules, name) {
+                true => "",
+                false => {
+                    "; no rule names it any more: `ready` or the weight `file` takes that back"
+                }
             },
             since: said.at,
         });

@@ -198,7 +198,7 @@ impl Status {
             if steering.is_empty() && *steered_routers > 0 {
                 let _ = writeln!(
                     out,
-                    "  {:<16} clients are steered in user space: it has no steering.interfaces",
+                    "  {:<16} clients are steered in user space: no interface of its steering.interfaces is on",
                     ""
                 );
             }
@@ -221,7 +221,7 @@ impl Status {
         for service in &self.unserved {
             let _ = writeln!(
                 out,
-                "  NO SERVER: none of {service} takes requests, so its clients get errors"
+                "  NO SERVER: none of {service} takes requests; those not in maintenance are tried all the same"
             );
         }
         for ServerStatus {
@@ -372,7 +372,7 @@ mod tests {
         let mut status = status();
         says(
             &status,
-            "clients are steered in user space: it has no steering.interfaces",
+            "clients are steered in user space: no interface of its steering.interfaces is on",
         );
         let cases = [
             (InterfaceMode::Native, "steered in the NIC (native)", true),

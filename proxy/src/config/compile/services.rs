@@ -321,7 +321,12 @@ fn load_balancer(
         }
     }
     if servers.iter().any(|server| server.unresolved.is_none()) {
-        servers.retain(|server| server.unresolved.is_none());
+        let unresolved = |server: &mut Arc<Server>| server.unresolved.is_some();
+        let left = servers.extract_if(.., unresolved).map(|server| Resting {
+            name: server.name.clone(),
+            written: server.written.clone(),
+        });
+        resting.extend(left);
     }
     // A page is for bad times: that it is missing must not make them.
     let page = draft.page.as_ref().and_then(|path| {

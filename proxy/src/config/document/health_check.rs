@@ -17,8 +17,19 @@ use crate::service::{HealthCheck, HttpQuestion, Pace, Question, Scheme};
 pub(super) fn http(walker: &mut Walker, fields: &Fields<'_>) -> Option<HealthCheck> {
     let place = fields.get("healthCheck")?;
     let fields = walker.fields(&place, &keys::HEALTH_CHECK)?;
-    let path = fields.required(walker, "path")?;
-    let path = walker.scalar(&path, "a path such as /health", path_of)?;
+    let modes = [("http", false), ("grpc", true)];
+    let grpc = fields.get("mode").and_then(|place| match place.text() {
+        Some("") => None,
+        _ => walker.choice(&place, &modes),
+    });
+    let path = match fields.get("path") {
+        // What gRPC asks for has one path.
+        None if grpc == Some(true) => "/".into(),
+        _ => {
+            let path = fields.required(walker, "path")?;
+            walker.scalar(&path, "a path such as /health", path_of)?
+        }
+    };
     let scheme = fields.get("scheme").and_then(|place| {
         walker.scalar(&place, "http, https or h2c", |text| match text {
             "" => Some(None),
@@ -43,12 +54,6 @@ pub(super) fn http(walker: &mut Walker, fields: &Fields<'_>) -> Option<HealthChe
             .and_then(|place| walker.boolean(&place))
             .unwrap_or(true),
     };
-    let modes = [("http", false), ("grpc", true)];
-    let mode = fields.get("mode");
-    let grpc = mode.and_then(|place| match place.text() {
-        Some("") => None,
-        _ => walker.choice(&place, &modes),
-    });
     let question = match grpc {
         Some(true) => Question::Grpc(question),
         Some(false) | None => Question::Http(question),
@@ -229,6 +234,16 @@ mod tests {
         };
         assert_eq!((&*question.path, &*question.method), ("/health?x=1", "GET"));
         assert!(question.follow_redirects && question.status.is_none());
+    }
+
+    #[test]
+    fn grpc_needs_no_path() {
+        let (check, problems) = http("{mode: grpc}");
+        assert_eq!(problems, Vec::<String>::new());
+        assert!(matches!(
+            check.expect("a check").question,
+            Question::Grpc(_)
+        ));
     }
 
     #[test]
