@@ -30,7 +30,7 @@ pub mod walker;
 pub mod watch;
 pub mod yaml;
 
-pub use self::deploy::{Deploy, Owner, stem};
+pub use self::deploy::{Deploy, Owner, SUFFIXES, stem};
 pub use self::file_certificate::FileCertificate;
 pub use self::inventory::Inventory;
 pub use self::lint::Lint;

@@ -108,6 +108,8 @@ impl Deployment {
     /// Writes what is missing or different and runs the command, unless there is a time to wait; when to come again.
     pub(super) async fn step(&mut self, deploy: &Deploy, wanted: Wanted, now: i64) -> i64 {
         if wanted.is_empty() {
+            // What went wrong before is no longer to be done.
+            self.progress.outcome.trouble = None;
             return now + CERTIFICATES_NEVER;
         }
         let identity = identity(deploy, &wanted);

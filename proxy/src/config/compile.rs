@@ -9,9 +9,7 @@ use super::document::{
 use super::pem_files::PemFiles;
 use super::resolve::Resolver;
 use super::walker::Spanned;
-use super::{
-    EntryPointTable, FileCertificate, FileDeploy, FileNames, Problem, StaticConfig, Wanted,
-};
+use super::{EntryPointTable, FileCertificate, FileNames, Problem, StaticConfig, Wanted};
 use crate::middleware::Middleware;
 use crate::rule::{HttpMatcher, TcpMatcher};
 use crate::service::standing::{Said, ServerName, Standings};
@@ -28,6 +26,7 @@ mod terms;
 mod transports;
 mod uncertified;
 
+pub(super) use self::deploys::Deploys;
 use self::middlewares::Middlewares;
 
 pub(super) use terms::TermsKept;
@@ -54,7 +53,7 @@ pub(super) struct Context<'a> {
     /// In the order of the routers' names.
     pub(super) wanted: Vec<Wanted>,
     /// In the order of their directories.
-    pub(super) deploys: Vec<FileDeploy>,
+    pub(super) deploys: Deploys,
     /// Servers to check.
     pub(super) targets: Vec<Target>,
     /// Servers that are down and whose connections are to be reset.
@@ -189,6 +188,7 @@ pub(super) fn compile(context: &mut Context<'_>, documents: Vec<Document>) -> Co
         &drafts.tcp_routers,
         &tcp,
     );
+    deploys::spare_sources(context);
     let uncertified = uncertified::names(&store, &entry_points, &context.wanted);
     Compiled {
         entry_points,

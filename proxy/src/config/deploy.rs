@@ -41,6 +41,9 @@ const MODE: u32 = 0o600;
 /// What may be set: others never read a private key, and nobody executes one.
 const MODE_BITS: u32 = 0o660;
 
+/// What the files of a name end with: chain and key, the key, the chain.
+pub const SUFFIXES: [&str; 3] = ["pem", "key", "crt"];
+
 /// What files of a name begin with, as lego has it: `_` for the `*` of a wildcard. `None` for what is no name of a
 /// host.
 pub fn stem(name: &str) -> Option<String> {

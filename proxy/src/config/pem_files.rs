@@ -28,8 +28,8 @@ pub struct Loaded<T> {
 #[derive(Clone, Default)]
 pub struct PemFiles {
     pairs: HashMap<Files, Kept<KeyPair>>,
-    /// Those that are deployed: with their text.
-    deployed: HashMap<Files, Kept<(KeyPair, Arc<Pem>)>>,
+    /// Those that are deployed: with their text, unless it was last good when it was not deployed.
+    deployed: HashMap<Files, Kept<(KeyPair, Option<Arc<Pem>>)>>,
     authorities: HashMap<Box<str>, Kept<Arc<[CertificateDer<'static>]>>>,
 }
 
@@ -77,23 +77,37 @@ impl PemFiles {
 
     /// A certificate and its key, each a path or PEM text.
     pub fn pair(&mut self, cert_file: &str, key_file: &str) -> Loaded<KeyPair> {
-        let key = (cert_file.into(), key_file.into());
-        take(&mut self.pairs, key, &[cert_file, key_file], || {
-            KeyPair::load(cert_file, key_file)
-        })
+        let key: Files = (cert_file.into(), key_file.into());
+        let deployed = self.deployed.get(&key);
+        let deployed = deployed.and_then(|kept| kept.loaded.good.clone());
+        let before = deployed.map(|(pair, _)| pair);
+        take(
+            &mut self.pairs,
+            key,
+            (&[cert_file, key_file], before),
+            || KeyPair::load(cert_file, key_file),
+        )
     }
 
-    /// The same, with their text.
+    /// The same, with their text; without it where they were last good before it was asked for.
     pub fn pair_with_pem(
         &mut self,
         cert_file: &str,
         key_file: &str,
-    ) -> Loaded<(KeyPair, Arc<Pem>)> {
-        let key = (cert_file.into(), key_file.into());
-        take(&mut self.deployed, key, &[cert_file, key_file], || {
-            let (pair, pem) = KeyPair::load_with_pem(cert_file, key_file)?;
-            Ok((pair, Arc::new(pem)))
-        })
+    ) -> Loaded<(KeyPair, Option<Arc<Pem>>)> {
+        let key: Files = (cert_file.into(), key_file.into());
+        let pair = self.pairs.get(&key);
+        let pair = pair.and_then(|kept| kept.loaded.good.clone());
+        let before = pair.map(|pair| (pair, None));
+        take(
+            &mut self.deployed,
+            key,
+            (&[cert_file, key_file], before),
+            || {
+                let (pair, pem) = KeyPair::load_with_pem(cert_file, key_file)?;
+                Ok((pair, Some(Arc::new(pem))))
+            },
+        )
     }
 
     /// The certificates of `setting`, a path or PEM text.
@@ -102,7 +116,7 @@ impl PemFiles {
         setting: &'static str,
         file: &str,
     ) -> Loaded<Arc<[CertificateDer<'static>]>> {
-        take(&mut self.authorities, file.into(), &[file], || {
+        take(&mut self.authorities, file.into(), (&[file], None), || {
             tls::certificates(setting, file).map(Arc::from)
         })
     }
@@ -124,11 +138,20 @@ impl PemFiles {
             .any(|(sources, before)| stamps(&sources) != *before)
     }
 
+    /// The files that are named since the load began.
+    pub fn named(&self) -> BTreeSet<PathBuf> {
+        self.files(true)
+    }
+
     /// The files that are named now.
     pub fn paths(&self) -> BTreeSet<PathBuf> {
-        let pairs = self.pairs.keys().chain(self.deployed.keys());
+        self.files(false)
+    }
+
+    fn files(&self, lately: bool) -> BTreeSet<PathBuf> {
+        let pairs = in_use(&self.pairs, lately).chain(in_use(&self.deployed, lately));
         let pairs = pairs.flat_map(|(cert, key)| [cert, key]);
-        let named = pairs.chain(self.authorities.keys());
+        let named = pairs.chain(in_use(&self.authorities, lately));
         named
             .filter(|text| !tls::is_pem_text(text))
             .map(|path| PathBuf::from(&**path))
@@ -136,10 +159,16 @@ impl PemFiles {
     }
 }
 
+/// All, or those that were named since the load began.
+fn in_use<K, T>(all: &HashMap<K, Kept<T>>, lately: bool) -> impl Iterator<Item = &K> {
+    let named = all.iter().filter(move |(_, kept)| kept.used || !lately);
+    named.map(|(key, _)| key)
+}
+
 fn take<K: Eq + std::hash::Hash, T: Clone>(
     all: &mut HashMap<K, Kept<T>>,
     key: K,
-    sources: &[&str],
+    (sources, elsewhere): (&[&str], Option<T>),
     load: impl FnOnce() -> Result<T, KeyPairError>,
 ) -> Loaded<T> {
     // Before they are read: what is written meanwhile is read by the next load.
@@ -161,7 +190,9 @@ fn take<K: Eq + std::hash::Hash, T: Clone>(
             trouble: None,
         },
         Err(trouble) => Loaded {
-            good: before.and_then(|kept| kept.loaded.good.clone()),
+            good: before
+                .and_then(|kept| kept.loaded.good.clone())
+                .or(elsewhere),
             trouble: Some(trouble),
         },
     };
@@ -243,6 +274,32 @@ mod tests {
         files.begin();
         files.end();
         assert!(files.paths().is_empty() && files.pair(&cert, &key).good.is_none());
+    }
+
+    #[test]
+    fn the_last_good_pair_stays_when_it_is_to_be_deployed_or_no_longer() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = |name: &str| dir.path().join(name).display().to_string();
+        let (cert, key) = (path("a.crt"), path("a.key"));
+        let (certificate, private) = pem("a");
+        fs::write(&cert, certificate).expect("written");
+        fs::write(&key, private).expect("written");
+        let mut files = PemFiles::default();
+        files.begin();
+        assert!(files.pair(&cert, &key).good.is_some());
+        files.end();
+        fs::remove_file(&key).expect("removed");
+        for _ in 0..2 {
+            files.begin();
+            let (_, pem) = files.pair_with_pem(&cert, &key).good.expect("the pair");
+            assert!(pem.is_none(), "its text is not known");
+            files.end();
+        }
+        for _ in 0..2 {
+            files.begin();
+            assert!(files.pair(&cert, &key).good.is_some());
+            files.end();
+        }
     }
 
     #[test]

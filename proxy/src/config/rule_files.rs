@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::compile::{self, Compiled, Context, TermsKept, Transports};
+use super::compile::{self, Compiled, Context, Deploys, TermsKept, Transports};
 use super::document::{self, Document};
 use super::last_good::LastGood;
 use super::pem_files::PemFiles;
@@ -172,7 +172,7 @@ impl Loader {
             outdated: Vec::new(),
             problems: Vec::new(),
             wanted: Vec::new(),
-            deploys: Vec::new(),
+            deploys: Deploys::default(),
             targets: Vec::new(),
             falls: Falls::default(),
         };
@@ -189,7 +189,7 @@ impl Loader {
         let needs = Needs {
             wanted: context.wanted,
             files,
-            deploys: context.deploys,
+            deploys: context.deploys.into(),
         };
         let mut problems = [problems, context.problems].concat();
         self.pems.end();

@@ -10,17 +10,18 @@ use std::path::Path;
 
 use nix::unistd::{Gid, Uid, fchown};
 
-use crate::config::Deploy;
+use crate::config::{Deploy, SUFFIXES};
 use crate::tls::Pem;
 
 /// The files of a name: what each ends with, and what is in it. The first is for programs that read one file, and so
 /// can never see a certificate with another's key.
 pub(super) fn of(pem: &Pem) -> [(&'static str, String); 3] {
     let (chain, key) = (pem.chain.trim(), pem.key.trim());
+    let [both, own, public] = SUFFIXES;
     [
-        ("pem", format!("{chain}\n{key}\n")),
-        ("key", format!("{key}\n")),
-        ("crt", format!("{chain}\n")),
+        (both, format!("{chain}\n{key}\n")),
+        (own, format!("{key}\n")),
+        (public, format!("{chain}\n")),
     ]
 }
 

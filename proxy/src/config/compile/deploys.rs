@@ -3,8 +3,8 @@
 //! Several may go to one directory, as HAProxy reads them, if all say the same of it: its command is run once for all
 //! of them. Invariant: no resolver deploys there, and the files that these are made of are not there.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::Context;
 use super::store::{pair, take};
 use crate::config::document::CertificateDraft;
 use crate::config::walker::Spanned;
-use crate::config::{Deploy, Deployable, FileDeploy, FileNames, Origin, Problem, stem};
+use crate::config::{Deploy, Deployable, FileDeploy, FileNames, Origin, Problem, SUFFIXES, stem};
 use crate::tls::{KeyPair, Pem, is_pem_text};
 
 /// Where problems are.
@@ -21,9 +21,9 @@ const PATH: &str = "tls.certificates";
 /// Names in one problem.
 const NAMES_TOLD: usize = 10;
 
-/// By directory, with the first that names it.
+/// By directory, whatever way it is named, with the first that names it.
 #[derive(Default)]
-pub(super) struct Deploys(BTreeMap<PathBuf, (Origin, FileDeploy)>);
+pub struct Deploys(BTreeMap<PathBuf, (Origin, FileDeploy)>);
 
 impl Deploys {
     /// The certificate, which is deployed if it says so.
@@ -51,15 +51,17 @@ impl Deploys {
             .pems
             .pair_with_pem(&draft.cert_file.value, &draft.key_file);
         let (pair, pem) = take(context, PATH, draft, loaded)?;
-        sharing
-            .certificates
-            .push(deployable(context, deploy, &pair, pem));
+        // Of one that was last good before it was deployed nothing is known to deploy.
+        if let Some(pem) = pem {
+            let certificate = deployable(context, deploy, &pair, pem);
+            sharing.certificates.push(certificate);
+        }
         Some(pair)
     }
 
     /// A problem if another certificate says something else of the directory.
     fn differs(&self, deploy: &Spanned<Deploy>) -> Option<Problem> {
-        let (origin, first) = self.0.get(&deploy.value.directory)?;
+        let (origin, first) = self.0.get(&place(&deploy.value.directory))?;
         let directory = deploy.value.directory.display();
         let found = format!(
             "the directory {directory} with another owner, mode or command than at {origin}"
@@ -72,7 +74,7 @@ impl Deploys {
 
     /// What goes to the same directory; it is there also where no certificate can be used.
     fn sharing(&mut self, deploy: &Spanned<Deploy>) -> &mut FileDeploy {
-        let (_, sharing) = match self.0.entry(deploy.value.directory.clone()) {
+        let (_, sharing) = match self.0.entry(place(&deploy.value.directory)) {
             Entry::Occupied(there) => there.into_mut(),
             Entry::Vacant(place) => {
                 let made = FileDeploy {
@@ -84,6 +86,64 @@ impl Deploys {
         };
         sharing
     }
+}
+
+/// Leaves out what would be written over files that are read: of other certificates and of authorities, too.
+pub(super) fn spare_sources(context: &mut Context<'_>) {
+    if context.deploys.0.is_empty() {
+        return;
+    }
+    let sources: BTreeSet<PathBuf> = context
+        .pems
+        .named()
+        .iter()
+        .flat_map(|file| places(file))
+        .collect();
+    let Deploys(deploys) = &mut context.deploys;
+    for (directory, (origin, deploy)) in deploys {
+        let written = |stem: &str| {
+            let files = SUFFIXES.map(|suffix| directory.join(format!("{stem}.{suffix}")));
+            files.into_iter().find(|file| sources.contains(file))
+        };
+        for certificate in &mut deploy.certificates {
+            let stems = certificate
+                .stems
+                .extract_if(.., |stem| written(stem).is_some());
+            for file in stems.filter_map(|stem| written(&stem)) {
+                let found = format!(
+                    "a deploy that would write {}, which weir reads",
+                    file.display()
+                );
+                let problem = Problem::error(origin.clone(), found).at(format!("{PATH}.deploy"));
+                let problem =
+                    problem.remedy("give another directory: weir never writes over what it reads");
+                context.problems.push(problem.lost("that name's files"));
+            }
+        }
+    }
+}
+
+/// Where a file is: by its own name, and by that of what it is a link to.
+fn places(file: &Path) -> [PathBuf; 2] {
+    let parent = match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let own = place(parent).join(file.file_name().unwrap_or_default());
+    let target = fs::canonicalize(file).unwrap_or_else(|_| own.clone());
+    [own, target]
+}
+
+/// The directory without links and `..`, as far as it is there.
+fn place(directory: &Path) -> PathBuf {
+    let there = directory.ancestors().find_map(|ancestor| {
+        let real = fs::canonicalize(ancestor).ok()?;
+        Some((real, directory.strip_prefix(ancestor).ok()?))
+    });
+    there.map_or_else(
+        || directory.to_owned(),
+        |(real, missing)| real.join(missing),
+    )
 }
 
 impl From<Deploys> for Vec<FileDeploy> {
@@ -116,7 +176,7 @@ fn refused(
     let resolvers = &mut context.config.resolvers.iter();
     let other = resolvers.find(|resolver| {
         let other = resolver.deploy.as_ref();
-        other.is_some_and(|other| other.directory == *directory)
+        other.is_some_and(|other| place(&other.directory) == place(directory))
     });
     if let Some(other) = other {
         let (name, directory) = (&other.name, directory.display());

@@ -24,7 +24,7 @@ pub(super) fn compile(
         .iter()
         .filter_map(|draft| Some((draft, deploys.pair(context, draft)?)))
         .collect();
-    context.deploys = deploys.into();
+    context.deploys = deploys;
     let mut pairs: Vec<KeyPair> = of_files.iter().map(|(_, pair)| pair.clone()).collect();
     let draft = stores.values().next().and_then(|named| named.usable());
     let given_by = draft.and_then(|draft| draft.certificate.as_ref());

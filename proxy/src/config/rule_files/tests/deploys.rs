@@ -238,3 +238,71 @@ fn a_file_with_an_error_is_judged_anew_by_each_load() {
     rules.write("a.yml", "http: {}");
     assert!(messages(&mut rules).is_empty() && rules.loader.decoded.len() == 1);
 }
+
+#[test]
+fn files_of_other_certificates_and_authorities_are_not_written_over() {
+    let mut rules = Rules::under(ALLOWED, &[]);
+    let path = rules.directory.path().display().to_string();
+    let (a, b) = (pair(&["a.example", "*.a.example"]), pair(&["a.example"]));
+    rules.write("y/a.example.crt", &b.0);
+    rules.write("y/a.example.key", &b.1);
+    std::os::unix::fs::symlink(format!("{path}/y"), format!("{path}/link")).unwrap();
+    let other = format!("- {{certFile: {path}/y/a.example.crt, keyFile: {path}/y/a.example.key}}");
+    let deployed = entry(&a, &format!("{{directory: {path}/link}}"));
+    rules.write("a.yml", &file(&[deployed.clone(), other]));
+    let snapshot = rules.loader.load();
+    let messages = rules.messages(&snapshot);
+    let found = "write y/a.example.key, which weir reads";
+    assert!(
+        messages.len() == 1 && messages[0].contains(found),
+        "{messages:#?}"
+    );
+    assert_eq!(
+        stems(&snapshot.needs.deploys[0]),
+        ["_.a.example"],
+        "the other name's"
+    );
+    // An authority of that name.
+    let options =
+        format!("  options: {{o: {{clientAuth: {{caFiles: [{path}/y/a.example.crt]}}}}}}\n");
+    rules.write("a.yml", &(file(&[deployed]) + &options));
+    let snapshot = rules.loader.load();
+    let messages = rules.messages(&snapshot);
+    assert!(
+        messages
+            .iter()
+            .any(|text| text.contains("a.example.crt, which weir reads")),
+        "{messages:#?}"
+    );
+}
+
+#[test]
+fn one_directory_by_two_names_is_one() {
+    let mut rules = Rules::under(ALLOWED, &[]);
+    let path = rules.directory.path().display().to_string();
+    std::fs::create_dir(format!("{path}/real")).unwrap();
+    std::os::unix::fs::symlink(format!("{path}/real"), format!("{path}/link")).unwrap();
+    let (a, b) = (pair(&["a.example"]), pair(&["a.example"]));
+    let to = |pair, name: &str, command: &str| {
+        entry(
+            pair,
+            &format!("{{directory: {path}/{name}, command: {command}}}"),
+        )
+    };
+    rules.write("a.yml", &file(&[to(&a, "real", "x"), to(&b, "link", "y")]));
+    let snapshot = rules.loader.load();
+    let messages = rules.messages(&snapshot);
+    assert_eq!(snapshot.needs.deploys.len(), 1);
+    assert!(
+        messages
+            .iter()
+            .any(|text| text.contains("another owner, mode or command")),
+        "{messages:#?}"
+    );
+    // What is not there yet, below it.
+    rules.write(
+        "a.yml",
+        &file(&[to(&a, "real/new", "x"), to(&b, "link/new", "x")]),
+    );
+    assert_eq!(rules.loader.load().needs.deploys.len(), 1);
+}
