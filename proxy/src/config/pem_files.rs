@@ -29,7 +29,7 @@ pub struct Loaded<T> {
 pub struct PemFiles {
     pairs: HashMap<Files, Kept<KeyPair>>,
     /// Those that are deployed: with their text, unless it was last good when it was not deployed.
-    deployed: HashMap<Files, Kept<(KeyPair, Option<Arc<Pem>>)>>,
+    deployed: HashMap<Files, Kept<WithPem>>,
     authorities: HashMap<Box<str>, Kept<Arc<[CertificateDer<'static>]>>>,
 }
 
@@ -43,6 +43,9 @@ impl std::fmt::Debug for PemFiles {
 
 /// `certFile` and `keyFile`.
 type Files = (Box<str>, Box<str>);
+
+/// A certificate with its key, and their text.
+type WithPem = (KeyPair, Option<Arc<Pem>>);
 
 #[derive(Clone)]
 struct Kept<T> {
@@ -90,11 +93,7 @@ impl PemFiles {
     }
 
     /// The same, with their text; without it where they were last good before it was asked for.
-    pub fn pair_with_pem(
-        &mut self,
-        cert_file: &str,
-        key_file: &str,
-    ) -> Loaded<(KeyPair, Option<Arc<Pem>>)> {
+    pub fn pair_with_pem(&mut self, cert_file: &str, key_file: &str) -> Loaded<WithPem> {
         let key: Files = (cert_file.into(), key_file.into());
         let pair = self.pairs.get(&key);
         let pair = pair.and_then(|kept| kept.loaded.good.clone());

@@ -3,10 +3,10 @@
 //! With `net.ipv4.tcp_migrate_req` the kernel hands handshakes that are not complete to another listener of the port
 //! when one closes, and those complete that nobody has accepted. It cannot hand on one that another processor completes
 //! in that very moment: its client is reset. So nothing may complete any more when the socket closes: for the last
-//! milliseconds it takes SYNs alone. Whoever sends anything else sends it again, after a fifth of a second, or has the
-//! kernel's answer to its SYN once more, after a second, where it waits for the server to speak: another listener has the
-//! connection then. Where the kernel does not hand on, this would only cost connections: nothing is
-//! done.
+//! milliseconds it takes SYNs alone. Whoever sends anything else sends it again, after a fifth of a second, or has
+//! the kernel's answer to its SYN once more, after a second, where it waits for the server to speak: another
+//! listener has the connection then. Where the kernel does not hand on, this would only cost connections: nothing
+//! is done.
 
 use std::fs;
 
