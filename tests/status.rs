@@ -140,6 +140,10 @@ fn a_second_weir_in_the_same_directories_refuses_to_start_and_leaves_the_first_a
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         (output.status.code(), said)
     };
+    // Only then it is known which process it is.
+    eventually("a status", || {
+        (run(&["status", "--configFile", &file]).0 == Some(0)).then_some(())
+    });
     let (code, said) = run(&["--configFile", &file]);
     let holder = format!("runtimeDir: another weir (process {})", weir.pid());
     assert!(code == Some(1) && said.contains(&holder), "{said}");

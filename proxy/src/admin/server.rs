@@ -2,7 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -32,6 +32,8 @@ pub struct Asked {
 #[derive(Debug)]
 pub struct Server {
     path: PathBuf,
+    /// Its device and inode; `None` if they cannot be told.
+    socket: Option<(u64, u64)>,
     asked: mpsc::Receiver<Asked>,
 }
 
@@ -55,7 +57,12 @@ impl Server {
         fs::rename(&draft, &path)?;
         let (sender, asked) = mpsc::channel(ADMIN_CONNECTIONS_MAX);
         tokio::spawn(accept(listener, sender));
-        Ok(Self { path, asked })
+        let socket = inode(&path);
+        Ok(Self {
+            path,
+            socket,
+            asked,
+        })
     }
 
     /// The next request. Cancel-safe.
@@ -69,9 +76,17 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Missing is as good as removed.
-        let _ = fs::remove_file(&self.path);
+        // Another process may have put its own there, where directories cannot be locked.
+        if self.socket.is_some() && inode(&self.path) == self.socket {
+            // Missing is as good as removed.
+            let _ = fs::remove_file(&self.path);
+        }
     }
+}
+
+fn inode(path: &Path) -> Option<(u64, u64)> {
+    let found = fs::symlink_metadata(path).ok()?;
+    Some((found.dev(), found.ino()))
 }
 
 async fn accept(listener: UnixListener, sender: mpsc::Sender<Asked>) {

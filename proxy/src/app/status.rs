@@ -187,8 +187,12 @@ impl StatusFile {
         if self.writing.is_some() {
             self.written().await;
         }
-        // Missing is as good as removed; anything else the reader finds out by the process id.
-        let _ = fs::remove_file(&self.place.path);
+        // Another process may have put its own there, where directories cannot be locked.
+        let whose = self.place.path.parent().and_then(process);
+        if whose == Some(std::process::id()) {
+            // Missing is as good as removed; anything else the reader finds out by the process id.
+            let _ = fs::remove_file(&self.place.path);
+        }
     }
 
     fn start(&mut self) {

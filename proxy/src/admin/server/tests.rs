@@ -105,3 +105,13 @@ async fn an_answer_is_taken_in_time_or_ends() {
         assert_eq!(rest(&mut stream).await.len() > line.len(), whole);
     }
 }
+
+#[tokio::test]
+async fn the_socket_of_another_is_left() {
+    let (directory, first) = listen();
+    let second = Server::listen(directory.path()).unwrap();
+    drop(first);
+    let _ = connect(&directory).await;
+    drop(second);
+    assert!(!directory.path().join(SOCKET).exists());
+}
