@@ -94,6 +94,27 @@ impl Service {
         Self { sticky, ..self }
     }
 
+    /// Its name in the rule files, without `@file`.
+    pub fn short_name(&self) -> &str {
+        self.name.strip_suffix("@file").unwrap_or(&self.name)
+    }
+
+    /// Whether a server, or an entry whose service is called so without `@file`, is written in it.
+    pub fn has_child(&self, name: &str) -> bool {
+        let rests = self.resting.iter().any(|child| &*child.name == name);
+        rests
+            || match &self.kind {
+                ServiceKind::LoadBalancer(balancer) => {
+                    balancer.servers.iter().any(|server| &*server.name == name)
+                }
+                ServiceKind::Weighted(entries) => {
+                    let mut names = entries.iter().map(|entry| entry.service.short_name());
+                    names.any(|entry| entry == name)
+                }
+                ServiceKind::Failover(_) => false,
+            }
+    }
+
     /// The same, beside whose children these are written.
     pub fn beside(self, resting: Vec<Resting>) -> Self {
         Self { resting, ..self }

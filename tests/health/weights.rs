@@ -2,12 +2,20 @@
 
 use super::{app, backend, command, get, node, says, weir};
 use crate::support::eventually;
+use crate::support::weir::Setup;
 
 /// How many of 80 requests each of two servers gets.
 fn shares(address: std::net::SocketAddr) -> (usize, usize) {
     let nodes: Vec<String> = (0..80).map(|_| node(&get(address))).collect();
     let count = |name: &str| nodes.iter().filter(|node| *node == name).count();
     (count("a"), count("b"))
+}
+
+fn nothing_is_said(setup: &Setup) {
+    eventually("a status without what was said", || {
+        let (_, status) = command(setup, &["status"]);
+        (!status.contains("said by")).then_some(())
+    });
 }
 
 #[test]
@@ -140,23 +148,51 @@ fn a_server_of_weight_0_gets_nothing_until_it_is_given_one() {
 }
 
 #[test]
-fn what_was_said_of_a_server_that_is_gone_can_be_taken_back() {
+fn what_was_said_of_a_server_ends_when_a_good_file_removes_it_and_not_when_the_file_is_broken() {
     let (a, b) = (backend("a"), backend("b"));
     let (weir, address) = weir(&app(&[a.address(), b.address()], ""));
     let url = format!("http://{}", b.address());
     let maint = ["server", "maint", "app", &url];
     assert_eq!(command(weir.setup(), &maint).0, Some(0));
-    weir.setup()
-        .write("rules/app.yml", &app(&[a.address()], ""));
-    assert_eq!(command(weir.setup(), &["reload"]).0, Some(0));
+    let reload = |rules: &str| {
+        weir.setup().write("rules/app.yml", rules);
+        command(weir.setup(), &["reload"]).0
+    };
+    assert_eq!(reload("http: ["), Some(1));
+    says(weir.setup(), &["status"], "said by");
+    assert_eq!(shares(address), (80, 0));
+    assert_eq!(reload(&app(&[a.address()], "")), Some(0));
+    weir.logged("the rule files have changed the server or removed it");
+    nothing_is_said(weir.setup());
+    assert_eq!(reload(&app(&[a.address(), b.address()], "")), Some(0));
+    assert_eq!(shares(address), (40, 40));
+}
+
+#[test]
+fn what_was_said_of_a_service_that_is_gone_can_be_taken_back() {
+    let (a, b) = (backend("a"), backend("b"));
+    let (weir, address) = weir(&app(&[a.address(), b.address()], ""));
+    let url = format!("http://{}", b.address());
+    let maint = ["server", "maint", "app", &url];
+    assert_eq!(command(weir.setup(), &maint).0, Some(0));
+    let reload = |rules: &str| {
+        weir.setup().write("rules/app.yml", rules);
+        command(weir.setup(), &["reload"]).0
+    };
+    // As an editor leaves it for a moment.
+    assert_eq!(reload(""), Some(0));
     says(weir.setup(), &["status"], "no rule names it any more");
     let (code, said) = command(weir.setup(), &maint);
-    assert!(code == Some(1) && said.contains("has no server"), "{said}");
+    assert!(
+        code == Some(1) && said.contains("no load balancer"),
+        "{said}"
+    );
+    assert_eq!(reload(&app(&[a.address(), b.address()], "")), Some(0));
+    assert_eq!(shares(address), (80, 0));
+    assert_eq!(reload(""), Some(0));
     let (code, said) = command(weir.setup(), &["server", "ready", "app", &url]);
     assert_eq!(code, Some(0), "{said}");
-    assert!(!command(weir.setup(), &["status"]).1.contains("said by"));
-    weir.setup()
-        .write("rules/app.yml", &app(&[a.address(), b.address()], ""));
-    assert_eq!(command(weir.setup(), &["reload"]).0, Some(0));
+    nothing_is_said(weir.setup());
+    assert_eq!(reload(&app(&[a.address(), b.address()], "")), Some(0));
     assert!(shares(address).1.abs_diff(40) <= 2);
 }

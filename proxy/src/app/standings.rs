@@ -195,7 +195,7 @@ pub fn forgotten(file: &Path, standings: &Standings, outdated: &[ServerName]) {
         info!(
             service = &**service,
             server = &**server,
-            "the rule files have changed the server: what was said of it no longer holds"
+            "the rule files have changed the server or removed it: what was said of it no longer holds"
         );
     }
     if let Err(error) = keep(file, standings) {
@@ -246,11 +246,10 @@ fn find(rules: &Snapshot, saying: &Saying) -> Result<Vec<(ServerName, Arc<str>)>
 
 /// Whether a rule has a server or entry of this name.
 pub fn is_named(rules: &Snapshot, name: &ServerName) -> bool {
-    let services = rules.services.iter();
-    let named = services
-        .filter(|(protocol, one)| *protocol == name.0 && short(&one.name) == &*name.1)
-        .flat_map(|(protocol, one)| children(*protocol, one, true));
-    named.into_iter().any(|(child, _)| child == *name)
+    let of_service = |(protocol, one): &(Protocol, Arc<Service>)| {
+        *protocol == name.0 && one.short_name() == &*name.1 && one.has_child(&name.2)
+    };
+    rules.services.iter().any(of_service)
 }
 
 /// The servers that something is still said of although no rule names them: it holds should they come back, and can

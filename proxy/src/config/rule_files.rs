@@ -21,7 +21,7 @@ pub use self::check::{Check, Checked};
 use crate::clock;
 use crate::limits::{RULE_DIRECTORY_DEPTH_MAX, RULE_FILES_MAX};
 use crate::service::standing::{ServerName, Standings};
-use crate::service::{Falls, Readiness, Registry};
+use crate::service::{Falls, Protocol, Readiness, Registry, Service};
 use crate::tls::{self, KeyPair};
 
 /// Builds one snapshot after another, and keeps what must be the same in all of them: the ids of services and
@@ -185,7 +185,7 @@ impl Loader {
         } = compile::compile(&mut context, documents);
         let targets = context.targets;
         let falls = Arc::new(context.falls);
-        let outdated = context.outdated;
+        let mut outdated = context.outdated;
         let needs = Needs {
             wanted: context.wanted,
             files,
@@ -201,6 +201,7 @@ impl Loader {
             }
         }
         problems.sort_by(|a, b| a.origin.cmp(&b.origin));
+        outdated.extend(removed(&self.standings, &services, &problems));
         self.forget(outdated);
         Snapshot {
             generation: self.generation,
@@ -328,6 +329,27 @@ impl Loader {
         };
         self.decoded.insert(Arc::clone(file), decoded);
     }
+}
+
+/// Those that something was said of and that their service has no more. None where anything was left out, which may be
+/// them; nor those of a service that is missing as a whole: a file that is empty for a moment must not make servers
+/// ready that are in maintenance.
+fn removed(
+    standings: &Standings,
+    services: &[(Protocol, Arc<Service>)],
+    problems: &[Problem],
+) -> Vec<ServerName> {
+    let is_error = |problem: &Problem| problem.severity == Severity::Error;
+    if standings.is_empty() || problems.iter().any(is_error) {
+        return Vec::new();
+    }
+    let is_removed = |(protocol, service, child): &&ServerName| {
+        let mut named = services.iter();
+        named
+            .find(|(one, found)| one == protocol && found.short_name() == &**service)
+            .is_some_and(|(_, found)| !found.has_child(child))
+    };
+    standings.keys().filter(is_removed).cloned().collect()
 }
 
 /// The rule files at `path`, a file or a directory with its sub-directories, in the order of their paths.
