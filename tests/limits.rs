@@ -154,6 +154,55 @@ fn the_body_of_a_request() {
 }
 
 #[test]
+fn times_before_a_request_that_are_set() {
+    let settings = "    proxyProtocol: {trustedIPs: [127.0.0.1]}\n    limits: {proxyHeaderTimeout: 500ms, \
+                    firstBytesTimeout: 1s}\n";
+    let (_weir, address, _server) = proxy(settings);
+    let (mut late, mut in_time) = (Connection::open(address), Connection::open(address));
+    let begin = Instant::now();
+    let silent = std::thread::spawn(move || (late.rest(), begin.elapsed()));
+    // The PROXY header's time is over, that for the first bytes is not.
+    std::thread::sleep(Duration::from_millis(900));
+    assert!(served(&mut in_time));
+    let (said, time) = silent.join().expect("no panic");
+    assert_eq!(said, b"", "closed, and nothing is said");
+    // Both, and far from what they are by default.
+    let range = Duration::from_millis(1_500)..Duration::from_millis(4_500);
+    assert!(range.contains(&time), "{time:?}");
+}
+
+#[test]
+fn a_client_that_has_ended_its_side_for_a_time_that_is_set() {
+    let server = std::net::TcpListener::bind("127.0.0.1:0").expect("a server");
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let setup = Setup::new(&format!(
+        "entryPoints:\n  web:\n    address: \"{address}\"\n    limits: {{halfClosedTimeout: 1s}}\nproviders:\n  \
+         file:\n    directory: \"{{dir}}/rules\"\nruntimeDir: \"{{dir}}/run\"\nworkers: 1\n"
+    ));
+    let rules = format!(
+        "http:\n  routers:\n    all: {{rule: PathPrefix(`/`), service: a}}\n  services:\n    a: {{loadBalancer: \
+         {{servers: [{{url: 'http://{}'}}]}}}}\n",
+        server.local_addr().expect("bound")
+    );
+    let _weir = setup.rules("rules.yml", &rules).start().listening(address);
+    let mut client = TcpStream::connect(address).expect("weir accepts");
+    client
+        .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        .expect("sent");
+    let (mut asked, _) = server.accept().expect("asked");
+    let begin = Instant::now();
+    client.shutdown(Shutdown::Write).expect("half-close");
+    // Given up: the server is told, too.
+    asked
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .expect("a timeout");
+    let ended = asked.read_to_end(&mut Vec::new());
+    let time = begin.elapsed();
+    let range = Duration::from_secs(1)..Duration::from_secs(15);
+    assert!(range.contains(&time), "{time:?}, {ended:?}");
+}
+
+#[test]
 fn the_connections_of_one_client_over_all_workers() {
     let (weir, address, _server) = proxy("    limits:\n      connectionsPerClient: 10\n");
     // Those that waited for the start may still be there.

@@ -130,10 +130,12 @@ pub fn serve(
 }
 
 async fn decide(worker: &Rc<Worker>, mut stream: Stream, entry_point: usize) -> io::Result<()> {
-    let trusted = &worker.config.entry_points[entry_point].proxy_protocol;
+    let settings = &worker.config.entry_points[entry_point];
+    let trusted = &settings.proxy_protocol;
     let peer = stream.peer_addr().ip();
     if trusted.as_ref().is_some_and(|trust| trust.covers(peer)) {
-        Box::pin(proxied::read_header(&mut stream)).await?;
+        let within = settings.limits.proxy_header;
+        Box::pin(proxied::read_header(&mut stream, within)).await?;
     }
     let visitor = Visitor {
         worker,
@@ -150,7 +152,7 @@ async fn decide(worker: &Rc<Worker>, mut stream: Stream, entry_point: usize) -> 
     let client = visitor.address.ip();
     let mut plan = worker.with_rules(entry_point, |table, _| at_once(table, client));
     if let Plan::Look = plan {
-        stream.set_deadline(Some(uring::now() + limits::CLIENT_FIRST_BYTES));
+        stream.set_deadline(Some(uring::now() + visitor.settings().limits.first_bytes));
         let Some(first) = stream.recv().await? else {
             return Ok(());
         };

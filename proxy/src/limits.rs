@@ -328,6 +328,8 @@ pub const HEAD_FIELDS_RANGE: std::ops::RangeInclusive<i64> = 1..=10_000;
 pub const CLIENT_ADDRESSES: usize = 64 << 10;
 /// Leading bits of an IPv6 address that are one client: what a site gives to one of its networks.
 pub const CLIENT_PREFIX_V6: u32 = 64;
+/// The least and most that `limits.clientPrefixV6` takes.
+pub const CLIENT_PREFIX_V6_RANGE: std::ops::RangeInclusive<i64> = 16..=64;
 /// How long WebSockets that are told at the end of the grace time that weir goes away have for their own goodbye.
 pub const LAST_WORDS: Duration = Duration::from_millis(500);
 /// A client's `X-Request-Id` that is kept, where the client is trusted.

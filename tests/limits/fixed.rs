@@ -65,8 +65,13 @@ fn streams_of_a_client() {
 
 #[test]
 fn streams_to_a_server() {
+    streams("", UPSTREAM_HTTP2_STREAMS);
+    streams("serversTransport: {maxStreamsPerConnection: 3}\n", 3);
+}
+
+fn streams(settings: &str, most: usize) {
     let peer = Peer::start(10_000);
-    let (_weir, address) = crate::http2::before(&peer.url(), "");
+    let (_weir, address) = crate::http2::before(&peer.url(), settings);
     run(async {
         let clients = [connect(address).await, connect(address).await];
         let echo = || {
@@ -77,14 +82,10 @@ fn streams_to_a_server() {
         let (response, _) = begin(&clients[0], echo(), true).await;
         finish(response).await.expect("a response");
         let mut open = Vec::new();
-        for index in 0..=UPSTREAM_HTTP2_STREAMS {
+        for index in 0..=most {
             let (response, stream) = begin(&clients[index % 2], echo(), false).await;
             open.push((response.await.expect("a head"), stream));
-            let connections = if index == UPSTREAM_HTTP2_STREAMS {
-                2
-            } else {
-                1
-            };
+            let connections = if index == most { 2 } else { 1 };
             assert_eq!(peer.connections(), connections, "{index}");
         }
         for (_, stream) in &mut open {

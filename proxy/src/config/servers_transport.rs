@@ -15,6 +15,8 @@ use crate::service::{HttpTransport, TcpTransport};
 pub struct TransportDraft {
     /// `forwardingTimeouts.dialTimeout`, `dialTimeout`; `None` is for ever.
     pub dial_timeout: Option<Duration>,
+    /// `forwardingTimeouts.tlsHandshakeTimeout`, `tlsHandshakeTimeout`; `None` is for ever.
+    pub tls_handshake: Option<Duration>,
     /// HTTP only.
     pub http: HttpTransport,
     /// TCP only.
@@ -44,6 +46,7 @@ impl Default for TransportDraft {
     fn default() -> Self {
         Self {
             dial_timeout: Some(limits::UPSTREAM_CONNECT),
+            tls_handshake: Some(limits::UPSTREAM_TLS_HANDSHAKE),
             http: HttpTransport::default(),
             tcp: TcpTransport::default(),
             disable_http2: false,
@@ -67,9 +70,15 @@ pub(super) fn http(walker: &mut Walker, place: &Place<'_>, keys: &Keys) -> Optio
             most => usize::try_from(most).unwrap_or(0),
         };
     }
+    let most = limits::UPSTREAM_HTTP2_STREAMS as i64;
+    if let Some(streams) = fields.integer(walker, "maxStreamsPerConnection", 1..=most) {
+        draft.http.streams = streams as usize;
+    }
     if let Some(place) = fields.get("forwardingTimeouts") {
         let fields = walker.fields(&place, &keys::FORWARDING_TIMEOUTS)?;
         time(walker, &fields, "dialTimeout", &mut draft.dial_timeout);
+        let handshake = &mut draft.tls_handshake;
+        time(walker, &fields, "tlsHandshakeTimeout", handshake);
         let http = &mut draft.http;
         time(
             walker,
@@ -91,6 +100,8 @@ pub(super) fn tcp(walker: &mut Walker, place: &Place<'_>, keys: &Keys) -> Option
     let fields = walker.fields(place, keys)?;
     let mut draft = TransportDraft::default();
     time(walker, &fields, "dialTimeout", &mut draft.dial_timeout);
+    let handshake = &mut draft.tls_handshake;
+    time(walker, &fields, "tlsHandshakeTimeout", handshake);
     time(walker, &fields, "dialKeepAlive", &mut draft.tcp.keep_alive);
     if let Some(place) = fields.get("terminationDelay") {
         draft.tcp.termination_delay = termination_delay(walker, &place)?;

@@ -28,6 +28,7 @@ pub struct Clients {
     buckets: Box<[Bucket]>,
     hasher: RandomState,
     most: u64,
+    prefix_v6: u32,
 }
 
 /// A connection that is counted, until it is dropped.
@@ -35,27 +36,29 @@ pub struct Clients {
 pub struct Seat(Option<(Arc<Clients>, usize, usize)>);
 
 impl Clients {
-    /// For at most `most` connections of one address.
-    pub fn new(most: u32) -> Self {
+    /// For at most `most` connections of one address, of IPv6 of one network of so many bits.
+    pub fn new(most: u32, prefix_v6: u32) -> Self {
         Self {
             buckets: (0..BUCKETS).map(|_| Bucket::default()).collect(),
             hasher: RandomState::new(),
             most: u64::from(most).min(COUNT - 1),
+            prefix_v6,
         }
     }
 
     /// The tables of these entry points, in their order; `None` for those without the limit.
     pub fn tables(entry_points: &[EntryPoint]) -> Arc<[Option<Arc<Self>>]> {
         let table = |entry_point: &EntryPoint| {
-            let most = entry_point.limits.connections_per_client?;
-            Some(Arc::new(Self::new(most)))
+            let limits = &entry_point.limits;
+            let most = limits.connections_per_client?;
+            Some(Arc::new(Self::new(most, limits.client_prefix_v6)))
         };
         entry_points.iter().map(table).collect()
     }
 
     /// Counts a connection; `None` if its address has as many as it may.
     pub fn sit(self: &Arc<Self>, address: IpAddr) -> Option<Seat> {
-        let hash = self.hasher.hash_one(prefix(address));
+        let hash = self.hasher.hash_one(prefix(address, self.prefix_v6));
         let index = hash as usize % BUCKETS;
         // Never zero, so that no entry looks free.
         let tag = (hash >> COUNT_BITS | 1) << COUNT_BITS;
@@ -110,10 +113,10 @@ impl Drop for Seat {
 }
 
 /// What counts as one client: an IPv4 address, or the network of an IPv6 address.
-fn prefix(address: IpAddr) -> u128 {
+fn prefix(address: IpAddr, bits: u32) -> u128 {
     match address.to_canonical() {
         IpAddr::V4(v4) => u128::from(v4.to_bits()),
-        IpAddr::V6(v6) => v6.to_bits() >> (128 - limits::CLIENT_PREFIX_V6) << 64 | 1 << 63,
+        IpAddr::V6(v6) => v6.to_bits() >> (128 - bits) << 64 | 1 << 63,
     }
 }
 
@@ -132,7 +135,7 @@ mod tests {
 
     #[test]
     fn an_address_has_as_many_as_it_may_and_no_more() {
-        let clients = Arc::new(Clients::new(3));
+        let clients = Arc::new(Clients::new(3, 64));
         let sit = |text: &str| clients.sit(text.parse().expect("an address"));
         let mut seats: Vec<_> = (0..3).map(|_| sit("192.0.2.1").expect("room")).collect();
         assert!(sit("192.0.2.1").is_none() && sit("::ffff:192.0.2.1").is_none());
@@ -152,8 +155,22 @@ mod tests {
     }
 
     #[test]
+    fn an_ipv6_client_is_a_network_of_so_many_bits() {
+        for (bits, same, other) in [
+            (64, "2001:db8::2", "2001:db8:0:1::1"),
+            (48, "2001:db8:0:ffff::1", "2001:db8:1::1"),
+            (16, "2001:ffff::1", "2002::1"),
+        ] {
+            let clients = Arc::new(Clients::new(1, bits));
+            let sit = |text: &str| clients.sit(text.parse().expect("an address"));
+            let _seat = sit("2001:db8::1").expect("room");
+            assert!(sit(same).is_none() && sit(other).is_some(), "{bits}");
+        }
+    }
+
+    #[test]
     fn a_full_table_lets_everybody_in() {
-        let clients = Arc::new(Clients::new(1));
+        let clients = Arc::new(Clients::new(1, 64));
         let addresses = (0..4 * limits::CLIENT_ADDRESSES as u32).map(Ipv4Addr::from_bits);
         let seats: Vec<_> = addresses
             .map(|address| clients.sit(address.into()))
@@ -166,7 +183,7 @@ mod tests {
 
     #[test]
     fn threads_lose_no_count() {
-        let clients = Arc::new(Clients::new(1000));
+        let clients = Arc::new(Clients::new(1000, 64));
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {

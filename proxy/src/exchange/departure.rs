@@ -3,14 +3,14 @@
 use std::io;
 use std::time::Duration;
 
-use crate::limits::{GONE_LOOK, HALF_CLOSED};
+use crate::limits::GONE_LOOK;
 use crate::net::Peer;
 use crate::transport::Transport;
 use crate::uring;
 
 /// Resolves when the connection of a client whose request is being answered has failed; or when it has ended its side,
-/// and for a while nothing of the response has reached it.
-pub async fn gone(client: &Transport) {
+/// and for so long nothing of the response has reached it.
+pub async fn gone(client: &Transport, silent: Duration) {
     let Some(ended) = ended(client).await else {
         return;
     };
@@ -19,18 +19,19 @@ pub async fn gone(client: &Transport) {
         tokio::time::sleep(GONE_LOOK).await;
         let last = client.last_moved().max(since);
         let silence = uring::now().saturating_duration_since(last);
-        if is_gone(client.peer(), ended, silence) {
+        if is_gone(client.peer(), ended, silence >= silent) {
             return;
         }
     }
 }
 
 /// Whether nobody waits for the response any more; `ended`: the client has said that it sends no more.
-fn is_gone(peer: Peer, ended: bool, silence: Duration) -> bool {
+/// It has been silent for too long: `silent`.
+fn is_gone(peer: Peer, ended: bool, silent: bool) -> bool {
     match peer {
         Peer::Gone => true,
         Peer::Open if !ended => false,
-        Peer::Finished | Peer::Open => silence >= HALF_CLOSED,
+        Peer::Finished | Peer::Open => silent,
     }
 }
 
@@ -69,15 +70,14 @@ mod tests {
 
     #[test]
     fn a_client_that_has_ended_its_side_may_be_silent_for_so_long() {
-        let (most, less) = (HALF_CLOSED, HALF_CLOSED - Duration::from_millis(1));
         for (peer, ended) in [
             (Peer::Finished, true),
             (Peer::Finished, false),
             (Peer::Open, true),
         ] {
-            assert!(!is_gone(peer, ended, less) && is_gone(peer, ended, most));
+            assert!(!is_gone(peer, ended, false) && is_gone(peer, ended, true));
         }
-        assert!(!is_gone(Peer::Open, false, most), "it may still send");
-        assert!(is_gone(Peer::Gone, false, Duration::ZERO));
+        assert!(!is_gone(Peer::Open, false, true), "it may still send");
+        assert!(is_gone(Peer::Gone, false, false));
     }
 }

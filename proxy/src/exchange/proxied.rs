@@ -1,21 +1,21 @@
 //! The PROXY header at the beginning of a connection from a proxy in front.
 
 use std::io;
+use std::time::Duration;
 
 use tracing::debug;
 
-use crate::limits;
 use crate::net::Stream;
 use crate::proxy_protocol::{self, Addresses, Parsed};
 use crate::uring::{self, Chunk};
 
-/// Reads the header, if one comes, and lets the connection have the addresses it says. The client's own bytes are left
+/// Reads the header, if one comes `within` that time, and lets the connection have the addresses it says. The client's own bytes are left
 /// for the next receive, also where there is no header.
 ///
 /// # Errors
 /// `InvalidData` for a broken header, `TimedOut` or `UnexpectedEof` for half of one, and what receiving says.
-pub async fn read_header(stream: &mut Stream) -> io::Result<()> {
-    stream.set_deadline(Some(uring::now() + limits::PROXY_HEADER));
+pub async fn read_header(stream: &mut Stream, within: Duration) -> io::Result<()> {
+    stream.set_deadline(Some(uring::now() + within));
     let (header, mut received) = receive(stream).await?;
     stream.set_deadline(None);
     if let Some((length, addresses)) = header {

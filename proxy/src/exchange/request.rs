@@ -171,7 +171,8 @@ impl Downstream for Http1Client<'_> {
     }
 
     async fn gone(&self) {
-        departure::gone(self.client.transport).await;
+        let settings = self.client.visitor().settings();
+        departure::gone(self.client.transport, settings.limits.half_closed).await;
     }
 
     async fn gave_up(&self, reads: bool) {

@@ -24,6 +24,9 @@ pub struct ServersTransport {
     pub name: Arc<str>,
     /// `forwardingTimeouts.dialTimeout`, `dialTimeout`: to a TCP connection; `None` is for ever.
     pub dial_timeout: Option<Duration>,
+    /// `forwardingTimeouts.tlsHandshakeTimeout`, `tlsHandshakeTimeout`: from there to the end of the TLS handshake;
+    /// `None` is for ever.
+    pub tls_handshake: Option<Duration>,
     /// What only `http.serversTransports` have.
     pub http: HttpTransport,
     /// What only `tcp.serversTransports` have.
@@ -44,6 +47,8 @@ pub struct HttpTransport {
     pub read_idle: Option<Duration>,
     /// `forwardingTimeouts.pingTimeout`: how long that PING may be unanswered.
     pub ping: Duration,
+    /// `maxStreamsPerConnection`: on one HTTP/2 connection, at most [`limits::UPSTREAM_HTTP2_STREAMS`].
+    pub streams: usize,
 }
 
 /// `tcp.serversTransports.X`
@@ -81,6 +86,7 @@ impl Default for HttpTransport {
             response_header: None,
             read_idle: None,
             ping: limits::UPSTREAM_PING,
+            streams: limits::UPSTREAM_HTTP2_STREAMS,
         }
     }
 }

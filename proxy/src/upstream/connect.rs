@@ -71,6 +71,7 @@ impl Memory {
             return Err(io::Error::new(io::ErrorKind::NotFound, &**reason));
         }
         let transport = &server.transport;
+        let handshake = transport.tls_handshake;
         let mut addresses = server.addresses.to_vec();
         // Stable: the others keep their order.
         addresses.sort_by_key(|address| Some(*address) == avoid);
@@ -85,7 +86,7 @@ impl Memory {
             return Ok(Transport::plain(stream));
         };
         let config = self.own(transport.id, tls, offer);
-        stream.set_deadline(Some(uring::now() + limits::UPSTREAM_TLS_HANDSHAKE));
+        stream.set_deadline(handshake.map(|time| uring::now() + time));
         let transport = Transport::connect_tls(stream, &config, tls.name.clone()).await?;
         transport.set_deadline(None);
         Ok(transport)

@@ -59,6 +59,7 @@ struct Connection {
     open: Cell<usize>,
     quiet_since: Cell<Instant>,
     idle_at_most: Option<Duration>,
+    most_streams: usize,
     ended: Rc<Cell<bool>>,
     /// The settings it was opened under: gone with the last server that has them.
     settings: Weak<ServersTransport>,
@@ -150,6 +151,7 @@ impl Multiplexed {
             open: Cell::new(0),
             quiet_since: Cell::new(uring::now()),
             idle_at_most: http.idle_time,
+            most_streams: http.streams,
             ended: Rc::default(),
             settings: Arc::downgrade(&server.transport),
         });
@@ -227,7 +229,7 @@ impl Connection {
             self.ended.set(true);
         }
         let allowed = requests.current_max_send_streams();
-        let room = self.open.get() < allowed.min(limits::UPSTREAM_HTTP2_STREAMS);
+        let room = self.open.get() < allowed.min(self.most_streams);
         if !room || !matches!(ready, Poll::Ready(Ok(()))) {
             return None;
         }

@@ -109,7 +109,7 @@ impl Pool {
     ///
     /// # Errors
     /// As [`super::connect_to`]; `NotFound` where the server's name does not resolve; as [`Transport::connect_tls`],
-    /// and `TimedOut` after [`limits::UPSTREAM_TLS_HANDSHAKE`].
+    /// and `TimedOut` after the transport's `tls_handshake`.
     pub async fn connect(
         &self,
         server: &Server,

@@ -35,6 +35,7 @@ pub struct Transports {
 struct Settings {
     name: Arc<str>,
     dial_timeout: Option<Duration>,
+    tls_handshake: Option<Duration>,
     http: HttpTransport,
     tcp: TcpTransport,
     server_name: Option<ServerName<'static>>,
@@ -202,6 +203,7 @@ impl Transports {
                 id: TransportId(self.next),
                 name: settings.name.clone(),
                 dial_timeout: settings.dial_timeout,
+                tls_handshake: settings.tls_handshake,
                 http: settings.http.clone(),
                 tcp: settings.tcp.clone(),
             };
@@ -316,6 +318,7 @@ fn settings(
     Ok(Settings {
         name,
         dial_timeout: draft.dial_timeout,
+        tls_handshake: draft.tls_handshake,
         http: draft.http.clone(),
         tcp: draft.tcp.clone(),
         server_name: match &draft.tls.server_name {

@@ -38,6 +38,7 @@ pub const HTTP_TRANSPORT: Keys = Keys {
         "maxIdleConnsPerHost",
         "disableHTTP2",
         "forwardingTimeouts",
+        "maxStreamsPerConnection",
     ],
     later: &[
         "cipherSuites",
@@ -52,6 +53,7 @@ pub const HTTP_TRANSPORT: Keys = Keys {
 pub const FORWARDING_TIMEOUTS: Keys = Keys {
     known: &[
         "dialTimeout",
+        "tlsHandshakeTimeout",
         "responseHeaderTimeout",
         "idleConnTimeout",
         "readIdleTimeout",
@@ -65,6 +67,7 @@ pub const TCP_TRANSPORT: Keys = Keys {
     known: &[
         "dialTimeout",
         "dialKeepAlive",
+        "tlsHandshakeTimeout",
         "terminationDelay",
         "proxyProtocol",
         "tls",

@@ -39,6 +39,7 @@ pub const SERVERS_TRANSPORT: Keys = Keys {
         "insecureSkipVerify",
         "rootCAs",
         "maxIdleConnsPerHost",
+        "maxStreamsPerConnection",
         "forwardingTimeouts",
     ],
     later: &["cipherSuites", "maxVersion", "minVersion", "spiffe"],
@@ -46,7 +47,13 @@ pub const SERVERS_TRANSPORT: Keys = Keys {
 
 /// `tcpServersTransport`
 pub const TCP_SERVERS_TRANSPORT: Keys = Keys {
-    known: &["dialTimeout", "dialKeepAlive", "terminationDelay", "tls"],
+    known: &[
+        "dialTimeout",
+        "dialKeepAlive",
+        "terminationDelay",
+        "tls",
+        "tlsHandshakeTimeout",
+    ],
     later: &[],
 };
 
@@ -232,6 +239,7 @@ pub const LIMITS: Keys = Keys {
     known: &[
         "connections",
         "connectionsPerClient",
+        "clientPrefixV6",
         "requestLineBytes",
         "headerBytes",
         "headerFields",
@@ -239,6 +247,9 @@ pub const LIMITS: Keys = Keys {
         "tlsHandshakeTimeout",
         "headerTimeout",
         "bodyIdleTimeout",
+        "firstBytesTimeout",
+        "proxyHeaderTimeout",
+        "halfClosedTimeout",
         "tunnelIdleTimeout",
         "http2",
     ],

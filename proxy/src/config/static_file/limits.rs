@@ -27,8 +27,17 @@ pub struct Limits {
     pub body_idle: Duration,
     /// `tunnelIdleTimeout`: ends tunnels (upgrades, TCP routers) on which nothing moves for so long; 0 is none.
     pub tunnel_idle: Option<Duration>,
+    /// `firstBytesTimeout`: from a connection to the first byte of its client.
+    pub first_bytes: Duration,
+    /// `proxyHeaderTimeout`: for the PROXY header of a trusted peer.
+    pub proxy_header: Duration,
+    /// `halfClosedTimeout`: a client that has ended its side is taken to be gone once nothing of its response has
+    /// reached it for so long.
+    pub half_closed: Duration,
     /// `connectionsPerClient`: of one address at one time; 0 is none.
     pub connections_per_client: Option<u32>,
+    /// `clientPrefixV6`: so many bits of an IPv6 address are one client's.
+    pub client_prefix_v6: u32,
     /// `http2`
     pub http2: Http2Limits,
 }
@@ -42,7 +51,11 @@ impl Default for Limits {
             header: limits::CLIENT_HEAD,
             body_idle: limits::BODY_STALL,
             tunnel_idle: None,
+            first_bytes: limits::CLIENT_FIRST_BYTES,
+            proxy_header: limits::PROXY_HEADER,
+            half_closed: limits::HALF_CLOSED,
             connections_per_client: None,
+            client_prefix_v6: limits::CLIENT_PREFIX_V6,
             http2: Http2Limits::default(),
         }
     }
@@ -131,6 +144,9 @@ fn decode(walker: &mut Walker, fields: &Fields<'_>, mut limits: Limits) -> Limit
     if let Some(number) = fields.integer(walker, "connectionsPerClient", 0..=most) {
         limits.connections_per_client = u32::try_from(number).ok().filter(|number| *number > 0);
     }
+    if let Some(bits) = fields.integer(walker, "clientPrefixV6", limits::CLIENT_PREFIX_V6_RANGE) {
+        limits.client_prefix_v6 = bits as u32;
+    }
     times(walker, fields, &mut limits);
     limits
 }
@@ -140,6 +156,9 @@ fn times(walker: &mut Walker, fields: &Fields<'_>, limits: &mut Limits) {
         ("tlsHandshakeTimeout", &mut limits.tls_handshake),
         ("headerTimeout", &mut limits.header),
         ("bodyIdleTimeout", &mut limits.body_idle),
+        ("firstBytesTimeout", &mut limits.first_bytes),
+        ("proxyHeaderTimeout", &mut limits.proxy_header),
+        ("halfClosedTimeout", &mut limits.half_closed),
     ] {
         above_zero(walker, fields, key, limit);
     }

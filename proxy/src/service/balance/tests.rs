@@ -53,6 +53,7 @@ impl Fixture {
                 id: TransportId(0),
                 name: "default@internal".into(),
                 dial_timeout: None,
+                tls_handshake: None,
                 http: HttpTransport::default(),
                 tcp: TcpTransport::default(),
             }),

@@ -113,11 +113,18 @@ fn slow(after: Duration) -> SocketAddr {
 
 #[test]
 fn a_handshake_comes_in_time_or_not_at_all() {
-    let most = limits::UPSTREAM_TLS_HANDSHAKE;
+    handshakes("", limits::UPSTREAM_TLS_HANDSHAKE);
+    handshakes(
+        ", forwardingTimeouts: {tlsHandshakeTimeout: 3s}",
+        3 * SECOND,
+    );
+}
+
+fn handshakes(settings: &str, most: Duration) {
     let addresses = [slow(most - SECOND), slow(most + 2 * SECOND)];
     let [one, other] = addresses.map(|address| format!("{{url: 'https://{address}'}}"));
     let rules = loaded(&format!(
-        "http: {{serversTransports: {{t: {{insecureSkipVerify: true}}}}, services: {{s: {{loadBalancer: \
+        "http: {{serversTransports: {{t: {{insecureSkipVerify: true{settings}}}}}, services: {{s: {{loadBalancer: \
          {{serversTransport: t, servers: [{one}, {other}]}}}}}}}}"
     ));
     let ServiceKind::LoadBalancer(balancer) = &rules.services[0].1.kind else {

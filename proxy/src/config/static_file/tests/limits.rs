@@ -22,6 +22,7 @@ fn numbers_at_their_limits_are_taken_and_those_beyond_are_not() {
             *head.end() - 1,
         ),
         ("limits: {headerFields: N}", *fields.start(), *fields.end()),
+        ("limits: {clientPrefixV6: N}", 16, 64),
         (
             "http2: {maxConcurrentStreams: N}",
             1,
