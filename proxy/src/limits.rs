@@ -566,9 +566,8 @@ pub const HTTP2_ZERO_WINDOW: Duration = Duration::from_secs(30);
 pub const HTTP2_BUSY_RATE: u64 = 1 << 10;
 /// So many times as long.
 pub const HTTP2_BUSY_PATIENCE: u32 = 10;
-/// What small DATA frames that wait to be read may cost a connection, each 256 bytes less its length: what one receive
-/// of the shortest comes to, and some. The `h2` crate would take it from the window, and end a client that sends many
-/// at once.
+/// What small DATA frames that wait to be read may cost a connection, each 256 bytes less its length: the `h2` crate
+/// would take it from the window, and end a client that sends many at once.
 pub const HTTP2_SMALL_DATA_BYTES: usize = 2 << 20;
 /// Streams a client may have open: Traefik's default of `http2.maxConcurrentStreams`.
 pub const HTTP2_STREAMS: u32 = 250;
@@ -584,8 +583,7 @@ pub const HTTP2_STREAM_WINDOW: u32 = 256 << 10;
 pub const HTTP2_SMALL_WINDOW: u32 = 65_535;
 /// The least and most that `limits.http2` takes for either: RFC 9113's initial one, and its largest.
 pub const HTTP2_WINDOW_RANGE: std::ops::RangeInclusive<i64> = 65_535..=0x7fff_ffff;
-/// Receive windows of a worker's connections, beyond which each still gets the small ones; a connection keeps those
-/// that it was given.
+/// Receive windows of a worker's connections, beyond which each gets the small ones; it keeps what it was given.
 pub const HTTP2_WINDOWS_BYTES: usize = 64 << 20;
 /// The least and most that `limits.http2.workerWindowBytes` takes.
 pub const HTTP2_WINDOWS_RANGE: std::ops::RangeInclusive<i64> = 2 << 20..=1 << 40;

@@ -36,6 +36,7 @@ impl Named {
             PathBuf::from(env!("CARGO_BIN_EXE_weir")),
         ]);
         command.arg(setup.config_file());
+        command.arg(format!("--stateDir={}", setup.path("state").display()));
         let mut weir = Daemon::start(&mut command, None).expect("unshare starts");
         let listening = weir.listening(address, DEADLINE);
         listening.unwrap_or_else(|error| panic!("{error}"));

@@ -9,8 +9,8 @@ use crate::net::Stream;
 use crate::proxy_protocol::{self, Addresses, Parsed};
 use crate::uring::{self, Chunk};
 
-/// Reads the header, if one comes `within` that time, and lets the connection have the addresses it says. The client's own bytes are left
-/// for the next receive, also where there is no header.
+/// Reads the header, if one comes `within` that time, and lets the connection have the addresses it says. The client's
+/// own bytes are left for the next receive, also where there is no header.
 ///
 /// # Errors
 /// `InvalidData` for a broken header, `TimedOut` or `UnexpectedEof` for half of one, and what receiving says.

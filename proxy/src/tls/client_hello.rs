@@ -229,9 +229,11 @@ fn server_name(data: &[u8]) -> Option<Box<str>> {
     }
     let mut host = None;
     while !list.0.is_empty() {
-        let kind = list.take(1)?[0];
-        let name = list.vector16()?;
-        if kind == NAME_TYPE_HOST && host.replace(host_name(name)?).is_some() {
+        // How long a name of another type is, nobody knows: what follows it is nothing to rustls either.
+        if list.take(1)?[0] != NAME_TYPE_HOST {
+            break;
+        }
+        if host.replace(host_name(list.vector16()?)?).is_some() {
             return None;
         }
     }

@@ -307,3 +307,11 @@ proptest! {
         let _ = read(&bytes);
     }
 }
+
+#[test]
+fn a_name_of_another_type_ends_the_list_as_it_does_for_rustls() {
+    let wire = include_bytes!("../../../fuzz/seeds/client_hello/other-name-type");
+    let (name, _) = by_rustls(wire).expect("rustls takes it");
+    let hello = read(wire).unwrap().unwrap();
+    assert_eq!((hello.server_name(), &*name), ("ea.xampl", "ea.xampl"));
+}
