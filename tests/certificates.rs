@@ -434,6 +434,17 @@ fn killed_at_any_moment_of_a_record_it_goes_on_and_has_nothing_issued_twice() {
 }
 
 /// The certificate of docs/HOWTO-staging.md: a server of its own has it, and each renewal, by files and a reload.
+/// nginx with workers, which it takes along only when it is asked to end.
+struct Master(Daemon);
+
+impl Drop for Master {
+    fn drop(&mut self) {
+        // What is left then is killed.
+        let _ = self.0.signal(Signal::SIGTERM);
+        let _ = self.0.wait(DEADLINE);
+    }
+}
+
 #[test]
 fn another_server_gets_the_certificate_and_its_renewals() {
     if !require_servers() {
@@ -500,8 +511,9 @@ fn another_server_gets_the_certificate_and_its_renewals() {
         "-e",
         &format!("{own}/error"),
     ]);
-    let mut daemon = Daemon::start(&mut command, None).expect("nginx starts");
-    daemon.listening(nginx, DEADLINE).expect("nginx listens");
+    let mut daemon = Master(Daemon::start(&mut command, None).expect("nginx starts"));
+    let listening = daemon.0.listening(nginx, DEADLINE);
+    listening.expect("nginx listens");
     let first = serial(nginx);
     assert_eq!(first, serial(authority.tls));
     weir.setup()

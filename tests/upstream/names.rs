@@ -28,7 +28,7 @@ impl Named {
         let setup = Setup::new("").rules("rules.yml", rules);
         setup.write("weir.yml", &static_file(address));
         fs::write(setup.path("hosts"), hosts).expect("written");
-        let script = "mount --make-rprivate / && mount --bind \"$1\" /etc/hosts && exec \"$2\" --configFile \"$3\"";
+        let script = "mount --make-rprivate / && mount --bind \"$1\" /etc/hosts && exec \"$2\" --configFile \"$3\" \"$4\"";
         let mut command = Command::new("unshare");
         command.args(["--mount", "sh", "-c", script, "sh"]);
         command.args([
