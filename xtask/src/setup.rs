@@ -10,6 +10,14 @@ use std::process::Command;
 use crate::ebpf;
 use crate::shell::{Outcome, cargo, find, is_root, output, program, repository, run, target};
 
+/// What commands and tests need besides, where only root can have or use it.
+pub const AS_ROOT: &[Need] = &[
+    Need::Namespaces,
+    Need::Servers,
+    Need::Peers,
+    Need::BpfFileSystem,
+];
+
 /// Something a command needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
@@ -107,12 +115,7 @@ pub fn everything() -> Outcome {
         Need::HttpSuites,
     ])?;
     if is_root() {
-        ensure(&[
-            Need::Namespaces,
-            Need::Servers,
-            Need::Peers,
-            Need::BpfFileSystem,
-        ])?;
+        ensure(AS_ROOT)?;
     } else {
         println!("setup: not root: no namespaces, no XDP; demo and tests steer in user space");
     }

@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::thread;
 
 use crate::ebpf;
-use crate::setup::{Need, ensure};
+use crate::setup::{AS_ROOT, Need, ensure};
 use crate::shell::{Outcome, cargo, is_root};
 
 /// Sets up what the tests need, builds the XDP object and runs them all; an argument selects tests by name.
@@ -20,12 +20,7 @@ pub fn run(arguments: &[String]) -> Outcome {
         Need::HttpSuites,
     ])?;
     if is_root() {
-        ensure(&[
-            Need::Namespaces,
-            Need::Servers,
-            Need::Peers,
-            Need::BpfFileSystem,
-        ])?;
+        ensure(AS_ROOT)?;
     }
     ebpf::build_if_possible()?;
     let mut tally = Tally::default();
