@@ -193,16 +193,10 @@ fn refused(
 
 /// Whether the file, or what it is a link to, is in the directory, by whatever way that is named.
 fn is_in(file: &Path, directory: &Path) -> bool {
-    let Ok(directory) = fs::canonicalize(directory) else {
-        return file.parent() == Some(directory);
-    };
-    let parent = match file.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
-        parent => parent.unwrap_or(file),
-    };
-    let target = fs::canonicalize(file).ok();
-    let target = target.as_deref().and_then(Path::parent);
-    target == Some(&*directory) || fs::canonicalize(parent).is_ok_and(|parent| parent == directory)
+    let directory = place(directory);
+    places(file)
+        .iter()
+        .any(|place| place.parent() == Some(&directory))
 }
 
 fn deployable(
