@@ -63,7 +63,8 @@ pub struct Service {
     shape: u64,
     /// The cookie by which clients stay with a child.
     pub(crate) sticky: Option<Sticky>,
-    /// Children that take no part: their weight is 0, or their host has no address and others have.
+    /// Children that take no part: their weight is 0, they have no server, or their host has no address and others
+    /// have.
     pub resting: Vec<Resting>,
     /// Some server below it may be kept from requests.
     watched: bool,
@@ -96,7 +97,7 @@ impl Service {
 
     /// Its name in the rule files, without `@file`.
     pub fn short_name(&self) -> &str {
-        self.name.strip_suffix("@file").unwrap_or(&self.name)
+        short(&self.name)
     }
 
     /// Whether a server, or an entry whose service is called so without `@file`, is written in it.
@@ -159,6 +160,11 @@ impl Service {
     pub fn is_empty(&self) -> bool {
         self.kind.children().next().is_none()
     }
+}
+
+/// A name without `@file`.
+pub fn short(service: &str) -> &str {
+    service.strip_suffix("@file").unwrap_or(service)
 }
 
 /// What a service does with a request.

@@ -112,11 +112,8 @@ fn entries_of_a_weighted_service_have_weights_too() {
         "{said}"
     );
     // One that begins with nothing is there all the same, and the last one that has something keeps it.
-    weir.setup().write(
-        "rules/app.yml",
-        &rules.replace("{name: new}", "{name: new, weight: 0}"),
-    );
-    assert_eq!(command(weir.setup(), &["reload"]).0, Some(0));
+    let rules = rules.replace("{name: new}", "{name: new, weight: 0}");
+    assert_eq!(reload(weir.setup(), &rules), Some(0));
     assert_eq!(shares(address).0, 0);
     let (code, said) = command(weir.setup(), &["service", "weight", "app", "new", "3"]);
     assert_eq!(code, Some(0), "{said}");
@@ -128,6 +125,11 @@ fn entries_of_a_weighted_service_have_weights_too() {
     assert!(
         code == Some(1) && said.contains("no other entry of app has a weight"),
         "{said}"
+    );
+    let (code, said) = command(weir.setup(), &["service", "weight", "app", "new", "file"]);
+    assert!(
+        code == Some(1) && said.contains("no other entry of app has a weight"),
+        "the file says 0: {said}"
     );
     let (code, said) = command(weir.setup(), &["service", "weight", "app", "old", "file"]);
     assert_eq!(code, Some(0), "{said}");
@@ -147,6 +149,12 @@ fn a_server_of_weight_0_gets_nothing_until_it_is_given_one() {
     assert!(shares(address).0.abs_diff(40) <= 2);
 }
 
+/// Takes up these rules; the exit code.
+fn reload(setup: &Setup, rules: &str) -> Option<i32> {
+    setup.write("rules/app.yml", rules);
+    command(setup, &["reload"]).0
+}
+
 #[test]
 fn what_was_said_of_a_server_ends_when_a_good_file_removes_it_and_not_when_the_file_is_broken() {
     let (a, b) = (backend("a"), backend("b"));
@@ -154,10 +162,7 @@ fn what_was_said_of_a_server_ends_when_a_good_file_removes_it_and_not_when_the_f
     let url = format!("http://{}", b.address());
     let maint = ["server", "maint", "app", &url];
     assert_eq!(command(weir.setup(), &maint).0, Some(0));
-    let reload = |rules: &str| {
-        weir.setup().write("rules/app.yml", rules);
-        command(weir.setup(), &["reload"]).0
-    };
+    let reload = |rules: &str| reload(weir.setup(), rules);
     assert_eq!(reload("http: ["), Some(1));
     says(weir.setup(), &["status"], "said by");
     assert_eq!(shares(address), (80, 0));
@@ -175,10 +180,7 @@ fn what_was_said_of_a_service_that_is_gone_can_be_taken_back() {
     let url = format!("http://{}", b.address());
     let maint = ["server", "maint", "app", &url];
     assert_eq!(command(weir.setup(), &maint).0, Some(0));
-    let reload = |rules: &str| {
-        weir.setup().write("rules/app.yml", rules);
-        command(weir.setup(), &["reload"]).0
-    };
+    let reload = |rules: &str| reload(weir.setup(), rules);
     // As an editor leaves it for a moment.
     assert_eq!(reload(""), Some(0));
     says(weir.setup(), &["status"], "no rule names it any more");

@@ -4,14 +4,13 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::standings::short;
 use super::status::ServerStatus;
 use super::worker::ServerCounts;
 use crate::admin::{Answer, Health, ServerState, Suspected};
 use crate::clock;
 use crate::config::Snapshot;
 use crate::health::State;
-use crate::service::{Cap, LoadBalancer, Protocol, Server, ServerId, Service, ServiceKind};
+use crate::service::{Cap, LoadBalancer, Protocol, Server, ServerId, Service, ServiceKind, short};
 
 /// Each server of the load balancers with this name, of all without one.
 pub fn list(

@@ -15,7 +15,7 @@ use crate::config::Snapshot;
 use crate::config::walker::nearest_of;
 use crate::limits::{SERVICE_WEIGHT_MAX, STANDINGS_MAX};
 use crate::service::standing::{Said, ServerName, Standing, Standings};
-use crate::service::{Protocol, Service, ServiceKind, WeightedService};
+use crate::service::{Protocol, Service, ServiceKind, short};
 
 /// Servers named in an error.
 const SERVERS_NAMED: usize = 10;
@@ -96,10 +96,15 @@ pub fn change(
         found if found.is_empty() => Err(error),
         found => Ok(found),
     })?;
-    if let Word::Weigh(Some(weight)) = saying.what {
-        found
-            .iter()
-            .try_for_each(|(name, _)| can_weigh(rules, name, weight))?;
+    if let Word::Weigh(weight) = saying.what {
+        for (name, written) in &found {
+            // An entry is written by its weight.
+            can_weigh(
+                rules,
+                name,
+                weight.or_else(|| written.parse().ok()).unwrap_or(1),
+            )?;
+        }
     }
     let mut standings = before.clone();
     let by = user(saying.user);
@@ -147,20 +152,16 @@ fn can_weigh(
     (protocol, service, child): &ServerName,
     weight: u32,
 ) -> Result<(), String> {
-    let named = |(one, found): &&(Protocol, Arc<Service>)| {
-        one == protocol && short(&found.name) == &**service
-    };
-    let found = rules
-        .services
-        .iter()
-        .find(named)
+    let mut services = rules.services.iter();
+    let found = services
+        .find(|(one, found)| one == protocol && found.short_name() == &**service)
         .map(|(_, found)| &found.kind);
     match (found, weight) {
         (_, 1..=SERVICE_WEIGHT_MAX) => Ok(()),
         (Some(ServiceKind::Weighted(entries)), 0) => {
-            let others = |entry: &&WeightedService| short(&entry.service.name) != &**child;
-            let goes_on = entries.iter().any(|entry| others(&entry));
-            goes_on.then_some(()).ok_or_else(|| {
+            let is_other = |name: &str| name != &**child;
+            let mut names = entries.iter().map(|entry| entry.service.short_name());
+            names.any(is_other).then_some(()).ok_or_else(|| {
                 format!("no other entry of {service} has a weight: with 0 for {child} nothing would serve it")
             })
         }
@@ -313,11 +314,6 @@ fn children(protocol: Protocol, service: &Service, entries: bool) -> Vec<(Server
         }
         ServiceKind::Weighted(_) | ServiceKind::Failover(_) => Vec::new(),
     }
-}
-
-/// A name without `@file`.
-pub fn short(service: &str) -> &str {
-    service.strip_suffix("@file").unwrap_or(service)
 }
 
 /// The name of a user, or the number of one who has none.

@@ -158,13 +158,17 @@ fn stand(
         Some(wait) => wait.until_nothing_is_left(config, &states),
         None => Ok(()),
     };
-    // What is said is done: a service that is gone, of which only this was left, is no failure.
-    let shown = match states() {
-        Err(_) if standing == Standing::Ready => Vec::new(),
-        shown => shown?,
-    };
-    for state in shown {
-        println!("{}", line(&state, flows(config, &state)));
+    match states() {
+        Ok(states) if !states.is_empty() => {
+            let line = |state| line(state, flows(config, state));
+            states.iter().for_each(|state| println!("{}", line(state)));
+        }
+        Err(error) if standing != Standing::Ready => return Err(error),
+        // What was said is done: all that was left of a server or service that is gone.
+        _ => println!(
+            "{} {server} of {service}: no rule names it",
+            standing.as_str()
+        ),
     }
     ended.map(|()| ExitCode::SUCCESS)
 }

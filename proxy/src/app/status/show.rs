@@ -198,7 +198,7 @@ impl Status {
             if steering.is_empty() && *steered_routers > 0 {
                 let _ = writeln!(
                     out,
-                    "  {:<16} clients are steered in user space: no interface of its steering.interfaces is on",
+                    "  {:<16} clients are steered in user space: it has no steering.interfaces, or their mode is off",
                     ""
                 );
             }
@@ -372,7 +372,7 @@ mod tests {
         let mut status = status();
         says(
             &status,
-            "clients are steered in user space: no interface of its steering.interfaces is on",
+            "clients are steered in user space: it has no steering.interfaces, or their mode is off",
         );
         let cases = [
             (InterfaceMode::Native, "steered in the NIC (native)", true),

@@ -231,14 +231,19 @@ impl Services {
             }
             let (service, below) = self.lookup(reference)?;
             extent = extent.over(below);
-            if !service.is_empty() {
-                entries.push(WeightedService {
-                    service: service.clone(),
-                    weight,
+            if service.is_empty() {
+                resting.push(Resting {
+                    name: child,
                     written,
                 });
-                names.push(reference.value.as_str());
+                continue;
             }
+            entries.push(WeightedService {
+                service: service.clone(),
+                weight,
+                written,
+            });
+            names.push(reference.value.as_str());
         }
         extent.check(named)?;
         Ok((ServiceKind::Weighted(entries), extent, names))
