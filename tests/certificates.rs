@@ -19,6 +19,7 @@ mod authoritative;
 mod cloudflare;
 mod files;
 mod httpreq;
+mod killed;
 mod many;
 mod route53;
 mod tailscale;
@@ -394,43 +395,6 @@ fn an_authority_that_is_away_is_waited_for() {
     authority.run();
     authority.issues(&weir, "a.example");
     assert_eq!(authority.issued(), 1);
-}
-
-/// Kills weir at twenty moments of an order, and sees that the next one goes on with it.
-fn killed_at_any_moment(challenge: impl Fn(&Authority) -> String) {
-    if !require_servers() {
-        return;
-    }
-    let authority = Authority::start();
-    let mut setup = authority.setup(&challenge(&authority), &["a.example", "b.example"]);
-    let mut killed = 0;
-    for moment in 0..20u64 {
-        let weir = authority.start_weir(setup);
-        // Moments from the first request to after the last, in no order.
-        std::thread::sleep(Duration::from_millis(moment * 7 % 20 * 40));
-        weir.signal(Signal::SIGKILL);
-        killed += 1;
-        setup = weir.wait().1;
-    }
-    let weir = authority.start_weir(setup);
-    authority.issues(&weir, "a.example");
-    assert!(authority.shown("b.example").contains("Pebble"));
-    assert_eq!((killed, authority.issued()), (20, 1));
-}
-
-#[test]
-fn killed_at_any_moment_it_goes_on_and_has_nothing_issued_twice() {
-    killed_at_any_moment(|_| HTTP.to_owned());
-}
-
-#[test]
-fn killed_at_any_moment_of_a_handshake_it_goes_on_and_has_nothing_issued_twice() {
-    killed_at_any_moment(|_| TLS.to_owned());
-}
-
-#[test]
-fn killed_at_any_moment_of_a_record_it_goes_on_and_has_nothing_issued_twice() {
-    killed_at_any_moment(dns);
 }
 
 /// The certificate of docs/HOWTO-staging.md: a server of its own has it, and each renewal, by files and a reload.

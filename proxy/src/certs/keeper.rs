@@ -62,6 +62,9 @@ struct State {
     directory: PathBuf,
     store: RefCell<Store>,
     queue: RefCell<Queue>,
+    /// URLs of the orders that an earlier process left, until they are gone on with: if such an order was refused while
+    /// nobody answered for it, that says nothing of its names.
+    left: RefCell<HashSet<String>>,
     /// Certificates to renew whatever the plan says.
     forced: RefCell<HashSet<Key>>,
     proofs: Proofs,
@@ -114,7 +117,9 @@ impl Keeper {
         let (config, shared) = (Arc::clone(config), Arc::clone(shared));
         let run = move || {
             crate::sys::lower_priority();
+            let left = begun(&directory).into_iter().map(|order| order.url);
             let state = State {
+                left: RefCell::new(left.collect()),
                 queue: RefCell::new(Queue::open(&directory.join("queue.json"))),
                 proofs: Proofs::new(Arc::clone(&shared)),
                 again: watch::Sender::new(0),
@@ -274,7 +279,8 @@ impl State {
         account: &mut Option<Account>,
         windows: &mut renewal::Windows,
     ) -> Option<i64> {
-        let begun = self.begun(resolver).into_iter().next();
+        let mut begun = begun(&self.directory).into_iter();
+        let begun = begun.find(|begun| *begun.resolver == *resolver.name);
         let (order, ready_at) = self.next(resolver);
         let order = order.filter(|_| ready_at <= now());
         if begun.is_none() && order.is_none() && !self.has(resolver) {
@@ -299,7 +305,11 @@ impl State {
                 names = names.join(" "),
                 "an order that was begun is gone on with"
             );
-            let outcome = context(&names, None).resume(begun).await;
+            let was_left = self.left.borrow_mut().remove(&begun.url);
+            let mut outcome = context(&names, None).resume(begun).await;
+            if was_left {
+                outcome = outcome.map_err(Failure::of_an_order_left_alone);
+            }
             self.finish(resolver, &names, None, outcome);
             return None;
         }
@@ -401,6 +411,14 @@ impl State {
                     .for_each(|name| self.name_failed(resolver, name, said.clone()));
                 true
             }
+            Err(Failure::Interrupted(said)) => {
+                info!(
+                    resolver = &*resolver.name,
+                    names = names.join(" "),
+                    "an order that was begun came to nothing, a new one follows: {said}"
+                );
+                true
+            }
             Err(Failure::Gone(said)) => {
                 self.authority_failed(resolver, &said);
                 true
@@ -487,23 +505,21 @@ impl State {
             .join("orders")
             .join(format!("{}.json", super::store::hash(&parts)))
     }
+}
 
-    /// The orders of a resolver that are on disk.
-    fn begun(&self, resolver: &Resolver) -> Vec<Begun> {
-        let paths = durable::list(&self.directory.join("orders")).unwrap_or_else(|error| {
-            error!("orders that were begun cannot be read: {error}");
-            Vec::new()
-        });
-        let read = |path: PathBuf| {
-            let kept = durable::read(&path)
-                .map_err(|line| error!("{line}"))
-                .ok()??;
-            serde_json::from_slice::<Begun>(&kept.body).ok()
-        };
-        let all = paths.into_iter().filter_map(read);
-        all.filter(|begun| *begun.resolver == *resolver.name)
-            .collect()
-    }
+/// The orders that are on disk.
+fn begun(directory: &Path) -> Vec<Begun> {
+    let paths = durable::list(&directory.join("orders")).unwrap_or_else(|error| {
+        error!("orders that were begun cannot be read: {error}");
+        Vec::new()
+    });
+    let read = |path: PathBuf| {
+        let kept = durable::read(&path)
+            .map_err(|line| error!("{line}"))
+            .ok()??;
+        serde_json::from_slice::<Begun>(&kept.body).ok()
+    };
+    paths.into_iter().filter_map(read).collect()
 }
 
 /// The store of this configuration, with what Traefik's files have for resolvers that have nothing in it.

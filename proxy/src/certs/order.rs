@@ -52,6 +52,25 @@ pub enum Failure {
     Authority(String),
     /// The order cannot be gone on with; a new one may do.
     Gone(String),
+    /// It came to nothing while nobody answered for it: a new one may do at once.
+    Interrupted(String),
+}
+
+impl Failure {
+    /// What the failure of an order means that no process went on with for a while: names that were looked for then
+    /// could not be shown, and are not to blame.
+    pub fn of_an_order_left_alone(self) -> Self {
+        match self {
+            Self::Names(refused) => {
+                let each = refused.iter().map(|(name, said)| format!("{name}: {said}"));
+                Self::Interrupted(each.collect::<Vec<_>>().join("; "))
+            }
+            Self::Order(said) | Self::Gone(said) | Self::Interrupted(said) => {
+                Self::Interrupted(said)
+            }
+            Self::Authority(said) => Self::Authority(said),
+        }
+    }
 }
 
 impl From<Error> for Failure {
