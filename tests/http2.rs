@@ -9,6 +9,7 @@ mod grpc;
 pub mod peer;
 mod secure;
 mod servers;
+mod slow;
 mod unprocessed;
 mod windows;
 

@@ -561,11 +561,10 @@ pub const HTTP2_RATE_RANGE: std::ops::RangeInclusive<i64> = 1..=1_000_000;
 pub const HTTP2_STREAMS_MAX: u32 = 100_000;
 /// How long a stream whose window is closed is kept.
 pub const HTTP2_ZERO_WINDOW: Duration = Duration::from_secs(30);
-/// Bytes a second that a client acknowledges while its link is busy with other streams: a stream that has no room then
-/// is waited for longer.
+/// Bytes a second that a client acknowledges while its link is busy: a stream that waits for the link is kept then.
 pub const HTTP2_BUSY_RATE: u64 = 1 << 10;
-/// So many times as long.
-pub const HTTP2_BUSY_PATIENCE: u32 = 10;
+/// Bytes of a connection that are read before its streams run.
+pub const HTTP2_TURN_BYTES: usize = 64 << 10;
 /// What small DATA frames that wait to be read may cost a connection, each 256 bytes less its length: the `h2` crate
 /// would take it from the window, and end a client that sends many at once.
 pub const HTTP2_SMALL_DATA_BYTES: usize = 2 << 20;

@@ -75,6 +75,8 @@ pub struct TcpInfo {
     /// How many bytes the peer has acknowledged in all: unlike what is still unacknowledged it never looks the same
     /// after progress.
     pub acknowledged: u64,
+    /// How many bytes the kernel has taken for the peer in all.
+    pub taken: u64,
 }
 
 /// Asks for it.
@@ -82,9 +84,12 @@ pub struct TcpInfo {
 /// # Errors
 /// What getsockopt(2) says; `Unsupported` where the kernel tells less.
 pub fn tcp_info(socket: BorrowedFd<'_>) -> io::Result<TcpInfo> {
-    /// Where `tcpi_bytes_acked` stands in `struct tcp_info` (include/uapi/linux/tcp.h), and all that comes before.
-    const OFFSET: usize = 120;
-    let mut info = [0u8; OFFSET + size_of::<u64>()];
+    // Where these stand in `struct tcp_info` (include/uapi/linux/tcp.h).
+    const BYTES_ACKED: usize = 120;
+    const NOTSENT_BYTES: usize = 144;
+    const BYTES_SENT: usize = 200;
+    const BYTES_RETRANS: usize = 208;
+    let mut info = [0u8; BYTES_RETRANS + size_of::<u64>()];
     let mut length = info.len() as libc::socklen_t;
     // SAFETY: the kernel writes at most `length` bytes into `info`, and how many into `length`; both outlive the call.
     let outcome = unsafe {
@@ -99,13 +104,21 @@ pub fn tcp_info(socket: BorrowedFd<'_>) -> io::Result<TcpInfo> {
     if outcome < 0 {
         return Err(io::Error::last_os_error());
     }
-    match info[OFFSET..].try_into() {
-        Ok(bytes) if length as usize == info.len() => Ok(TcpInfo {
-            state: info[0],
-            acknowledged: u64::from_ne_bytes(bytes),
-        }),
-        _ => Err(io::ErrorKind::Unsupported.into()),
+    if length as usize != info.len() {
+        return Err(io::ErrorKind::Unsupported.into());
     }
+    let long = |offset: usize| {
+        let bytes = info[offset..].first_chunk();
+        bytes.map_or(0, |bytes| u64::from_ne_bytes(*bytes))
+    };
+    let unsent = info[NOTSENT_BYTES..].first_chunk();
+    let unsent = unsent.map_or(0, |bytes| u32::from_ne_bytes(*bytes).into());
+    let sent = long(BYTES_SENT).saturating_sub(long(BYTES_RETRANS));
+    Ok(TcpInfo {
+        state: info[0],
+        acknowledged: long(BYTES_ACKED),
+        taken: sent.saturating_add(unsent),
+    })
 }
 
 /// A non-blocking, close-on-exec eventfd at zero.

@@ -273,9 +273,9 @@ impl Transport {
         self.stream.local_addr()
     }
 
-    /// How many bytes the peer has acknowledged in all; 0 where the kernel does not tell.
-    pub fn acknowledged(&self) -> u64 {
-        self.stream.acknowledged()
+    /// As [`Stream::sent`], TLS's own bytes included.
+    pub fn sent(&self) -> (u64, u64) {
+        self.stream.sent()
     }
 
     /// The peer's address.

@@ -1,7 +1,7 @@
 //! A client that sends the frames it is told to, right or wrong (RFC 9113 section 4.1).
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -123,6 +123,20 @@ impl Raw {
             stream: Box::new(socket.try_clone().expect("a descriptor")),
             socket,
         }
+    }
+
+    /// Takes a connection of weir's, and answers its greeting.
+    pub fn accept(listener: &TcpListener) -> Self {
+        let (socket, _) = listener.accept().expect("a connection");
+        socket.set_read_timeout(Some(DEADLINE)).expect("a timeout");
+        let mut raw = Self {
+            silent: false,
+            stream: Box::new(socket.try_clone().expect("a descriptor")),
+            socket,
+        };
+        raw.fill(&mut [0; PREFACE.len()]).expect("a preface");
+        raw.send(frame(SETTINGS, 0, 0, &[]));
+        raw
     }
 
     /// Connects over TLS, agrees on HTTP/2 and says nothing.

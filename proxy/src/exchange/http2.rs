@@ -11,6 +11,7 @@ mod connection;
 mod metered;
 mod preface;
 mod server;
+mod stalled;
 mod windows;
 
 use std::cell::{Cell, RefCell};
@@ -38,6 +39,8 @@ struct Shared {
     agreed: Option<Agreed>,
     address: SocketAddr,
     meter: RefCell<Meter>,
+    /// Bytes written that the kernel may not have yet.
+    waiting: Cell<usize>,
     /// Why the connection must end.
     verdict: Cell<Option<Verdict>>,
     /// Streams being served.
@@ -64,6 +67,7 @@ impl Shared {
             entry_point,
             agreed,
             meter: RefCell::new(Meter::new(allowed, now)),
+            waiting: Cell::new(0),
             verdict: Cell::new(None),
             open: Cell::new(0),
             quiet_since: Cell::new(now),

@@ -1,18 +1,21 @@
 //! What a client does to its connection, counted from the headers of its frames on their way into the `h2` crate, and
 //! of the crate's own on their way out.
 //!
-//! Owns the rates of one connection. Never: the content of a frame. Invariants: bytes may come in any pieces; its
-//! memory is bounded whatever comes; one that keeps to the rates is never stopped, however long it stays.
+//! Owns the rates of one connection, and what its client lets be sent on each stream. Never: the content of a message.
+//! Invariants: bytes may come in any pieces; its memory is bounded whatever comes; one that keeps to the rates is never
+//! stopped, however long it stays.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 mod allowed;
 mod walk;
+mod windows;
 
 pub use allowed::{Allowance, Allowed, Rates, most_continuations};
 
-use walk::{Frame, Kind, Walk};
+use walk::{Frame, Kind, Seen, Walk};
+use windows::Windows;
 
 /// A shape of abuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +120,7 @@ pub struct Meter {
     skipped: bool,
     /// Those of its streams that it has neither ended nor reset.
     unended: HashSet<u32>,
+    windows: Windows,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -149,6 +153,7 @@ impl Meter {
             last_stream: 0,
             skipped: false,
             unended: HashSet::new(),
+            windows: Windows::new(allowed.unended_streams),
         }
     }
 
@@ -158,10 +163,15 @@ impl Meter {
     /// The connection must end.
     pub fn received(&mut self, mut bytes: &[u8], now: Instant) -> Result<(), Verdict> {
         while !bytes.is_empty() {
-            let (taken, frame) = self.incoming.step(bytes);
+            let (taken, seen) = self.incoming.step(bytes);
             bytes = &bytes[taken..];
-            if let Some(frame) = frame {
-                self.incoming_frame(frame, now)?;
+            match seen {
+                Some(Seen::Frame(frame)) => self.incoming_frame(frame, now)?,
+                Some(Seen::InitialWindow(size)) if size > WINDOW_MAX => {
+                    return Err(Verdict::WindowSize);
+                }
+                Some(Seen::InitialWindow(size)) => self.windows.begin_with(size),
+                None => {}
             }
             self.track_unfinished(now);
         }
@@ -174,22 +184,18 @@ impl Meter {
     /// The connection must end.
     pub fn sent(&mut self, mut bytes: &[u8], now: Instant) -> Result<(), Verdict> {
         while !bytes.is_empty() {
-            let (taken, frame) = self.outgoing.step(bytes);
+            let (taken, seen) = self.outgoing.step(bytes);
             bytes = &bytes[taken..];
-            match frame.map(|frame| (frame.kind, frame.code)) {
-                // The client may acknowledge, measure and widen in proportion to what it gets.
-                Some((Kind::Data | Kind::Headers, _)) => {
-                    for (shape, tokens) in [(Abuse::Ping, 1), (Abuse::WindowUpdate, 4)] {
-                        self.rates[shape as usize].grant(self.allowed.rates.of(shape), tokens);
-                    }
-                }
-                // The client has its response and is told not to go on with the request, or there are too many.
-                Some((Kind::Reset, Some(NO_ERROR | CANCEL))) => {}
-                Some((Kind::Reset, _)) => self.count(Abuse::MadeYouReset, now)?,
-                _ => {}
+            if let Some(Seen::Frame(frame)) = seen {
+                self.outgoing_frame(frame, now)?;
             }
         }
         Ok(())
+    }
+
+    /// Whether a stream has been sent all that its client allows.
+    pub fn is_closed(&self, stream: u32) -> bool {
+        self.windows.is_closed(stream)
     }
 
     /// Counts what no frame tells.
@@ -223,12 +229,34 @@ impl Meter {
         }
     }
 
+    fn outgoing_frame(&mut self, frame: Frame, now: Instant) -> Result<(), Verdict> {
+        match (frame.kind, frame.word) {
+            (Kind::Data | Kind::Headers, _) => {
+                if frame.ends_stream() {
+                    self.windows.end(frame.stream);
+                } else if frame.kind == Kind::Data {
+                    self.windows.use_up(frame.stream, frame.length);
+                }
+                // The client may acknowledge, measure and widen in proportion to what it gets.
+                for (shape, tokens) in [(Abuse::Ping, 1), (Abuse::WindowUpdate, 4)] {
+                    self.rates[shape as usize].grant(self.allowed.rates.of(shape), tokens);
+                }
+            }
+            (Kind::Reset, reason) => {
+                self.windows.end(frame.stream);
+                // The client has its response and is told not to go on with the request, or there are too many.
+                if !matches!(reason, Some(NO_ERROR | CANCEL)) {
+                    self.count(Abuse::MadeYouReset, now)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
     fn incoming_frame(&mut self, frame: Frame, now: Instant) -> Result<(), Verdict> {
         if frame.has_wrong_length() {
             return Err(Verdict::FrameSize);
-        }
-        if frame.window_too_large {
-            return Err(Verdict::WindowSize);
         }
         self.follow_stream(frame)?;
         match frame.kind {
@@ -253,10 +281,16 @@ impl Meter {
         match frame.kind {
             Kind::Reset => {
                 self.unended.remove(&frame.stream);
+                self.windows.end(frame.stream);
+            }
+            Kind::WindowUpdate => {
+                let by = frame.word.unwrap_or(0) & WINDOW_MAX;
+                self.windows.widen(frame.stream, by);
             }
             Kind::Headers if frame.stream > self.last_stream => {
                 self.skipped |= frame.stream != next_stream(self.last_stream);
                 self.last_stream = frame.stream;
+                self.windows.open(frame.stream);
                 if !frame.ends_stream() {
                     self.unended.insert(frame.stream);
                 }
@@ -306,6 +340,8 @@ const fn next_stream(last: u32) -> u32 {
     if last == 0 { 1 } else { last.saturating_add(2) }
 }
 
+/// The largest size of a window (RFC 9113 section 6.9.1).
+const WINDOW_MAX: u32 = 0x7fff_ffff;
 const NO_ERROR: u32 = 0;
 const CANCEL: u32 = 8;
 

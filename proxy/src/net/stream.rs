@@ -193,10 +193,11 @@ impl Stream {
         }
     }
 
-    /// How many bytes the peer has acknowledged in all; 0 where the kernel does not tell.
-    pub fn acknowledged(&self) -> u64 {
+    /// How many bytes the kernel has taken for the peer in all, and how many of them the peer has acknowledged; zero
+    /// where the kernel does not tell.
+    pub fn sent(&self) -> (u64, u64) {
         let info = self.socket.tcp_info();
-        info.map_or(0, |info| info.acknowledged)
+        info.map_or((0, 0), |info| (info.taken, info.acknowledged))
     }
 
     /// When a byte last moved in either direction, as far as is known: what the peer of a long send has acknowledged

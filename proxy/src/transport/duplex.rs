@@ -27,6 +27,8 @@ pub struct Duplex {
     /// When something was received last.
     heard: Rc<Cell<Instant>>,
     sending: Option<Pin<Box<dyn Future<Output = io::Result<()>>>>>,
+    /// How much that is.
+    sending_bytes: usize,
     /// How long nothing of a send may move.
     stall: Duration,
 }
@@ -40,6 +42,7 @@ impl Duplex {
             gathered: Vec::new(),
             heard: Rc::new(Cell::new(uring::now())),
             sending: None,
+            sending_bytes: 0,
             stall,
         }
     }
@@ -47,6 +50,12 @@ impl Duplex {
     /// When something was received last, at any time.
     pub fn heard(&self) -> Rc<Cell<Instant>> {
         Rc::clone(&self.heard)
+    }
+
+    /// Bytes written that the transport may not have taken yet.
+    pub fn waiting(&self) -> usize {
+        let sending = self.sending.as_ref().map_or(0, |_| self.sending_bytes);
+        self.gathered.len() + sending
     }
 
     /// Sends on, as far as possible without waiting. Ready once nothing is being sent.
@@ -60,6 +69,7 @@ impl Duplex {
             if self.gathered.is_empty() {
                 return Poll::Ready(Ok(()));
             }
+            self.sending_bytes = self.gathered.len();
             let bytes = uring::hold(std::mem::take(&mut self.gathered));
             let transport = Rc::clone(&self.transport);
             transport.set_stall(self.stall);

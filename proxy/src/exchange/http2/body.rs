@@ -11,12 +11,12 @@ use h2::{Reason, RecvStream, SendStream};
 use tokio::time::timeout;
 
 use super::Shared;
+use super::stalled::Wait;
 use crate::config::static_file::Limits;
 use crate::exchange::body::{BodyError, Sink, Source};
 use crate::http::Headers;
 use crate::http1;
 use crate::http2::{self, Abuse};
-use crate::limits::{HTTP2_BUSY_PATIENCE, HTTP2_BUSY_RATE};
 use crate::transport::Transport;
 use crate::uring::{self, Chunk, ChunkQueue};
 
@@ -185,22 +185,19 @@ impl Http2Sink {
         Ok(())
     }
 
-    /// Waits until the peer's window and the connection have room. A client whose link other streams keep busy has not
-    /// closed its window: it is waited for longer.
+    /// Waits until the peer's window and the connection have room.
     async fn room(&mut self) -> Result<usize, BodyError> {
+        let mut wait = Wait::new(self.patience);
         // Most waits are over before the first look, which is a system call.
-        let half = self.patience / 2;
-        let least = HTTP2_BUSY_RATE * half.as_millis() as u64 / 1_000;
-        let mut before = None;
-        for _ in 0..2 * HTTP2_BUSY_PATIENCE {
-            if let Ok(room) = timeout(half, self.widened()).await {
+        while wait.goes_on() {
+            if let Ok(room) = timeout(wait.pause(), self.widened()).await {
                 return room;
             }
-            let taken = self.taken();
-            if before.is_some_and(|before| taken.saturating_sub(before) < least.max(1)) {
-                break;
-            }
-            before = Some(taken);
+            wait.look(
+                self.client
+                    .as_ref()
+                    .map(|client| client.seen(self.stream.stream_id().into())),
+            );
         }
         self.stream.send_reset(Reason::ENHANCE_YOUR_CALM);
         if let Some(client) = &self.client {
@@ -218,12 +215,6 @@ impl Http2Sink {
                 None => return Err(failed(Reason::STREAM_CLOSED.into())),
             }
         }
-    }
-
-    /// Bytes of the connection that the client has acknowledged so far; of a server 0.
-    fn taken(&self) -> u64 {
-        let client = self.client.as_ref();
-        client.map_or(0, |client| client.transport.acknowledged())
     }
 }
 

@@ -8,14 +8,18 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Shared;
+use crate::limits;
 use crate::transport::Duplex;
 use crate::uring;
 
-/// Shows all bytes to the meter. Once that has had enough nothing more is read.
+/// Shows all bytes to the meter. Once that has had enough nothing more is read. Streams run between what is read, so
+/// that not all that has arrived waits in the crate at once.
 pub struct Metered {
     duplex: Duplex,
     shared: Rc<Shared>,
     stopped: bool,
+    /// Bytes read since it last let others run.
+    read: usize,
 }
 
 impl Metered {
@@ -28,6 +32,7 @@ impl Metered {
             ),
             shared: Rc::clone(shared),
             stopped: false,
+            read: 0,
         }
     }
 
@@ -52,12 +57,22 @@ impl AsyncRead for Metered {
         if self.stopped {
             return Poll::Pending;
         }
+        if self.read >= limits::HTTP2_TURN_BYTES {
+            self.read = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = out.filled().len();
-        ready!(Pin::new(&mut self.duplex).poll_read(cx, out))?;
+        let Poll::Ready(outcome) = Pin::new(&mut self.duplex).poll_read(cx, out) else {
+            self.read = 0;
+            return Poll::Pending;
+        };
+        outcome?;
         let mut meter = self.shared.meter.borrow_mut();
         let outcome = meter.received(&out.filled()[before..], uring::now());
         drop(meter);
         if self.shared.judge(outcome) {
+            self.read += out.filled().len() - before;
             return Poll::Ready(Ok(()));
         }
         out.set_filled(before);
@@ -82,6 +97,7 @@ impl AsyncWrite for Metered {
     ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.duplex).poll_write_vectored(cx, parts))?;
         self.sent(parts, written);
+        self.shared.waiting.set(self.duplex.waiting());
         Poll::Ready(Ok(written))
     }
 
@@ -90,7 +106,9 @@ impl AsyncWrite for Metered {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.duplex).poll_flush(cx)
+        let flushed = Pin::new(&mut self.duplex).poll_flush(cx);
+        self.shared.waiting.set(self.duplex.waiting());
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

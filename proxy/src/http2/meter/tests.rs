@@ -276,3 +276,36 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn windows_are_followed_whatever_pieces_frames_come_in() {
+    let now = Instant::now();
+    let fields = frame(1, 0x5, 1, &[0x82]);
+    let settings = frame(4, 0, 0, &[0, 3, 0, 0, 0, 9, 0, 4, 0, 0, 0, 10]);
+    let widened = frame(8, 0, 1, &[0x80, 0, 0, 5]);
+    let received = [fields, settings, widened].concat();
+    let data = |length: usize| frame(0, 0, 1, &vec![b'x'; length]);
+    for piece in [1, 3, received.len()] {
+        let mut meter = begun(now);
+        for part in received.chunks(piece) {
+            assert_eq!(meter.received(part, now), Ok(()));
+        }
+        assert_eq!(meter.sent(&data(14), now), Ok(()));
+        assert!(!meter.is_closed(1));
+        for part in data(1).chunks(piece) {
+            assert_eq!(meter.sent(part, now), Ok(()));
+        }
+        assert!(meter.is_closed(1));
+        assert_eq!(meter.sent(&frame(0, 1, 1, &[]), now), Ok(()));
+        assert!(!meter.is_closed(1), "it is over");
+    }
+}
+
+#[test]
+fn a_window_too_large_is_told_from_a_frame_of_another_length() {
+    let now = Instant::now();
+    // As a header, this would be one of PRIORITY.
+    let settings = frame(4, 0, 0, &[0, 4, 0x80, 2, 0, 0]);
+    let outcome = begun(now).received(&settings, now);
+    assert_eq!(outcome, Err(Verdict::WindowSize));
+}

@@ -4,7 +4,8 @@ use crate::http2::PREFACE;
 
 /// Bytes of a frame's header.
 const HEADER: usize = 9;
-/// Bytes of a payload that are looked at: RST_STREAM's error code, and the length of a DATA frame's padding.
+/// Bytes of a payload that are looked at: RST_STREAM's error code, WINDOW_UPDATE's increment, and the length of a DATA
+/// frame's padding.
 const LOOK: usize = 4;
 
 /// Bytes of a setting: its identifier, its value.
@@ -37,13 +38,19 @@ pub struct Frame {
     /// Bytes of its payload.
     pub length: usize,
     pub stream: u32,
-    /// The error code of a RST_STREAM.
-    pub code: Option<u32>,
-    /// Of SETTINGS: the initial window size is larger than a window can be.
-    pub window_too_large: bool,
+    /// The error code of a RST_STREAM, the increment of a WINDOW_UPDATE.
+    pub word: Option<u32>,
     flags: u8,
     /// Bytes of a DATA frame's padding, its own length included.
     padding: usize,
+}
+
+/// What has been recognised.
+#[derive(Clone, Copy, Debug)]
+pub enum Seen {
+    Frame(Frame),
+    /// In SETTINGS, the size that windows of streams begin with.
+    InitialWindow(u32),
 }
 
 impl Frame {
@@ -84,7 +91,7 @@ impl Frame {
     /// Bytes of the payload to look at.
     fn looked_at(&self) -> usize {
         let wanted = match self.kind {
-            Kind::Reset => LOOK,
+            Kind::Reset | Kind::WindowUpdate => LOOK,
             Kind::Data if self.is_padded() => 1,
             _ => 0,
         };
@@ -110,8 +117,7 @@ impl Frame {
             kind,
             length: u32::from_be_bytes([0, header[0], header[1], header[2]]) as usize,
             stream: u32::from_be_bytes([header[5] & 0x7f, header[6], header[7], header[8]]),
-            code: None,
-            window_too_large: false,
+            word: None,
             flags: header[4],
             padding: 0,
         }
@@ -150,9 +156,8 @@ impl Walk {
         self.skip > 0 && self.current == Some(Kind::Data)
     }
 
-    /// Walks on; says how many bytes that took, at least one, and which frame has been recognised. `bytes` is not
-    /// empty.
-    pub fn step(&mut self, bytes: &[u8]) -> (usize, Option<Frame>) {
+    /// Walks on; says how many bytes that took, at least one, and what has been recognised. `bytes` is not empty.
+    pub fn step(&mut self, bytes: &[u8]) -> (usize, Option<Seen>) {
         if self.skip > 0 {
             let taken = self.skip.min(bytes.len());
             self.skip -= taken;
@@ -175,11 +180,11 @@ impl Walk {
         if self.have < HEADER + frame.looked_at() {
             return (taken, None);
         }
-        (taken, Some(self.begin(frame)))
+        (taken, Some(Seen::Frame(self.begin(frame))))
     }
 
-    /// Walks over part of a setting; the frame is told of again if it cannot be.
-    fn setting(&mut self, bytes: &[u8]) -> (usize, Option<Frame>) {
+    /// Walks over part of a setting.
+    fn setting(&mut self, bytes: &[u8]) -> (usize, Option<Seen>) {
         let taken = (SETTING - self.have).min(bytes.len());
         self.kept[self.have..self.have + taken].copy_from_slice(&bytes[..taken]);
         self.have += taken;
@@ -188,12 +193,12 @@ impl Walk {
         }
         self.have = 0;
         self.settings -= SETTING;
-        let too_large = self.kept[..2] == INITIAL_WINDOW_SIZE && self.kept[2] & 0x80 != 0;
-        let wrong = too_large.then_some(Frame {
-            window_too_large: true,
-            ..self.header()
-        });
-        (taken, wrong)
+        let [a, b, value @ ..] = &self.kept[..SETTING] else {
+            return (taken, None);
+        };
+        let value = value.try_into().map(u32::from_be_bytes).ok();
+        let size = value.filter(|_| [*a, *b] == INITIAL_WINDOW_SIZE);
+        (taken, size.map(Seen::InitialWindow))
     }
 
     fn header(&self) -> Frame {
@@ -206,7 +211,9 @@ impl Walk {
         let looked_at = frame.looked_at();
         let look = &self.kept[HEADER..HEADER + looked_at];
         match (frame.kind, look) {
-            (Kind::Reset, [a, b, c, d]) => frame.code = Some(u32::from_be_bytes([*a, *b, *c, *d])),
+            (Kind::Reset | Kind::WindowUpdate, [a, b, c, d]) => {
+                frame.word = Some(u32::from_be_bytes([*a, *b, *c, *d]));
+            }
             (Kind::Data, [padding]) => frame.padding = usize::from(*padding) + 1,
             _ => {}
         }
