@@ -1,6 +1,7 @@
 //! Limits of one entry point, each at the limit and one over it; times that end what has stalled, and nothing else.
 
 mod fixed;
+mod messages;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};

@@ -28,4 +28,4 @@ pub use reject::{Reason, Reject};
 pub use request::{HeadLimits, Request, RequestParser};
 pub use response::{Response, ResponseParser};
 pub use target::{parse_authority, read_target};
-pub use trailers::retain_trailers;
+pub use trailers::{TrailerLimits, retain_trailers};

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use weir::http1::{BodyDecoder, BodyLength, Reason, Step};
+use weir::http1::{BodyDecoder, BodyLength, Reason, Step, TrailerLimits};
 
 fuzz_target!(|input: &[u8]| {
     let whole = decode([input].into_iter());
@@ -21,7 +21,7 @@ fuzz_target!(|input: &[u8]| {
 /// Payload, bytes used up, whether the body has ended.
 fn decode<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Result<(Vec<u8>, usize, bool), Reason> {
     let (mut decoder, mut payload, mut used) =
-        (BodyDecoder::new(BodyLength::Chunked), Vec::new(), 0);
+        (BodyDecoder::new(BodyLength::Chunked, TrailerLimits::default()), Vec::new(), 0);
     for mut piece in pieces {
         loop {
             let taken = match decoder.step(piece)? {

@@ -74,6 +74,14 @@ pub(super) fn http(walker: &mut Walker, place: &Place<'_>, keys: &Keys) -> Optio
     if let Some(streams) = fields.integer(walker, "maxStreamsPerConnection", 1..=most) {
         draft.http.streams = streams as usize;
     }
+    let bytes = limits::HEAD_BYTES_RANGE;
+    if let Some(bytes) = fields.integer(walker, "maxResponseHeaderBytes", bytes) {
+        draft.http.head_bytes = bytes as usize;
+    }
+    let most = limits::HEAD_FIELDS_RANGE;
+    if let Some(most) = fields.integer(walker, "maxResponseHeaderFields", most) {
+        draft.http.head_fields = most as usize;
+    }
     if let Some(place) = fields.get("forwardingTimeouts") {
         let fields = walker.fields(&place, &keys::FORWARDING_TIMEOUTS)?;
         time(walker, &fields, "dialTimeout", &mut draft.dial_timeout);

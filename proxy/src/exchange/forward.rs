@@ -25,7 +25,7 @@ use super::worker::Worker;
 use crate::config::static_file::EntryPoint;
 use crate::failure::Failure;
 use crate::http::{Method, RequestHead, ResponseHead, name};
-use crate::http1::{self, BodyLength, ConnectionField, upgrade};
+use crate::http1::{self, BodyLength, ConnectionField, HeadLimits, upgrade};
 use crate::limits;
 use crate::service::{Picked, Scheme, Server};
 use crate::transport::Transport;
@@ -271,7 +271,8 @@ impl<D: Downstream, B: Source> Exchange<'_, D, B> {
         let body = self.asked.body;
         let sink = Http1Sink::new(transport, head, body, body.announce());
         let within = server.transport.http.response_header;
-        let mut server = Http1Server::new(transport);
+        let trailers = self.visitor.settings().limits.trailers;
+        let mut server = Http1Server::new(transport, head_limits(server), trailers);
         match self.attempt(sink, &mut server, scratch, within).await? {
             Delivered::Whole => Ok(server.keeps_alive() && self.asked.sent.get()),
             Delivered::Switched => {
@@ -388,6 +389,16 @@ async fn late(begun: Instant, time: Option<Duration>) {
 
 fn late_head() -> Failed {
     Failed::Server(NoHead::Failed(io::ErrorKind::TimedOut.into()))
+}
+
+/// What a server may say in the head of a response.
+pub(super) fn head_limits(server: &Server) -> HeadLimits {
+    let http = &server.transport.http;
+    HeadLimits {
+        request_line: http.head_bytes.min(limits::REQUEST_LINE_BYTES_MAX),
+        fields: http.head_fields,
+        bytes: http.head_bytes,
+    }
 }
 
 fn encode(scratch: &Scratch, body: BodyLength, picked: &Picked<'_>) -> Chunk {

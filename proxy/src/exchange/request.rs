@@ -68,7 +68,7 @@ pub async fn serve(
         persists: Cell::new(false),
         unframed: Cell::new(false),
     };
-    let mut body = Http1Source::new(client.transport, facts.body, rest);
+    let mut body = Http1Source::new(client.transport, facts.body, limits.trailers, rest);
     let exchange = Exchange {
         visitor: client.visitor(),
         client: &downstream,

@@ -2,7 +2,7 @@
 
 use super::passage::Passage;
 use crate::http::{RequestHead, ResponseHead};
-use crate::http1::{HeadLimits, RequestParser, ResponseParser};
+use crate::http1::{HeadLimits, RequestParser};
 
 /// The memory one request needs, used again by the next one of this worker.
 pub struct Scratch {
@@ -14,8 +14,6 @@ pub struct Scratch {
     pub requests: RequestParser,
     /// The server's head.
     pub response: ResponseHead,
-    /// The reader of it.
-    pub responses: ResponseParser,
     /// The way through the middlewares.
     pub passage: Passage,
 }
@@ -27,7 +25,6 @@ impl Default for Scratch {
             request: RequestHead::default(),
             requests: RequestParser::new(HeadLimits::default()),
             response: ResponseHead::default(),
-            responses: ResponseParser::new(HeadLimits::default()),
             passage: Passage::default(),
         }
     }
@@ -48,6 +45,5 @@ impl Scratch {
         self.response.clear();
         self.passage.clear();
         self.requests = RequestParser::new(HeadLimits::default());
-        self.responses = ResponseParser::new(HeadLimits::default());
     }
 }

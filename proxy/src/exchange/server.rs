@@ -5,7 +5,7 @@ use super::head::{self, NoHead};
 use super::scratch::Scratch;
 use super::sides::{Content, Upstream};
 use crate::http::Method;
-use crate::http1::BodyLength;
+use crate::http1::{BodyLength, HeadLimits, ResponseParser, TrailerLimits};
 use crate::transport::Transport;
 use crate::uring::Chunk;
 
@@ -15,16 +15,20 @@ pub struct Http1Server<'a> {
     /// What came after the last head.
     rest: Option<Chunk>,
     body: BodyLength,
+    trailers: TrailerLimits,
+    responses: ResponseParser,
     keep_alive: bool,
 }
 
 impl<'a> Http1Server<'a> {
-    /// For a connection on which a request goes out.
-    pub fn new(transport: &'a Transport) -> Self {
+    /// For a connection on which a request goes out, and a response whose head and trailers are within these limits.
+    pub fn new(transport: &'a Transport, head: HeadLimits, trailers: TrailerLimits) -> Self {
         Self {
             transport,
             rest: None,
             body: BodyLength::Empty,
+            trailers,
+            responses: ResponseParser::new(head),
             keep_alive: false,
         }
     }
@@ -50,11 +54,9 @@ impl Upstream for Http1Server<'_> {
 
     async fn head(&mut self, method: &Method, scratch: &mut Scratch) -> Result<Content, NoHead> {
         let Scratch {
-            partial,
-            response,
-            responses,
-            ..
+            partial, response, ..
         } = scratch;
+        let responses = &mut self.responses;
         partial.clear();
         let first = self.rest.take();
         let read = head::read(self.transport, first, partial, |input| {
@@ -76,6 +78,6 @@ impl Upstream for Http1Server<'_> {
     }
 
     fn body(&mut self) -> Http1Source<'_> {
-        Http1Source::new(self.transport, self.body, self.rest.take())
+        Http1Source::new(self.transport, self.body, self.trailers, self.rest.take())
     }
 }

@@ -7,7 +7,7 @@
 use super::body::{self, BodyError, Http1Sink, Http1Source, Sink, Source};
 use super::worker::Worker;
 use crate::http::Headers;
-use crate::http1::{BodyLength, websocket};
+use crate::http1::websocket;
 use crate::limits;
 use crate::transport::Transport;
 use crate::uring::{self, Chunk, ChunkQueue};
@@ -42,7 +42,7 @@ impl Switched<'_> {
     pub async fn run(mut self, source: &mut impl Source, sink: impl Sink) -> Result<(), BodyError> {
         source.switch();
         let first = self.first.take();
-        let mut from_server = Http1Source::new(self.server, BodyLength::UntilClose, first);
+        let mut from_server = Http1Source::raw(self.server, first);
         let up = self.relay(source, Http1Sink::raw(self.server), true);
         let down = self.relay(&mut from_server, sink, false);
         tokio::try_join!(up, down)?;

@@ -1,7 +1,7 @@
 //! Message bodies: which of the received bytes are payload.
 
 use super::chunk_line::ChunkLine;
-use super::trailers::TrailerSection;
+use super::trailers::{TrailerLimits, TrailerSection};
 use super::{BodyLength, Reason};
 use crate::http::Headers;
 
@@ -26,6 +26,7 @@ pub struct BodyDecoder {
     /// Bytes that chunk extensions have taken so far.
     extension_bytes: usize,
     trailers: Option<Box<TrailerSection>>,
+    limits: TrailerLimits,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -44,8 +45,8 @@ enum State {
 }
 
 impl BodyDecoder {
-    /// For the body that follows a head.
-    pub fn new(length: BodyLength) -> Self {
+    /// For the body that follows a head, with trailers within these limits.
+    pub fn new(length: BodyLength, limits: TrailerLimits) -> Self {
         let state = match length {
             BodyLength::Empty | BodyLength::Length(0) => State::Ended,
             BodyLength::Length(length) => State::Length(length),
@@ -54,6 +55,7 @@ impl BodyDecoder {
         };
         Self {
             state,
+            limits,
             ..Self::default()
         }
     }
@@ -142,7 +144,8 @@ impl BodyDecoder {
                 }
                 State::ChunkEnd(_) => return Err(Reason::ChunkEnd),
                 State::Trailers => {
-                    let (taken, ended) = TrailerSection::feed(&mut self.trailers, &input[at..])?;
+                    let (taken, ended) =
+                        TrailerSection::feed(&mut self.trailers, &self.limits, &input[at..])?;
                     at += taken;
                     if ended {
                         self.state = State::Ended;

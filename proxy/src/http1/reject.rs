@@ -78,6 +78,7 @@ reasons! {
     CodingInHttp10 "coding_in_http10" BAD_REQUEST "Transfer-Encoding in an HTTP/1.0 message"
     Expectation "expectation" EXPECTATION_FAILED "an expectation other than 100-continue"
     StatusLine "status_line" BAD_GATEWAY "the status line is malformed"
+    ResponseHttp2 "response_http2" BAD_GATEWAY "in HTTP/2 the head is malformed, or too large"
     UpgradeUnasked "upgrade_unasked" BAD_GATEWAY "101 although nobody asked for an upgrade"
     UpgradeOther "upgrade_other" BAD_GATEWAY "101 to a protocol, or a sub-protocol, that nobody asked for"
     UpgradeAccept "upgrade_accept" BAD_GATEWAY "Sec-WebSocket-Accept is not the answer to the client's key"

@@ -4,6 +4,49 @@ use super::{Reason, fields};
 use crate::http::{Headers, hop, name};
 use crate::limits;
 
+/// Bounds on the fields after a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrailerLimits {
+    /// Bytes of all of them as HTTP/1.1 has them, line ends and the empty line included.
+    pub bytes: usize,
+    /// Number of field lines.
+    pub fields: usize,
+}
+
+impl Default for TrailerLimits {
+    fn default() -> Self {
+        Self {
+            bytes: limits::TRAILER_BYTES_MAX,
+            fields: limits::TRAILER_FIELDS_MAX,
+        }
+    }
+}
+
+impl TrailerLimits {
+    /// Whether fields that came in another form are within them.
+    ///
+    /// # Errors
+    /// [`Reason::TrailersTooLarge`]
+    pub fn check<'a>(
+        &self,
+        fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    ) -> Result<(), Reason> {
+        let (mut bytes, mut count) = (LINE_END, 0);
+        for (name, value) in fields {
+            bytes += name.len() + SEPARATOR + value.len() + LINE_END;
+            count += 1;
+        }
+        match bytes > self.bytes || count > self.fields {
+            true => Err(Reason::TrailersTooLarge),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Bytes of CR LF, and of what stands between a name and its value.
+const LINE_END: usize = 2;
+const SEPARATOR: usize = 2;
+
 /// A trailer section while it arrives, and its fields once it is whole.
 #[derive(Clone, Debug, Default)]
 pub(super) struct TrailerSection {
@@ -18,12 +61,13 @@ impl TrailerSection {
     /// is that empty line alone, for which nothing is allocated.
     pub(super) fn feed(
         section: &mut Option<Box<Self>>,
+        limits: &TrailerLimits,
         input: &[u8],
     ) -> Result<(usize, bool), Reason> {
         if section.is_none() && input.starts_with(b"\r\n") {
             return Ok((2, true));
         }
-        section.get_or_insert_default().take_line(input)
+        section.get_or_insert_default().take_line(limits, input)
     }
 
     /// The fields that may be forwarded; empty before the end of the section.
@@ -31,10 +75,10 @@ impl TrailerSection {
         &self.fields
     }
 
-    fn take_line(&mut self, input: &[u8]) -> Result<(usize, bool), Reason> {
+    fn take_line(&mut self, limits: &TrailerLimits, input: &[u8]) -> Result<(usize, bool), Reason> {
         let line_feed = memchr::memchr(b'\n', input);
         let taken = line_feed.map_or(input.len(), |at| at + 1);
-        if self.text.len() + taken > limits::TRAILER_BYTES_MAX {
+        if self.text.len() + taken > limits.bytes {
             return Err(Reason::TrailersTooLarge);
         }
         self.text.extend_from_slice(&input[..taken]);
@@ -50,12 +94,12 @@ impl TrailerSection {
             self.lines += 1;
             return Ok((taken, false));
         }
-        self.finish()?;
+        self.finish(limits)?;
         Ok((taken, true))
     }
 
-    fn finish(&mut self) -> Result<(), Reason> {
-        if self.lines > limits::TRAILER_FIELDS_MAX {
+    fn finish(&mut self, limits: &TrailerLimits) -> Result<(), Reason> {
+        if self.lines > limits.fields {
             return Err(Reason::TrailersTooLarge);
         }
         fields::tokenise(&self.text, self.lines, &mut self.fields)

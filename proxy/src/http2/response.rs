@@ -4,7 +4,7 @@ use ::http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use ::http::{HeaderMap, header};
 
 use crate::http::{Headers, Method, Name, ResponseHead, Status, hop, name};
-use crate::http1::{Announce, BodyLength, Reason};
+use crate::http1::{Announce, BodyLength, HeadLimits, Reason};
 
 /// Makes `headers` hold what is in `map`, in its order.
 pub fn fields(map: &HeaderMap, headers: &mut Headers) {
@@ -44,7 +44,7 @@ pub(super) fn content_length(map: &HeaderMap) -> Result<Option<u64>, Reason> {
 }
 
 /// Reads the head of a server's response to a request of `method` into `head`: the body that follows and what is to be
-/// said about it. `ended`: nothing follows.
+/// said about it. `ended`: nothing follows. How many bytes the head has is the `h2` crate's to bound.
 ///
 /// # Errors
 /// The server is at fault: 502.
@@ -52,12 +52,16 @@ pub fn read_response(
     parts: &::http::response::Parts,
     method: &Method,
     ended: bool,
+    limits: &HeadLimits,
     head: &mut ResponseHead,
 ) -> Result<(BodyLength, Announce), Reason> {
     head.clear();
     head.status = Status::new(parts.status.as_u16()).ok_or(Reason::StatusLine)?;
     if head.status == Status::SWITCHING_PROTOCOLS {
         return Err(Reason::UpgradeUnasked);
+    }
+    if parts.headers.len() > limits.fields {
+        return Err(Reason::TooManyFields);
     }
     let length = content_length(&parts.headers)?;
     fields(&parts.headers, &mut head.headers);

@@ -49,6 +49,10 @@ pub struct HttpTransport {
     pub ping: Duration,
     /// `maxStreamsPerConnection`: on one HTTP/2 connection, at most [`limits::UPSTREAM_HTTP2_STREAMS`].
     pub streams: usize,
+    /// `maxResponseHeaderBytes`: of the head of a response; over it 502.
+    pub head_bytes: usize,
+    /// `maxResponseHeaderFields`: of such a head; over it 502.
+    pub head_fields: usize,
 }
 
 /// `tcp.serversTransports.X`
@@ -87,6 +91,8 @@ impl Default for HttpTransport {
             read_idle: None,
             ping: limits::UPSTREAM_PING,
             streams: limits::UPSTREAM_HTTP2_STREAMS,
+            head_bytes: limits::HEAD_BYTES_MAX,
+            head_fields: limits::HEAD_FIELDS_MAX,
         }
     }
 }

@@ -22,7 +22,7 @@ use tokio::sync::watch;
 
 use self::driver::Driver;
 use crate::limits;
-use crate::service::{Scheme, Server, ServerId, ServersTransport, TransportId};
+use crate::service::{HttpTransport, Scheme, Server, ServerId, ServersTransport, TransportId};
 use crate::tls::H2;
 use crate::transport::{Duplex, Transport};
 use crate::uring;
@@ -142,9 +142,9 @@ impl Multiplexed {
         let transport = Rc::new(transport);
         let duplex = Duplex::new(Rc::clone(&transport), limits::BODY_STALL);
         let heard = duplex.heard();
-        let began = builder().handshake(duplex).await;
-        let (requests, frames) = began.map_err(io::Error::other)?;
         let http = &server.transport.http;
+        let began = builder(http).handshake(duplex).await;
+        let (requests, frames) = began.map_err(io::Error::other)?;
         let connection = Rc::new(Connection {
             requests,
             peer: transport.peer_addr(),
@@ -207,7 +207,8 @@ fn is_open(opening: &Opening) -> bool {
     opening.has_changed().is_ok()
 }
 
-fn builder() -> Builder {
+fn builder(http: &HttpTransport) -> Builder {
+    let head_bytes = u32::try_from(http.head_bytes).unwrap_or(u32::MAX);
     let mut builder = Builder::new();
     builder
         .enable_push(false)
@@ -215,7 +216,7 @@ fn builder() -> Builder {
         .initial_max_send_streams(1)
         .initial_window_size(limits::HTTP2_STREAM_WINDOW)
         .initial_connection_window_size(limits::UPSTREAM_HTTP2_WINDOW)
-        .max_header_list_size(limits::HEAD_BYTES_MAX as u32)
+        .max_header_list_size(head_bytes)
         .max_send_buffer_size(limits::HTTP2_STREAM_SEND_BYTES);
     builder
 }

@@ -214,8 +214,13 @@ fn websockets(site: &mut Site, reloads: usize) -> Outcome {
         site.reload()?;
     }
     let (before, _) = settled(site)?;
-    for _ in 0..reloads {
-        site.reload()?;
+    for round in 0..reloads.div_ceil(RELOADS) {
+        if round > 0 {
+            settled(site)?;
+        }
+        for _ in 0..RELOADS {
+            site.reload()?;
+        }
     }
     let (after, held) = settled(site)?;
     tunnels.iter_mut().try_for_each(echoes)?;

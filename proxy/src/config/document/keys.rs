@@ -39,6 +39,8 @@ pub const HTTP_TRANSPORT: Keys = Keys {
         "disableHTTP2",
         "forwardingTimeouts",
         "maxStreamsPerConnection",
+        "maxResponseHeaderBytes",
+        "maxResponseHeaderFields",
     ],
     later: &[
         "cipherSuites",

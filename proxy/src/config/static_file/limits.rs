@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::keys;
 use crate::config::Problem;
 use crate::config::walker::{Cost, Fields, Place, Walker};
-use crate::http1::HeadLimits;
+use crate::http1::{HeadLimits, TrailerLimits};
 use crate::limits;
 
 mod http2;
@@ -17,6 +17,8 @@ pub use http2::Http2Limits;
 pub struct Limits {
     /// `requestLineBytes`, `headerBytes`, `headerFields`.
     pub head: HeadLimits,
+    /// `trailerBytes`, `trailerFields`: of requests and of responses.
+    pub trailers: TrailerLimits,
     /// `bodyBytes`; 0 is none.
     pub body: Option<u64>,
     /// `tlsHandshakeTimeout`: from the first byte of a TLS handshake to its end.
@@ -46,6 +48,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             head: HeadLimits::default(),
+            trailers: TrailerLimits::default(),
             body: None,
             tls_handshake: limits::TLS_HANDSHAKE,
             header: limits::CLIENT_HEAD,
@@ -125,6 +128,12 @@ fn decode(walker: &mut Walker, fields: &Fields<'_>, mut limits: Limits) -> Limit
     }
     if let Some(number) = fields.integer(walker, "headerFields", limits::HEAD_FIELDS_RANGE) {
         limits.head.fields = number as usize;
+    }
+    if let Some(number) = fields.integer(walker, "trailerBytes", limits::TRAILER_BYTES_RANGE) {
+        limits.trailers.bytes = number as usize;
+    }
+    if let Some(number) = fields.integer(walker, "trailerFields", limits::TRAILER_FIELDS_RANGE) {
+        limits.trailers.fields = number as usize;
     }
     if limits.head.request_line >= limits.head.bytes {
         let found = format!(

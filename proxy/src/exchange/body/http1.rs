@@ -2,7 +2,7 @@
 
 use super::{BodyError, Sink, Source};
 use crate::http::Headers;
-use crate::http1::{self, Announce, BodyDecoder, BodyLength, Reason, Step};
+use crate::http1::{self, Announce, BodyDecoder, BodyLength, Reason, Step, TrailerLimits};
 use crate::limits;
 use crate::transport::Transport;
 use crate::uring::{self, Chunk, ChunkQueue};
@@ -17,12 +17,27 @@ pub struct Http1Source<'a> {
 
 impl<'a> Http1Source<'a> {
     /// The body that follows a head with which `first` was received.
-    pub fn new(from: &'a Transport, length: BodyLength, first: Option<Chunk>) -> Self {
+    pub fn new(
+        from: &'a Transport,
+        length: BodyLength,
+        trailers: TrailerLimits,
+        first: Option<Chunk>,
+    ) -> Self {
         Self {
             from,
-            unframe: Unframe::new(length),
+            unframe: Unframe::new(length, trailers),
             first,
         }
+    }
+
+    /// Of bytes that are no HTTP any more.
+    pub fn raw(from: &'a Transport, first: Option<Chunk>) -> Self {
+        Self::new(
+            from,
+            BodyLength::UntilClose,
+            TrailerLimits::default(),
+            first,
+        )
     }
 
     /// Appends the payload in `chunk`. What follows the body goes back.
@@ -73,7 +88,7 @@ impl Source for Http1Source<'_> {
     }
 
     fn switch(&mut self) {
-        self.unframe = Unframe::new(BodyLength::UntilClose);
+        self.unframe = Unframe::new(BodyLength::UntilClose, TrailerLimits::default());
     }
 
     fn transport(&self) -> Option<&Transport> {
@@ -88,9 +103,9 @@ struct Unframe {
 }
 
 impl Unframe {
-    fn new(length: BodyLength) -> Self {
+    fn new(length: BodyLength, trailers: TrailerLimits) -> Self {
         Self {
-            decoder: BodyDecoder::new(length),
+            decoder: BodyDecoder::new(length, trailers),
             small: Vec::new(),
         }
     }
@@ -264,7 +279,10 @@ mod tests {
         for (pieces, most) in [(vec![1; 13_000], 2), (vec![65_000], 4), (mixed, 202)] {
             let (mut wire, expected) = body(&pieces);
             wire.extend_from_slice(b"next");
-            let (mut unframe, mut payload) = (Unframe::new(BodyLength::Chunked), ChunkQueue::new());
+            let (mut unframe, mut payload) = (
+                Unframe::new(BodyLength::Chunked, TrailerLimits::default()),
+                ChunkQueue::new(),
+            );
             let rest = unframe.push(wire.into(), &mut payload);
             assert!(rest.is_ok_and(|rest| rest.as_deref() == Some(b"next".as_slice())));
             assert!(bytes(&payload) == expected);
@@ -277,7 +295,7 @@ mod tests {
             framing.end(None, &mut framed);
             assert!(framed.len() <= 2 * most + 1, "{} entries", framed.len());
             let mut again = ChunkQueue::new();
-            let mut unframe = Unframe::new(BodyLength::Chunked);
+            let mut unframe = Unframe::new(BodyLength::Chunked, TrailerLimits::default());
             let framed = bytes(&framed).into();
             assert!(
                 unframe

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use ::http::HeaderMap;
 use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream};
 use tokio::time::timeout;
@@ -15,7 +16,7 @@ use super::stalled::Wait;
 use crate::config::static_file::Limits;
 use crate::exchange::body::{BodyError, Sink, Source};
 use crate::http::Headers;
-use crate::http1;
+use crate::http1::{self, TrailerLimits};
 use crate::http2::{self, Abuse};
 use crate::transport::Transport;
 use crate::uring::{self, Chunk, ChunkQueue};
@@ -27,6 +28,7 @@ pub struct Http2Source {
     given: usize,
     ended: bool,
     trailers: Option<Headers>,
+    limits: TrailerLimits,
     /// What comes is for after a change of protocol.
     held: bool,
     /// How long it may bring nothing.
@@ -36,13 +38,14 @@ pub struct Http2Source {
 }
 
 impl Http2Source {
-    /// The body of a stream that may be silent for as long as these say; `held` if it is to begin after a change of
-    /// protocol.
+    /// The body of a stream that may be silent, and have trailers, as these say; `held` if it is to begin after a
+    /// change of protocol.
     pub fn new(stream: RecvStream, times: &Limits, held: bool) -> Self {
         Self {
             held,
             stall: Some(times.body_idle),
             tunnel_stall: times.tunnel_idle,
+            limits: times.trailers,
             given: 0,
             ended: stream.is_end_stream(),
             trailers: None,
@@ -72,16 +75,21 @@ impl Http2Source {
             Some(Err(error)) => return Poll::Ready(Err(failed(error))),
             None => {
                 let map = ready!(self.stream.poll_trailers(cx)).map_err(failed)?;
-                self.trailers = map.map(|map| {
-                    let mut trailers = Headers::new();
-                    http2::fields(&map, &mut trailers);
-                    http1::retain_trailers(&mut trailers);
-                    trailers
-                });
+                self.trailers = map.map(|map| self.read_trailers(&map)).transpose()?;
                 self.ended = true;
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    fn read_trailers(&self, map: &HeaderMap) -> Result<Headers, BodyError> {
+        let fields = map.iter();
+        let fields = fields.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+        self.limits.check(fields).map_err(BodyError::Malformed)?;
+        let mut trailers = Headers::new();
+        http2::fields(map, &mut trailers);
+        http1::retain_trailers(&mut trailers);
+        Ok(trailers)
     }
 }
 

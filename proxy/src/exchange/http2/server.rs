@@ -13,13 +13,13 @@ use h2::{Reason, RecvStream};
 use super::body::{Http2Sink, Http2Source};
 use crate::config::static_file::Limits;
 use crate::exchange::body::Source;
-use crate::exchange::forward::Exchange;
+use crate::exchange::forward::{Exchange, head_limits};
 use crate::exchange::head::NoHead;
 use crate::exchange::response::Failed;
 use crate::exchange::scratch::Scratch;
 use crate::exchange::sides::{Content, Downstream, Upstream};
 use crate::http::Method;
-use crate::http1::Reject;
+use crate::http1::{HeadLimits, Reason as Refused, Reject};
 use crate::http2;
 use crate::service::Picked;
 use crate::upstream::Slot;
@@ -29,6 +29,7 @@ struct Http2Server<'a> {
     response: ResponseFuture,
     body: Option<Http2Source>,
     limits: &'a Limits,
+    head: HeadLimits,
 }
 
 impl<D: Downstream, B: Source> Exchange<'_, D, B> {
@@ -58,6 +59,7 @@ impl<D: Downstream, B: Source> Exchange<'_, D, B> {
             response,
             body: None,
             limits,
+            head: head_limits(picked.server),
         };
         let within = picked.server.transport.http.response_header;
         let outcome = self.attempt(sink, &mut server, scratch, within).await;
@@ -71,6 +73,9 @@ fn no_head(error: h2::Error) -> NoHead {
         error.is_remote() && (error.is_go_away() || error.reason() == Some(Reason::REFUSED_STREAM));
     if refused {
         NoHead::Unprocessed
+    } else if error.is_library() && error.is_reset() {
+        // The crate has reset the stream alone, for what came on it.
+        NoHead::Rejected(Reject::response(Refused::ResponseHttp2))
     } else {
         NoHead::Failed(io::Error::other(error))
     }
@@ -114,7 +119,7 @@ impl Upstream for Http2Server<'_> {
                 (parts, ended)
             }
         };
-        let read = http2::read_response(&parts, method, ended, &mut scratch.response);
+        let read = http2::read_response(&parts, method, ended, &self.head, &mut scratch.response);
         let (body, announce) = read.map_err(|reason| NoHead::Rejected(Reject::response(reason)))?;
         Ok(Content { body, announce })
     }

@@ -7,7 +7,11 @@ use crate::{http::Name, limits};
 
 /// Payload, bytes used up, the decoder.
 fn decode(length: BodyLength, pieces: &[&[u8]]) -> Result<(Vec<u8>, usize, BodyDecoder), Reason> {
-    let (mut decoder, mut payload, mut used) = (BodyDecoder::new(length), Vec::new(), 0);
+    let (mut decoder, mut payload, mut used) = (
+        BodyDecoder::new(length, TrailerLimits::default()),
+        Vec::new(),
+        0,
+    );
     for piece in pieces {
         let mut input = *piece;
         loop {
@@ -55,7 +59,10 @@ fn plain_lengths() {
     let (_, _, mut decoder) = decode(BodyLength::Length(5), &[b"he"]).unwrap();
     assert_eq!(decoder.end_of_input(), Err(Reason::BodyTruncated));
     for empty in [BodyLength::Empty, BodyLength::Length(0)] {
-        assert_eq!(BodyDecoder::new(empty).step(b"x"), Ok(Step::End));
+        assert_eq!(
+            BodyDecoder::new(empty, TrailerLimits::default()).step(b"x"),
+            Ok(Step::End)
+        );
     }
     let (payload, _, mut decoder) = decode(BodyLength::UntilClose, &[b"a", b"b"]).unwrap();
     assert!(payload == b"ab" && !decoder.is_ended());

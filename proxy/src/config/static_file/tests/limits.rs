@@ -23,6 +23,8 @@ fn numbers_at_their_limits_are_taken_and_those_beyond_are_not() {
         ),
         ("limits: {headerFields: N}", *fields.start(), *fields.end()),
         ("limits: {clientPrefixV6: N}", 16, 64),
+        ("limits: {trailerBytes: N}", 256, 1 << 20),
+        ("limits: {trailerFields: N}", 1, 1_000),
         (
             "http2: {maxConcurrentStreams: N}",
             1,
@@ -80,6 +82,26 @@ fn numbers_at_their_limits_are_taken_and_those_beyond_are_not() {
         }
         for number in [least - 1, most + 1] {
             assert!(outcome(number).is_err(), "{setting}: {number}");
+        }
+    }
+}
+
+#[test]
+fn numbers_of_transports_at_their_limits_are_taken_and_those_beyond_are_not() {
+    for (key, range) in [
+        ("maxResponseHeaderBytes", limits::HEAD_BYTES_RANGE),
+        ("maxResponseHeaderFields", limits::HEAD_FIELDS_RANGE),
+    ] {
+        let outcome = |number: i64| {
+            parse(&format!(
+                "entryPoints: {{web: {{address: ':80'}}}}\nserversTransport: {{{key}: {number}}}\n"
+            ))
+        };
+        for number in [*range.start(), *range.end()] {
+            assert!(outcome(number).is_ok(), "{key}: {number}");
+        }
+        for number in [range.start() - 1, range.end() + 1] {
+            assert!(outcome(number).is_err(), "{key}: {number}");
         }
     }
 }
