@@ -3,9 +3,11 @@
 use bytes::Bytes;
 use http::{HeaderMap, Request};
 use std::future::poll_fn;
+use std::net::TcpListener;
 
 use super::before;
 use super::client::{ask, begin, connect, finish, get, run, run_within, send};
+use super::frames::*;
 use super::peer::Peer;
 use crate::support::DEADLINE;
 use crate::support::client::Connection;
@@ -108,6 +110,38 @@ fn what_the_server_has_not_acted_on_is_sent_again() {
             );
         }
     });
+}
+
+/// It was taken for a connection that failed: the request went to one server after the other, and took each one out.
+#[test]
+fn a_response_with_too_large_a_head_is_malformed_and_not_asked_for_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("h2c://{}", listener.local_addr().expect("bound"));
+    let (_weir, address) = before(&url, "");
+    let ask = || {
+        let mut client = Connection::open(address);
+        client.send("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
+        client
+    };
+    let mut client = ask();
+    let mut server = Raw::accept(&listener);
+    let first = server.read_until(|frame| frame.kind == HEADERS);
+    let first = first.expect("a request").stream;
+    // ":status: 200", a field of 4 KB that goes into the table, and twenty times that field from there (RFC 7541).
+    let mut large = vec![0x88, 0x40, 1, b'x', 0x7f, 0xa1, 0x1e];
+    large.extend([b'x'; 4_000]);
+    large.extend([0xbe; 20]);
+    let ends = END_HEADERS | END_STREAM;
+    server.send(frame(HEADERS, ends, first, &large));
+    let response = client.response();
+    assert_eq!(response.status, 502);
+    assert_eq!(response.field("x-weir-reason"), Some("response_malformed"));
+    let mut client = ask();
+    let second = server.read_until(|frame| frame.kind == HEADERS);
+    let second = second.expect("a request").stream;
+    assert_eq!(second, first + 2, "asked once for each");
+    server.send(frame(HEADERS, ends, second, &[0x88]));
+    assert_eq!(client.response().status, 200);
 }
 
 #[test]

@@ -144,3 +144,35 @@ fn every_limit_has_its_tests_or_is_named_without() {
         );
     }
 }
+
+/// A key that a constant is the default of is one that the configuration's page knows.
+#[test]
+fn every_key_of_a_limit_is_a_key() {
+    const CONFIGURATION: &str = include_str!("../../../docs/CONFIGURATION.md");
+    let (mut heading, mut known) = ("", Vec::new());
+    for line in CONFIGURATION.lines() {
+        if line.starts_with("### ") {
+            heading = line.split('`').nth(1).unwrap_or_default();
+        } else if let Some(cell) = line
+            .strip_prefix("| ")
+            .and_then(|row| row.split('|').next())
+        {
+            let keys = cell.split('`').skip(1).step_by(2);
+            known.extend(keys.map(|key| format!(".{heading}.{key}.")));
+        }
+    }
+    let is_known = |key: &str| known.iter().any(|one| one.contains(&format!(".{key}.")));
+    let rows = DOCUMENT.lines().filter(|line| line.starts_with("| `"));
+    let cells = rows.filter_map(|row| row.strip_suffix(" |")?.rsplit_once('|'));
+    // Those of constants: with name, value and text before it.
+    let keys: Vec<&str> = cells
+        .filter(|(row, _)| row.matches(" | ").count() == 2)
+        .flat_map(|(_, cell)| cell.split('`').skip(1).step_by(2))
+        .collect();
+    assert!(keys.len() > 40, "{keys:?}");
+    let unknown: Vec<&str> = keys.into_iter().filter(|key| !is_known(key)).collect();
+    assert!(
+        unknown.is_empty(),
+        "docs/LIMITS.md names keys that docs/CONFIGURATION.md has not: {unknown:?}"
+    );
+}
