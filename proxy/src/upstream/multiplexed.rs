@@ -208,7 +208,8 @@ fn is_open(opening: &Opening) -> bool {
 }
 
 fn builder(http: &HttpTransport) -> Builder {
-    let head_bytes = u32::try_from(http.head_bytes).unwrap_or(u32::MAX);
+    // The crate takes less than it is told.
+    let head_bytes = u32::try_from(http.head_bytes + 1).unwrap_or(u32::MAX);
     let mut builder = Builder::new();
     builder
         .enable_push(false)

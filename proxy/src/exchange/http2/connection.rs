@@ -47,7 +47,8 @@ pub async fn serve(
 }
 
 fn builder(window: &Window, settings: &EntryPoint) -> Builder {
-    let header_bytes = u32::try_from(settings.limits.head.bytes).unwrap_or(u32::MAX);
+    // The crate takes less than it is told.
+    let header_bytes = u32::try_from(settings.limits.head.bytes + 1).unwrap_or(u32::MAX);
     let burst = |shape| settings.http2.allowed.rates.of(shape).burst as usize;
     let made_resets = limits::HTTP2_MADE_RESETS_LIFE.max(2 * burst(Abuse::MadeYouReset));
     let mut builder = Builder::new();
