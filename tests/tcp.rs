@@ -183,7 +183,8 @@ fn nothing_is_lost_of_a_client_hello_in_pieces() {
                     }
                 }
             });
-            io::copy(&mut &server, &mut &client)?;
+            // A client that has what it wants may go before it has read the end.
+            let _ = io::copy(&mut &server, &mut &client);
             let _ = client.shutdown(Shutdown::Write);
             let _ = up.join();
         }

@@ -4,6 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Output};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
@@ -116,8 +117,13 @@ pub struct Weir {
 
 impl Weir {
     /// Waits until the proxy accepts connections on `address`; panics with its log when it ends before that.
-    pub fn listening(mut self, address: impl Into<SocketAddr>) -> Self {
-        if let Err(error) = self.daemon.listening(address.into(), DEADLINE) {
+    pub fn listening(self, address: impl Into<SocketAddr>) -> Self {
+        self.listening_within(DEADLINE, address)
+    }
+
+    /// As [`Self::listening`], with a deadline of its own.
+    pub fn listening_within(mut self, deadline: Duration, address: impl Into<SocketAddr>) -> Self {
+        if let Err(error) = self.daemon.listening(address.into(), deadline) {
             panic!("{error}");
         }
         self
