@@ -261,11 +261,35 @@ fn reloads_cost_no_request_and_no_tunnel_and_leave_one_set_of_rules() {
         assert_eq!(&back, b"ping");
     }
     eventually("one set of rules is left", || {
-        let config = weir.setup().config_file();
-        let output = weir
-            .setup()
-            .run(&["status", "--json", "--configFile", &config]);
-        let status: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
-        (status["loads_held"] == 1).then_some(())
+        (held(&weir) == Some(1)).then_some(())
     });
+}
+
+/// How many sets of rules are in memory.
+fn held(weir: &Weir) -> Option<u64> {
+    let config = weir.setup().config_file();
+    let output = weir
+        .setup()
+        .run(&["status", "--json", "--configFile", &config]);
+    let status: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
+    status["loads_held"].as_u64()
+}
+
+/// They were let go of only once no reload had come for a moment.
+#[test]
+fn reloads_without_a_pause_pile_up_no_rules() {
+    let (address, setup) = site(false);
+    let services =
+        "http: {services: {main: {loadBalancer: {servers: [{url: 'http://127.0.0.1:9'}]}}}}\n";
+    let setup = setup
+        .rules("app.yml", &app(0, 0))
+        .rules("service.yml", services);
+    let weir = setup.start().listening(address);
+    let most = (0..30).map(|_| {
+        let (code, said) = reload(&weir, &[]);
+        assert_eq!(code, Some(0), "{said}");
+        held(&weir).expect("a status")
+    });
+    // In force, the one before, and one that is being let go of.
+    assert!(most.max() <= Some(3));
 }

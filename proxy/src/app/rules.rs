@@ -186,12 +186,17 @@ impl Rules {
             };
             self.under_way = None;
             self.loader = Some(loader);
-            self.start();
-            if let Outcome::Loaded(snapshot, before, answers) = outcome {
-                self.former.push(before);
-                self.answers.extend(answers);
-                self.next_look = Instant::now() + FORMER_RULES_LOOK;
-                return Some(snapshot);
+            let snapshot = match outcome {
+                Outcome::Loaded(snapshot, before, answers) => {
+                    self.former.push(before);
+                    self.answers.extend(answers);
+                    Some(snapshot)
+                }
+                Outcome::Previewed => None,
+            };
+            let fewer = self.start();
+            if snapshot.is_some() || fewer {
+                return snapshot;
             }
         }
     }
@@ -221,14 +226,18 @@ impl Rules {
 
     fn want(&mut self, wanted: Wanted) {
         self.next.push(wanted);
-        self.start();
+        // Who let go of former rules here is told when the load has ended.
+        let _ = self.start();
     }
 
-    /// Starts what is wanted next, if nothing is under way. All loads that wait are one; a look is one of its own.
-    fn start(&mut self) {
+    /// Starts what is wanted next, if nothing is under way; whether former rules have been let go of. They go first:
+    /// loads that follow each other take the same memory, and never more than what is in use and two more. All loads
+    /// that wait are one; a look is one of its own.
+    fn start(&mut self) -> bool {
         if self.loader.is_none() || self.next.is_empty() {
-            return;
+            return false;
         }
+        let fewer = self.let_go();
         let preview = self
             .next
             .iter()
@@ -239,12 +248,13 @@ impl Rules {
             None => self.next.drain(..).collect(),
         };
         let Some(loader) = self.loader.take() else {
-            return;
+            return fewer;
         };
         let published = Arc::clone(&self.published);
         let standings = self.standings.clone();
         let load = move || run(loader, first, &published, &standings);
         self.under_way = Some(self.lane.ask(load));
+        fewer
     }
 }
 
