@@ -1,5 +1,6 @@
 //! The server that TCP and WebSocket clients of the soak talk to: it sends everything back.
 
+use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
@@ -17,8 +18,11 @@ const UPGRADES: &[u8] = b"GET ";
 pub struct Echo {
     address: SocketAddr,
     listener: Arc<TcpListener>,
-    open: Arc<Mutex<Vec<TcpStream>>>,
+    open: Arc<Mutex<Open>>,
 }
+
+/// The connections that are open, each with its number.
+type Open = HashMap<u64, TcpStream>;
 
 impl Echo {
     /// Serves on `address`.
@@ -31,18 +35,17 @@ impl Echo {
             open: Arc::clone(&open),
         };
         thread::spawn(move || {
-            while let Ok((stream, _)) = listener.accept() {
+            for (number, accepted) in (0_u64..).zip(listener.incoming()) {
+                let Ok(stream) = accepted else { return };
                 let Ok(handle) = stream.try_clone() else {
                     continue;
                 };
-                lock(&open).push(handle);
+                lock(&open).insert(number, handle);
                 let open = Arc::clone(&open);
                 thread::spawn(move || {
-                    let peer = stream.peer_addr();
                     // What fails here is the peer's end, or this server's.
                     let _ = serve(stream);
-                    lock(&open)
-                        .retain(|other| other.peer_addr().ok() != peer.as_ref().ok().copied());
+                    lock(&open).remove(&number);
                 });
             }
         });
@@ -60,13 +63,13 @@ impl Drop for Echo {
         // On Linux this ends a blocked accept() with an error, which ends the thread.
         let _ =
             nix::sys::socket::shutdown(self.listener.as_raw_fd(), nix::sys::socket::Shutdown::Both);
-        for stream in lock(&self.open).iter() {
+        for stream in lock(&self.open).values() {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
 }
 
-fn lock(open: &Mutex<Vec<TcpStream>>) -> MutexGuard<'_, Vec<TcpStream>> {
+fn lock(open: &Mutex<Open>) -> MutexGuard<'_, Open> {
     open.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
