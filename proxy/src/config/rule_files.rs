@@ -201,6 +201,8 @@ impl Loader {
             }
         }
         problems.sort_by(|a, b| a.origin.cmp(&b.origin));
+        // What is to be said of a router is so on each of its entry points, and said once.
+        problems.dedup();
         outdated.extend(removed(&self.standings, &services, &problems));
         self.forget(outdated);
         Snapshot {

@@ -541,6 +541,9 @@ http:
         let mut rules = Rules::new(&[("a.yml", &file(middlewares))]);
         let snapshot = rules.loader.load();
         let messages = rules.messages(&snapshot);
+        let mut once = messages.clone();
+        once.dedup();
+        assert_eq!(once, messages, "on four entry points, and said once");
         assert!(
             messages.iter().any(|message| message.contains(found)),
             "{middlewares}: {messages:#?}"
