@@ -43,36 +43,32 @@ fn reads_slowly(raw: &mut Raw) {
     }
 }
 
-/// A frame of each stream takes longer than many times the time that a window may stay closed. All that a client allows
-/// is on its way.
-#[test]
-fn streams_that_wait_for_a_slow_link_have_not_closed_their_windows() {
+/// A frame of each stream takes longer than a window may stay closed, several times. What is sent `first` widens the
+/// window of the connection, or not.
+fn many_streams_are_read_slowly(first: &[u8]) {
     const STREAMS: usize = 200;
     let origin = large();
     let (_weir, address) = before(&format!("http://{}", origin.address()), SHORT);
     let mut raw = Raw::open(address);
     raw.receive_little();
     raw.greet();
-    assert!(raw.send(widen(0, 0x7fff_0000)));
+    assert!(raw.send(first));
     for count in 0..STREAMS {
         assert!(raw.send(get(stream(count), WHOLE)));
     }
     reads_slowly(&mut raw);
 }
 
-/// The same, but the client gives the connection no more than one stream takes: they wait in line for that.
+/// All that a client allows is on its way.
+#[test]
+fn streams_that_wait_for_a_slow_link_have_not_closed_their_windows() {
+    many_streams_are_read_slowly(&widen(0, 0x7fff_0000));
+}
+
+/// The client gives the connection no more than one stream takes: they wait in line for that.
 #[test]
 fn streams_that_wait_for_the_window_of_the_connection_have_not_closed_theirs() {
-    const STREAMS: usize = 200;
-    let origin = large();
-    let (_weir, address) = before(&format!("http://{}", origin.address()), SHORT);
-    let mut raw = Raw::open(address);
-    raw.receive_little();
-    raw.greet();
-    for count in 0..STREAMS {
-        assert!(raw.send(get(stream(count), WHOLE)));
-    }
-    reads_slowly(&mut raw);
+    many_streams_are_read_slowly(&[]);
 }
 
 /// What a client takes of one stream does not keep others whose windows it holds closed.
