@@ -60,6 +60,11 @@ fn the_three_ways_to_staging_do_what_they_say() {
         let node = site.fetch(OTHER, "/", &["-H", cookies]);
         (node_of(&node), head)
     };
+    // A server that was not there yet gets nothing for a moment.
+    eventually("production serves", || {
+        let serves = |_| site.who_answers(OTHER) == "a";
+        (0..10).all(serves).then_some(())
+    });
     let new: Vec<String> = (0..40).map(|_| site.who_answers(OTHER)).collect();
     assert_eq!(new.iter().filter(|node| *node == "b").count(), 2, "{new:?}");
     let user = eventually("a user of staging", || {
