@@ -165,8 +165,9 @@ impl Rules {
         }
     }
 
-    /// Resolves when a load has ended and its rules are published, with these; with `None` when former rules have been
-    /// let go of. Once the rules have reached the other plane, too, call [`Self::answer`]. Cancel-safe.
+    /// Resolves when a load has ended and its rules are published, with these; with `None` when nothing has changed but
+    /// how many former rules are held. Once the rules have reached the other plane, too, call [`Self::answer`].
+    /// Cancel-safe.
     pub async fn changed(&mut self) -> Option<Arc<Snapshot>> {
         loop {
             let loaded = async {
@@ -194,10 +195,8 @@ impl Rules {
                 }
                 Outcome::Previewed => None,
             };
-            let fewer = self.start();
-            if snapshot.is_some() || fewer {
-                return snapshot;
-            }
+            self.start();
+            return snapshot;
         }
     }
 
@@ -226,18 +225,16 @@ impl Rules {
 
     fn want(&mut self, wanted: Wanted) {
         self.next.push(wanted);
-        // Who let go of former rules here is told when the load has ended.
-        let _ = self.start();
+        self.start();
     }
 
-    /// Starts what is wanted next, if nothing is under way; whether former rules have been let go of. They go first:
-    /// loads that follow each other take the same memory, and never more than what is in use and two more. All loads
-    /// that wait are one; a look is one of its own.
-    fn start(&mut self) -> bool {
+    /// Starts what is wanted next, if nothing is under way. Former rules are let go of first, so that loads that follow
+    /// each other take the same memory and never pile up. All loads that wait are one; a look is one of its own.
+    fn start(&mut self) {
         if self.loader.is_none() || self.next.is_empty() {
-            return false;
+            return;
         }
-        let fewer = self.let_go();
+        self.let_go();
         let preview = self
             .next
             .iter()
@@ -248,13 +245,12 @@ impl Rules {
             None => self.next.drain(..).collect(),
         };
         let Some(loader) = self.loader.take() else {
-            return fewer;
+            return;
         };
         let published = Arc::clone(&self.published);
         let standings = self.standings.clone();
         let load = move || run(loader, first, &published, &standings);
         self.under_way = Some(self.lane.ask(load));
-        fewer
     }
 }
 

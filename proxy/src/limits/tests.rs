@@ -71,6 +71,14 @@ fn human(name: &str, value: &str) -> String {
 }
 
 #[test]
+fn every_file_of_limits_is_looked_at() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/src/limits");
+    let files = std::fs::read_dir(directory).expect("a directory").count();
+    // This file is among them, and limits.rs is not.
+    assert_eq!(files, SOURCES.len());
+}
+
+#[test]
 fn every_limit_is_on_the_page_with_its_value() {
     let limits = limits();
     assert!(limits.len() > 100, "{}", limits.len());

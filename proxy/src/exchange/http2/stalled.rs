@@ -30,7 +30,8 @@ pub(super) struct Wait {
     pause: Duration,
     /// How often it was seen that nothing but the peer's window is waited for.
     idle: u32,
-    before: Option<Seen>,
+    /// What the client had acknowledged at the look before.
+    before: Option<u64>,
     /// Of a stream that is closed: what the client has to acknowledge to have had all of it.
     all: Option<u64>,
 }
@@ -67,11 +68,11 @@ impl Wait {
             true => self.all.or(Some(seen.sent)),
             false => None,
         };
-        let Some(before) = self.before.replace(seen) else {
+        let Some(before) = self.before.replace(seen.acknowledged) else {
             return true;
         };
-        let has_all = self.all.is_some_and(|all| before.acknowledged >= all);
-        let moved = seen.acknowledged.saturating_sub(before.acknowledged);
+        let has_all = self.all.is_some_and(|all| before >= all);
+        let moved = seen.acknowledged.saturating_sub(before);
         has_all || moved < self.least()
     }
 
