@@ -5,11 +5,10 @@ pub mod client;
 pub mod tls;
 pub mod weir;
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use xtask::daemon::poll;
+use xtask::daemon::{free_address, poll};
 
 /// How long anything may take that is supposed to happen at once; generous, because the machine is shared.
 pub const DEADLINE: Duration = Duration::from_secs(20);
@@ -27,11 +26,7 @@ pub fn require_root(what: &str) -> bool {
 
 /// A TCP port nobody listens on at this moment, on any loopback address.
 pub fn free_port() -> u16 {
-    let socket = TcpListener::bind(("127.0.0.1", 0)).expect("a loopback socket");
-    socket
-        .local_addr()
-        .expect("a bound socket has an address")
-        .port()
+    free_address().port()
 }
 
 /// What a test takes a number of: `usual`, or what this variable of the environment says.

@@ -16,6 +16,7 @@ mod reload;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use xtask::daemon::free_address;
 use xtask::process;
 
 use crate::setup::{self, Need};
@@ -158,7 +159,7 @@ fn build_release(target: &[&str]) -> Outcome {
 }
 
 fn measure(scenario: &Scenario, kinds: &[Kind], options: &Options) -> Outcome {
-    let backend = load::free_address()?;
+    let backend = free_address();
     let mut proxies = Vec::new();
     for kind in kinds {
         proxies.push(Proxy::start(*kind, backend, 1)?);

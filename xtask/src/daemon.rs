@@ -1,9 +1,11 @@
 //! A program that runs beside its caller: in a namespace if need be, its output collected, ended when dropped.
 
 use std::io::{self, BufRead, BufReader, Read};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::ops::Range;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{self, Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,6 +24,22 @@ pub fn poll<T>(limit: Duration, mut condition: impl FnMut() -> Option<T>) -> Opt
             return value;
         }
         thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A port of the loopback interface that nobody listens on at this moment. It lies below those that the kernel gives to
+/// outgoing connections (`ip_local_port_range`), one of which may otherwise take it before its server listens. It is
+/// given out once in a process, and processes begin in places of their own.
+pub fn free_address() -> SocketAddr {
+    const PORTS: Range<u32> = 10_000..32_768;
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let nth = process::id() * 997 + GIVEN.fetch_add(1, Ordering::Relaxed);
+        let port = (PORTS.start + nth % PORTS.len() as u32) as u16;
+        // On every address, so that a server on another one of the loopback interface counts.
+        if TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok() {
+            return (Ipv4Addr::LOCALHOST, port).into();
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use xtask::backend::Backend;
 use xtask::certificate::Certificate;
-use xtask::daemon::poll;
+use xtask::daemon::{free_address, poll};
 use xtask::process;
 
 use crate::setup::{self, Need};
@@ -101,11 +101,11 @@ fn parse(arguments: &[String]) -> Outcome<Options> {
 fn soak(binary: &Path, time: Duration) -> Outcome {
     let (steady, echo) = (
         Backend::plain("steady", site::any())?,
-        Echo::start(site::free_address()?)?,
+        Echo::start(free_address())?,
     );
     let servers = Servers {
-        http: [steady.address(), site::free_address()?],
-        echo: [echo.address(), site::free_address()?],
+        http: [steady.address(), free_address()],
+        echo: [echo.address(), free_address()],
         http2: http2::serve()?,
     };
     let certificate = Certificate::new("localhost")?;

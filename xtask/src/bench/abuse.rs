@@ -12,9 +12,9 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use xtask::daemon::Daemon;
+use xtask::daemon::{Daemon, free_address};
 
-use super::load::{free_address, standing_backend};
+use super::load::standing_backend;
 use super::{median, pinned, sorted};
 use crate::shell::{Outcome, cargo, output, run as run_command, target};
 
@@ -125,10 +125,10 @@ fn measure(debug: bool, wanted: &[&str]) -> Outcome {
     run_command(&mut cargo(&[&build, profile].concat()))?;
     super::build_load()?;
     let kind = if debug { "debug" } else { "release" };
-    let backend = free_address()?;
+    let backend = free_address();
     let _standing = standing_backend(backend)?;
     let weir = Weir::start(&target().join(kind).join("weir"), backend)?;
-    let discarder = free_address()?;
+    let discarder = free_address();
     let mut listener = Daemon::start(&mut own(0, &["discarder", &discarder.to_string()])?, None)?;
     listener.listening(discarder, START)?;
     println!(
@@ -215,7 +215,7 @@ struct Weir {
 impl Weir {
     fn start(binary: &Path, server: SocketAddr) -> Outcome<Self> {
         let directory = tempfile::tempdir()?;
-        let (at, address) = (directory.path().display().to_string(), free_address()?);
+        let (at, address) = (directory.path().display().to_string(), free_address());
         let config: PathBuf = directory.path().join("weir.yml");
         std::fs::create_dir(directory.path().join("rules"))?;
         std::fs::write(

@@ -1,7 +1,7 @@
 //! The load side: weir's own driver (proxy/examples/load.rs), or wrk with the same backend.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -119,11 +119,6 @@ pub fn standing_backend(address: SocketAddr) -> Outcome<Daemon> {
 
 pub fn load_binary() -> PathBuf {
     target().join("release/examples/load")
-}
-
-/// A port of the loopback interface that nobody listens on at this moment.
-pub fn free_address() -> Outcome<SocketAddr> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
 fn own(

@@ -7,9 +7,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use xtask::certificate::Certificate;
-use xtask::daemon::Daemon;
+use xtask::daemon::{Daemon, free_address};
 
-use super::load::free_address;
 use super::{pinned, weir};
 use crate::shell::{Outcome, cargo, find, repository, run as run_command, target};
 
@@ -105,8 +104,8 @@ impl Proxy {
         Certificate::new("localhost")?.write(directory.path())?;
         let place = Place {
             directory: directory.path(),
-            plain: free_address()?,
-            secure: free_address()?,
+            plain: free_address(),
+            secure: free_address(),
             backend,
             workers,
         };

@@ -1,6 +1,8 @@
 //! Readers that never read: 256 connections ask for 64 MiB each and read nothing, while one does requests of 1 KiB.
 
-use super::load::{figures, free_address, load_binary};
+use xtask::daemon::free_address;
+
+use super::load::{figures, load_binary};
 use super::pinned;
 use super::proxies::{Kind, Proxy};
 use crate::shell::{Outcome, output};
@@ -25,7 +27,7 @@ pub fn run() -> Outcome {
 
 /// What the load side says of each second and of all.
 fn lines(kind: Kind, readers: usize) -> Outcome<String> {
-    let backend = free_address()?;
+    let backend = free_address();
     let proxy = Proxy::start(kind, backend, 1)?;
     let mut command = pinned(1, &load_binary());
     command

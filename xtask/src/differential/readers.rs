@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use super::Seen;
 use super::origin::Origin;
-use super::weir::free_address;
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, free_address};
 
 /// A server answers a batch within this.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -61,7 +60,7 @@ impl Reader {
 
     fn start(name: &'static str, program: &Path) -> io::Result<Self> {
         let (directory, origin) = (tempfile::tempdir()?, Origin::start()?);
-        let address = free_address()?;
+        let address = free_address();
         let config = directory.path().join("config");
         let mut command = Command::new(program);
         if name == "nginx" {

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::Seen;
 use super::generate::Case;
 use super::origin::Origin;
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, free_address};
 
 /// A case has its answers after this, or something hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -29,7 +29,7 @@ impl Lane {
     pub fn start(binary: &Path) -> io::Result<Self> {
         let directory = tempfile::tempdir()?;
         let origin = Origin::start()?;
-        let address = free_address()?;
+        let address = free_address();
         let at = directory.path().display().to_string();
         fs::create_dir(directory.path().join("rules"))?;
         let config = directory.path().join("weir.yml");
@@ -94,12 +94,4 @@ impl Lane {
         };
         Ok(recorded.requests.into_iter().map(named).collect())
     }
-}
-
-/// A port of the loopback interface that nobody listens on at this moment.
-///
-/// # Errors
-/// When there is none.
-pub fn free_address() -> io::Result<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }

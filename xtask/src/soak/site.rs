@@ -1,13 +1,13 @@
 //! weir with what it serves during the soak: servers of each kind, one of which dies again and again.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use xtask::certificate::Certificate;
-use xtask::daemon::Daemon;
+use xtask::daemon::{Daemon, free_address};
 
 use super::clients::Addresses;
 use crate::shell::Outcome;
@@ -36,9 +36,9 @@ impl Site {
         let directory = tempfile::tempdir()?;
         certificate.write(directory.path())?;
         let addresses = Addresses {
-            plain: free_address()?,
-            secure: free_address()?,
-            tunnel: free_address()?,
+            plain: free_address(),
+            secure: free_address(),
+            tunnel: free_address(),
         };
         let at = directory.path().display().to_string();
         let config = directory.path().join("weir.yml");
@@ -144,9 +144,4 @@ fn write_rules(directory: &Path, servers: &Servers, version: usize) -> Outcome {
 /// A port of the loopback interface, chosen by the kernel.
 pub fn any() -> (Ipv4Addr, u16) {
     (Ipv4Addr::LOCALHOST, 0)
-}
-
-/// One that nobody listens on at this moment.
-pub fn free_address() -> Outcome<SocketAddr> {
-    Ok(TcpListener::bind(any())?.local_addr()?)
 }

@@ -10,10 +10,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use xtask::backend::Backend;
-use xtask::daemon::Daemon;
+use xtask::daemon::{Daemon, free_address};
 use xtask::process;
 
-use super::super::load::free_address;
 use super::super::weir;
 use crate::shell::Outcome;
 
@@ -45,7 +44,7 @@ impl Site {
         let directory = tempfile::tempdir()?;
         let at = directory.path().display().to_string();
         let (plain, server) = (
-            free_address()?,
+            free_address(),
             Backend::plain("a", (Ipv4Addr::LOCALHOST, 0))?,
         );
         let (probed, tunnels) = (Probed::start()?, websockets()?);
