@@ -441,10 +441,12 @@ fn a_client_that_waits_for_100_gets_the_origins() {
     assert_eq!(only(&origin).fields("expect"), ["100-continue"]);
 }
 
+const TOO_LARGE: &str =
+    "HTTP/1.1 413 Too Large\r\nContent-Length: 4\r\nConnection: close\r\n\r\nlong";
+
 #[test]
 fn an_early_response_reaches_a_client_that_is_still_sending() {
-    let refusal = "HTTP/1.1 413 Too Large\r\nContent-Length: 4\r\nConnection: close\r\n\r\nlong";
-    let origin = Origin::new(move |_| Reply::new(refusal).early());
+    let origin = Origin::new(move |_| Reply::new(TOO_LARGE).early());
     let (_weir, address) = before(&origin);
     let mut connection = Connection::open(address);
     connection
@@ -452,6 +454,19 @@ fn an_early_response_reaches_a_client_that_is_still_sending() {
     let response = connection.response();
     assert_eq!((response.status, response.text().as_str()), (413, "long"));
     assert_eq!(response.field("connection"), Some("close"));
+}
+
+#[test]
+fn an_early_response_is_kept_for_a_client_that_sends_everything_first() {
+    let origin = Origin::new(move |_| Reply::new(TOO_LARGE).early());
+    let (_weir, address) = before(&origin);
+    let mut connection = Connection::open(address);
+    let body = "x".repeat(32 << 20);
+    connection.send(&format!(
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    ));
+    assert_eq!(connection.response().status, 413);
 }
 
 #[test]

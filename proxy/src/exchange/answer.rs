@@ -1,6 +1,7 @@
 //! What weir answers itself, and how a connection is closed so that the client gets to read it.
 
 use std::io;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -110,7 +111,8 @@ impl Client<'_> {
 /// Closes a connection on which the client may still be sending: says that this side has ended and reads on for a
 /// while, as a socket closed with unread bytes is reset and the reset destroys what the client has not read yet
 /// (RFC 9112 section 9.6).
-pub async fn linger(client: &Transport) {
+pub async fn linger(client: &Transport, most: Unread) {
+    let end = uring::now() + most.time;
     client.set_deadline(Some(uring::now() + limits::LINGER));
     if client.shutdown_write().await.is_err() {
         return;
@@ -118,35 +120,58 @@ pub async fn linger(client: &Transport) {
     let mut read = 0;
     while let Ok(Some(chunk)) = client.recv().await {
         read += chunk.len();
-        if read > limits::LINGER_BYTES {
+        if read > most.bytes {
             return;
         }
+        client.set_deadline(Some(end.min(uring::now() + limits::LINGER)));
     }
 }
+
+/// What is still read, at most, of a client that has got its last answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Unread {
+    time: Duration,
+    bytes: usize,
+}
+
+/// Of what nobody waits for.
+pub const LITTLE: Unread = Unread {
+    time: limits::LINGER,
+    bytes: limits::LINGER_BYTES,
+};
+
+/// Of a body: many clients look for the response only when they have sent all of it. One that goes on could as well
+/// hold the connection with a request that is taken.
+pub const BODY: Unread = Unread {
+    time: limits::LINGER_BODY,
+    bytes: usize::MAX,
+};
 
 #[cfg(test)]
 mod tests {
     use std::io::Write;
     use std::net::TcpListener;
-    use std::time::Duration;
 
     use super::*;
     use crate::net::Stream;
 
     /// How long a client that goes on sending, so many bytes, and stays is read on.
-    fn lingered(bytes: usize) -> Duration {
+    fn lingered(bytes: usize, most: Unread) -> Duration {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
         let address = listener.local_addr().expect("an address");
         let client = std::thread::spawn(move || {
             let (mut client, _) = listener.accept().expect("accepted");
             // More than is read may be refused.
             let _ = client.write_all(&vec![b'x'; bytes]);
+            while bytes > limits::LINGER_BYTES && client.write_all(b"x").is_ok() {
+                std::thread::sleep(Duration::from_millis(100));
+            }
             client
         });
         let time = uring::run(&uring::Config::default(), || async {
             let stream = Stream::connect(address, None).await.expect("connected");
             let (transport, begin) = (Transport::plain(stream), uring::now());
-            linger(&transport).await;
+            linger(&transport, most).await;
             uring::now() - begin
         });
         drop(client.join());
@@ -156,11 +181,18 @@ mod tests {
     #[test]
     fn a_client_that_goes_on_is_read_so_much_and_so_long() {
         let most = limits::LINGER_BYTES;
-        assert!(lingered(most) >= limits::LINGER, "as long as it may be");
-        assert!(lingered(most) < limits::LINGER + Duration::from_secs(5));
-        assert!(
-            lingered(most + 1) < limits::LINGER,
-            "no longer than it sends"
-        );
+        let time = lingered(most, LITTLE);
+        assert!(time >= limits::LINGER, "as long as it may be");
+        assert!(time < limits::LINGER + Duration::from_secs(5));
+        let time = lingered(most + 1, LITTLE);
+        assert!(time < limits::LINGER, "no longer than it sends");
+        let body = Unread {
+            time: limits::LINGER * 2,
+            ..BODY
+        };
+        let time = lingered(most + 1, body);
+        assert!(time >= body.time, "as long as it sends");
+        assert!(time < body.time + Duration::from_secs(5));
+        assert_eq!(BODY.time, limits::LINGER_BODY);
     }
 }

@@ -29,7 +29,11 @@ pub async fn serve(client: &Client<'_>) -> io::Result<()> {
         match Box::pin(next(client, chunk, last)).await {
             Next::Request => {}
             Next::Linger => {
-                Box::pin(answer::linger(client.transport)).await;
+                Box::pin(answer::linger(client.transport, answer::LITTLE)).await;
+                return Ok(());
+            }
+            Next::Drain => {
+                Box::pin(answer::linger(client.transport, answer::BODY)).await;
                 return Ok(());
             }
             Next::Close => return Ok(()),

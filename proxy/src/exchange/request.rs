@@ -24,6 +24,8 @@ pub enum Next {
     Request,
     /// It is closed; the client may still be sending.
     Linger,
+    /// It is closed; the client may still be sending a body, and read the response only after it.
+    Drain,
     /// It is closed.
     Close,
 }
@@ -75,12 +77,16 @@ pub async fn serve(
         body: &mut body,
         asked: &asked,
     };
-    match forward::serve(exchange, scratch).await {
+    let next = match forward::serve(exchange, scratch).await {
         Ok(()) if downstream.persists.get() => Next::Request,
         Ok(()) => Next::Linger,
         Err(Unserved::Refused(failure)) => downstream.refuse(&asked, failure, scratch).await,
         Err(Unserved::Answered(answer)) => downstream.tell(&asked, &answer).await,
         Err(Unserved::Failed(failure)) => downstream.fail(&asked, failure, scratch).await,
+    };
+    match next {
+        Next::Linger if !facts.body.is_empty() => Next::Drain,
+        next => next,
     }
 }
 

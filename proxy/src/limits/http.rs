@@ -136,9 +136,12 @@ pub const REQUEST_ID_BYTES_MAX: usize = 128;
 /// How long a worker that stops still waits for a request on a keep-alive connection.
 pub const LAST_REQUEST: Duration = Duration::from_secs(1);
 /// How long a connection is read on after weir's last answer, for the client to read it before a reset.
+/// Of a request's body, so long after each byte.
 pub const LINGER: Duration = Duration::from_secs(2);
-/// How much is read then.
+/// How much is read then, but for the body of a request.
 pub const LINGER_BYTES: usize = 256 << 10;
+/// How long, in all, the body of a request is read on after weir's last answer.
+pub const LINGER_BODY: Duration = Duration::from_secs(30);
 
 /// TCP keep-alive: silence before the first probe.
 pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);

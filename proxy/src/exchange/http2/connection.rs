@@ -43,7 +43,7 @@ pub async fn serve(
         Err(_) => shared.stopped_for(Abuse::Unfinished),
     }
     // Streams may still hold it; nobody reads from it any more.
-    answer::linger(&shared.transport).await;
+    answer::linger(&shared.transport, answer::LITTLE).await;
 }
 
 fn builder(window: &Window, settings: &EntryPoint) -> Builder {
