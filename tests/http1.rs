@@ -1,6 +1,8 @@
 //! HTTP/1.1 through the real binary, between clients that send what they like and an origin that records every byte:
 //! what is ambiguous is refused and never reaches the origin, what is good arrives as it should, both ways.
 
+mod clauses;
+mod interim;
 pub mod origin;
 
 use std::net::{Shutdown, SocketAddr};
@@ -403,70 +405,6 @@ fn a_response_without_length_ends_with_the_origins_connection() {
             ("until the end", Some("chunked"))
         );
     }
-}
-
-#[test]
-fn interim_responses_are_forwarded() {
-    let origin = Origin::new(|_| {
-        let hints = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
-        Reply::new(format!(
-            "{hints}{hints}HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-        ))
-    });
-    let (_weir, address) = before(&origin);
-    let mut connection = Connection::open(address);
-    connection.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert_eq!(
-        connection.head(),
-        (103, vec![("link".into(), "</a>".into())])
-    );
-    assert_eq!(connection.head().0, 103);
-    assert_eq!(connection.response().text(), "ok");
-    connection.send("GET / HTTP/1.0\r\n\r\n");
-    assert_eq!(
-        connection.head().0,
-        200,
-        "HTTP/1.0 knows no interim responses"
-    );
-}
-
-#[test]
-fn a_client_that_waits_for_100_gets_the_origins() {
-    let origin = Origin::new(|_| Reply::new("HTTP/1.1 100 Continue\r\n\r\n").early());
-    let (_weir, address) = before(&origin);
-    let mut connection = Connection::open(address);
-    connection
-        .send("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
-    assert_eq!(connection.head().0, 100);
-    assert_eq!(only(&origin).fields("expect"), ["100-continue"]);
-}
-
-const TOO_LARGE: &str =
-    "HTTP/1.1 413 Too Large\r\nContent-Length: 4\r\nConnection: close\r\n\r\nlong";
-
-#[test]
-fn an_early_response_reaches_a_client_that_is_still_sending() {
-    let origin = Origin::new(move |_| Reply::new(TOO_LARGE).early());
-    let (_weir, address) = before(&origin);
-    let mut connection = Connection::open(address);
-    connection
-        .send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\nonly the beginning");
-    let response = connection.response();
-    assert_eq!((response.status, response.text().as_str()), (413, "long"));
-    assert_eq!(response.field("connection"), Some("close"));
-}
-
-#[test]
-fn an_early_response_is_kept_for_a_client_that_sends_everything_first() {
-    let origin = Origin::new(move |_| Reply::new(TOO_LARGE).early());
-    let (_weir, address) = before(&origin);
-    let mut connection = Connection::open(address);
-    let body = "x".repeat(32 << 20);
-    connection.send(&format!(
-        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    ));
-    assert_eq!(connection.response().status, 413);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The repository's own rules, those no other tool knows. Every violation is reported, each with its place.
 
 mod layers;
+mod orphans;
 mod source;
 mod text;
 
@@ -60,6 +61,7 @@ pub fn run() -> Outcome {
     let files = tracked()?;
     let mut problems: Vec<Problem> = files.iter().flat_map(check).collect();
     problems.extend(layers::unknown_modules(&files));
+    problems.extend(orphans::check(&files));
     for problem in &problems {
         println!("{problem}");
     }

@@ -24,7 +24,7 @@ use super::switched::Switched;
 use super::worker::Worker;
 use crate::config::static_file::EntryPoint;
 use crate::failure::Failure;
-use crate::http::{Method, RequestHead, ResponseHead, name};
+use crate::http::{Method, RequestHead, ResponseHead, Status, name};
 use crate::http1::{self, BodyLength, ConnectionField, HeadLimits, upgrade};
 use crate::limits;
 use crate::service::{Picked, Scheme, Server};
@@ -42,6 +42,8 @@ pub struct Asked {
     pub sent: Cell<bool>,
     /// The client has got the first byte of a final response.
     pub started: Cell<bool>,
+    /// Its client waits for 100 (Continue) before it sends the body, and no interim response has come.
+    pub waits: Cell<bool>,
     /// When its first byte came.
     pub begun: Cell<Instant>,
     /// What has been read of its body, for as long as it may be sent once more.
@@ -56,6 +58,7 @@ impl Asked {
             body,
             sent: Cell::new(false),
             started: Cell::new(false),
+            waits: Cell::new(false),
             begun: Cell::new(uring::now()),
             kept: Kept::default(),
         }
@@ -127,6 +130,10 @@ pub async fn serve<D: Downstream, B: Source>(
         .route(head)
         .map_err(|failure| refused(failure, head))?;
     visitor.vouch(head);
+    exchange
+        .asked
+        .waits
+        .set(head.headers.contains(name::EXPECT));
     if let Err(mut answer) = scratch.passage.enter(visitor, &router, head) {
         scratch.passage.leave(visitor, head, &mut answer.head);
         return Err(Unserved::Answered(answer));
@@ -334,6 +341,8 @@ impl<D: Downstream, B: Source> Exchange<'_, D, B> {
         let mut overdue = pin!(late(asked.begun.get(), timeouts.read));
         let mut sending = true;
         let mut headless = pin!(late(uring::now(), None));
+        let waits = asked.waits.get().then_some(limits::CONTINUE);
+        let mut silent = pin!(late(uring::now(), waits));
         loop {
             tokio::select! {
                 biased;
@@ -358,6 +367,10 @@ impl<D: Downstream, B: Source> Exchange<'_, D, B> {
                     true => headless.set(late(uring::now(), None)),
                     false => return Err(late_head()),
                 },
+                () = &mut silent => {
+                    silent.set(late(uring::now(), None));
+                    Box::pin(encourage(client, asked)).await?;
+                }
                 () = &mut gone, if !sending => return Err(Failed::Gone),
                 () = &mut overdue, if sending => {
                     return Err(Failed::Client(BodyError::Receive(io::ErrorKind::TimedOut.into())));
@@ -366,6 +379,20 @@ impl<D: Downstream, B: Source> Exchange<'_, D, B> {
             }
         }
     }
+}
+
+/// Tells a client that waits for 100 (Continue) to go on: not every server does, and not every client goes on by itself
+/// (RFC 9110 section 10.1.1).
+async fn encourage(client: &impl Downstream, asked: &Asked) -> Result<(), Failed> {
+    if !asked.waits.take() || !asked.kept.is_untouched() {
+        return Ok(());
+    }
+    let go_on = ResponseHead {
+        status: Status::CONTINUE,
+        ..ResponseHead::default()
+    };
+    let sent = client.interim(&go_on).await;
+    sent.map_err(|error| Failed::Deliver(BodyError::Send(error)))
 }
 
 /// Puts the path of the server's URL before that of the request, with one `/` between (`preservePath`).

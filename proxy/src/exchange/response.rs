@@ -146,6 +146,7 @@ pub async fn deliver(
             return Ok(Delivered::Switched);
         }
         if response.status.is_informational() {
+            asked.waits.set(false);
             Box::pin(client.interim(response))
                 .await
                 .map_err(broke_off)?;

@@ -154,6 +154,8 @@ pub const KEEPALIVE_PROBES: u32 = 6;
 
 /// To a connection with one address of a server: Traefik's default of `forwardingTimeouts.dialTimeout`.
 pub const UPSTREAM_CONNECT: Duration = Duration::from_secs(30);
+/// How long a server may be silent before weir itself tells a client that waits for 100 (Continue) to go on: Traefik's.
+pub const CONTINUE: Duration = Duration::from_secs(1);
 /// How long an address may be silent before the next one is tried beside it (RFC 8305 section 8).
 pub const UPSTREAM_STAGGER: Duration = Duration::from_millis(250);
 /// Between two lines of the log about one server that cannot be reached or trusted.

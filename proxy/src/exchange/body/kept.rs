@@ -28,6 +28,12 @@ impl Kept {
         !self.0.borrow().given_up
     }
 
+    /// Whether nothing has been read.
+    pub fn is_untouched(&self) -> bool {
+        let state = self.0.borrow();
+        !state.given_up && state.bytes.is_empty()
+    }
+
     /// Forgets it: it will not be sent again.
     pub fn give_up(&self) {
         *self.0.borrow_mut() = State {
@@ -175,6 +181,7 @@ mod tests {
         let kept = Kept::default();
         let mut first = Keeping::new(&mut pieces, &kept, true);
         assert_eq!(all(&mut first, 2), b"one two ");
+        assert!(!kept.is_untouched());
         let mut second = Keeping::new(&mut pieces, &kept, true);
         assert!(!second.is_ended());
         assert_eq!(all(&mut second, 2), b"one two three");
@@ -205,6 +212,8 @@ mod tests {
         let kept = Kept::default();
         let mut pieces = Pieces(vec![b"one".to_vec()]);
         let mut body = Keeping::new(&mut pieces, &kept, false);
+        assert!(kept.is_untouched());
         assert!(all(&mut body, 1) == b"one" && !kept.is_whole());
+        assert!(!kept.is_untouched());
     }
 }
