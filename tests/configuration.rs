@@ -111,3 +111,19 @@ fn a_bad_rule_file_does_not_stop_a_start() {
     let mut client = Connection::open(address);
     assert_eq!(client.get("x", "/b").status, 404);
 }
+
+#[test]
+fn the_version_is_told_in_every_way_that_users_ask_for_it() {
+    let setup = Setup::new("");
+    let said = |arguments: &[&str]| {
+        let output = setup.run(arguments);
+        assert!(output.status.success(), "{arguments:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let version = said(&["version"]);
+    assert!(version.starts_with("weir "), "{version}");
+    assert_eq!(
+        [said(&["--version"]), said(&["-V"])],
+        [&*version, &*version]
+    );
+}

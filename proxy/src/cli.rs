@@ -24,6 +24,9 @@ struct Arguments {
     /// The static configuration file, YAML or TOML [default: /etc/weir/weir.yml, .yaml or .toml].
     #[arg(long = "configFile", value_name = "FILE", global = true)]
     config_file: Option<PathBuf>,
+    /// As `weir version`.
+    #[arg(long, short = 'V')]
+    version: bool,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -102,8 +105,8 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse_from(own);
     let sources = &Sources::of_process(arguments.config_file, flags);
     match arguments.command {
-        None => app::run(sources),
-        Some(Command::Version) => {
+        None if !arguments.version => app::run(sources),
+        None | Some(Command::Version) => {
             println!("{}", version());
             ExitCode::SUCCESS
         }

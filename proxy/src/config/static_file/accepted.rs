@@ -73,6 +73,26 @@ const ACCEPTED: &[Accepted] = &[
         why: "clientTimeout is for the whole answer: remove it",
     },
     Accepted {
+        path: "entryPoints.*.http3",
+        leaves: &["advertisedPort"],
+        why: "Traefik has it, weir not yet: clients use HTTP/2",
+    },
+    Accepted {
+        path: "entryPoints.*.observability",
+        leaves: &["accessLogs", "metrics", "traceVerbosity", "tracing"],
+        why: NOT_YET,
+    },
+    Accepted {
+        path: "entryPoints.*.udp",
+        leaves: &["timeout"],
+        why: NOT_YET,
+    },
+    Accepted {
+        path: "experimental",
+        leaves: &["**"],
+        why: NOT_YET,
+    },
+    Accepted {
         path: "metrics",
         leaves: &[
             "addInternals",
@@ -88,6 +108,11 @@ const ACCEPTED: &[Accepted] = &[
             "prometheus.manualRouting",
             "statsD.**",
         ],
+        why: NOT_YET,
+    },
+    Accepted {
+        path: "ocsp",
+        leaves: &["responderOverrides.*"],
         why: NOT_YET,
     },
     Accepted {
@@ -303,13 +328,15 @@ mod tests {
             "--providers.swarm.endpoint=unix:///x",
             "--providers.swarm.exposedByDefault=false",
             "--accesslog=false",
+            "--entrypoints.web.http3.advertisedport=443",
+            "--entrypoints.web.observability.accesslogs=false",
         ]);
-        assert_eq!(problems.len(), 4, "{problems:#?}");
+        assert_eq!(problems.len(), 6, "{problems:#?}");
         let Value::Map(entries) = &root.value else {
             panic!()
         };
         let left: Vec<&str> = entries.iter().map(|entry| entry.key.as_str()).collect();
-        assert_eq!(left, ["providers"]);
+        assert_eq!(left, ["providers", "entrypoints"]);
         assert!(
             problems.contains(
                 &"--ping: ping: found the key \"ping\"; Traefik has it, weir not yet: it has no effect".to_owned()

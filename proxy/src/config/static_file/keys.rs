@@ -22,11 +22,9 @@ pub const ROOT: Keys = Keys {
         "accessLog",
         "api",
         "core",
-        "experimental",
         "global",
         "hostResolver",
         "metrics",
-        "ocsp",
         "ping",
         "spiffe",
         "tracing",
@@ -74,7 +72,7 @@ pub const ENTRY_POINT: Keys = Keys {
         "steering",
         "transport",
     ],
-    later: &["allowACMEByPass", "http3", "observability", "udp"],
+    later: &["allowACMEByPass"],
 };
 
 /// `entryPoints.X.http2`

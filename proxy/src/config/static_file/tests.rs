@@ -143,8 +143,8 @@ fn refusals_of_entry_points() {
             "weir.yml:5:14: entryPoints.old: found the address of entry point web; give each entry point an address of its own",
         ),
         (
-            &format!("{web}    http3: {{}}"),
-            "weir.yml:4:5: entryPoints.web.http3: found the key \"http3\"; Traefik has it, weir not yet",
+            &format!("{web}    allowACMEByPass: true"),
+            "weir.yml:4:5: entryPoints.web.allowACMEByPass: found the key \"allowACMEByPass\"; Traefik has it, weir not yet",
         ),
         (
             &format!("{web}    transport: {{respondingTimeouts: {{idleTimeout: soon}}}}"),
