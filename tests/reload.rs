@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -99,6 +99,59 @@ fn a_broken_file_keeps_its_last_good_version_also_over_a_restart() {
         .expect("copies")
         .count();
     assert_eq!(copies, 2, "the copy goes with its file");
+}
+
+#[test]
+fn the_directory_may_be_replaced_and_be_missing_meanwhile() {
+    let (address, setup) = site(true);
+    let weir = setup
+        .rules("a.yml", &router("a"))
+        .start()
+        .listening(address);
+    becomes(address, "/a", 502);
+    let path = |name: &str| weir.setup().path(name);
+    fs::rename(path("rules"), path("old")).expect("moved away");
+    weir.logged("of which what was read last serves");
+    assert_eq!(status(address, "/a"), 502, "nobody means that by no rules");
+    assert_eq!(reload(&weir, &["--dry-run"]).0, Some(1));
+    fs::create_dir(path("new")).expect("a directory");
+    weir.setup().write("new/b.yml", &router("b"));
+    fs::copy(path("old/service.yml"), path("new/service.yml")).expect("a copy");
+    fs::rename(path("new"), path("rules")).expect("another in its place");
+    becomes(address, "/b", 502);
+    assert_eq!(status(address, "/a"), 404);
+    weir.setup().write("rules/c.yml", &router("c"));
+    becomes(address, "/c", 502);
+    // Deployed beside each other, and chosen by a link.
+    fs::rename(path("rules"), path("release")).expect("moved away");
+    symlink("release", path("rules")).expect("a link");
+    weir.setup().write("release/d.yml", &router("d"));
+    becomes(address, "/d", 502);
+    symlink("old", path("next")).expect("a link");
+    fs::rename(path("next"), path("rules")).expect("another link in its place");
+    becomes(address, "/a", 502);
+    assert_eq!(status(address, "/d"), 404);
+}
+
+#[test]
+fn a_link_to_a_file_elsewhere_is_followed() {
+    let (address, setup) = site(true);
+    for (version, name) in [("1", "a"), ("2", "b")] {
+        let directory = format!("elsewhere/{version}");
+        fs::create_dir_all(setup.path(&directory)).expect("a directory");
+        setup.write(&format!("{directory}/x.yml"), &router(name));
+    }
+    symlink("1", setup.path("elsewhere/current")).expect("a link");
+    let weir = setup.rules("none.yml", "").start().listening(address);
+    let path = |name: &str| weir.setup().path(name);
+    symlink("../elsewhere/current/x.yml", path("rules/x.yml")).expect("a link");
+    becomes(address, "/a", 502);
+    symlink("2", path("elsewhere/next")).expect("a link");
+    fs::rename(path("elsewhere/next"), path("elsewhere/current")).expect("another link");
+    becomes(address, "/b", 502);
+    weir.setup().write("elsewhere/2/x.yml", &router("c"));
+    becomes(address, "/c", 502);
+    assert_eq!(status(address, "/b"), 404);
 }
 
 #[test]

@@ -40,7 +40,7 @@ pub use self::resolve::{Refresh, Resolver};
 pub use self::rule_files::{Check, Checked, Loader};
 pub use self::snapshot::{EntryPointTable, Snapshot, Taker};
 pub use self::static_file::{Sources, StaticConfig};
-pub use self::watch::{PemWatcher, Watch};
+pub use self::watch::{FileWatcher, Watch};
 
 #[cfg(test)]
 mod tests;

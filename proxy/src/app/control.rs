@@ -20,7 +20,7 @@ use crate::admin::{Answer, Asked, Request, Server};
 use crate::certs::overview::Overview;
 use crate::certs::{Asked as Wish, Keeper};
 use crate::config::static_file::Timeouts;
-use crate::config::{EntryPointTable, Refresh, Snapshot, StaticConfig, Watch};
+use crate::config::{EntryPointTable, FileWatcher, Refresh, Snapshot, StaticConfig, Watch};
 use crate::health::Monitor;
 use crate::steering::Plane;
 use crate::steering::mode::InterfaceMode;
@@ -75,7 +75,8 @@ impl Control {
         // Before the first load, which offers what is in the store.
         let shared = Arc::default();
         let certificates = Keeper::start(config, &shared).map_err(|error| vec![error])?;
-        let rules = Rules::load(config, &shared).map_err(|error| vec![error])?;
+        let links = links(watch.as_ref());
+        let rules = Rules::load(config, &shared, links).map_err(|error| vec![error])?;
         Ok(Self {
             runtime,
             config: Arc::clone(config),
@@ -406,6 +407,14 @@ fn watch(config: &StaticConfig) -> Option<Watch> {
             None
         }
     }
+}
+
+fn links(watch: Option<&Watch>) -> Option<FileWatcher> {
+    let watcher = watch?.files();
+    let not = |error: &std::io::Error| {
+        warn!("links to rule files are not watched: {error}; send SIGHUP after a change");
+    };
+    watcher.inspect_err(not).ok().flatten()
 }
 
 /// Returns when a worker has ended by itself. A future of its own: a tick by itself would cancel whatever else

@@ -12,7 +12,7 @@ use tracing::{error, info, warn};
 use super::lane::{Lane, Pending};
 use super::standings::{self, Saying};
 use crate::admin::Answer;
-use crate::config::{Loader, PemWatcher, Resolver, Severity, Snapshot, StaticConfig, Watch};
+use crate::config::{FileWatcher, Loader, Resolver, Severity, Snapshot, StaticConfig, Watch};
 use crate::limits::{ADMIN_CHANGES_MAX, FORMER_RULES_LOOK};
 use crate::service::Readiness;
 use crate::sys;
@@ -75,14 +75,18 @@ enum Outcome {
 }
 
 impl Rules {
-    /// Loads the rules for the first time.
+    /// Loads the rules for the first time. `links` follows the way to their files.
     ///
     /// # Errors
     /// If the cryptography fails, or there is no thread; the rules themselves never do.
-    pub fn load(config: &Arc<StaticConfig>, shared: &Arc<Shared>) -> Result<Self, String> {
+    pub fn load(
+        config: &Arc<StaticConfig>,
+        shared: &Arc<Shared>,
+        links: Option<FileWatcher>,
+    ) -> Result<Self, String> {
         let loader = Loader::keeping(Arc::clone(config)).map_err(|error| error.to_string())?;
-        let (watcher, pem_watch) = pem_watch(config).unzip();
-        let mut loader = loader.sharing(Arc::clone(shared)).watching(watcher);
+        let (pems, pem_watch) = pem_watch(config).unzip();
+        let mut loader = loader.sharing(Arc::clone(shared)).watching(pems, links);
         loader.set_standings(standings::load(&standings::file(&config.state_dir)));
         let lane = Lane::start("rules").map_err(|error| format!("no thread for rules: {error}"))?;
         let first = lane.ask(move || {
@@ -254,8 +258,8 @@ impl Rules {
     }
 }
 
-fn pem_watch(config: &StaticConfig) -> Option<(PemWatcher, Watch)> {
-    let watching = config.rules.watch.then(PemWatcher::new)?;
+fn pem_watch(config: &StaticConfig) -> Option<(FileWatcher, Watch)> {
+    let watching = config.rules.watch.then(FileWatcher::new)?;
     let not = |error: &std::io::Error| {
         warn!("certificates are not watched: {error}; send SIGHUP after a change");
     };

@@ -12,7 +12,7 @@ use super::last_good::LastGood;
 use super::pem_files::PemFiles;
 use super::resolve::Resolver;
 use super::{
-    Inventory, Needs, Origin, PemWatcher, Problem, Severity, Snapshot, StaticConfig, source,
+    FileWatcher, Inventory, Needs, Origin, Problem, Severity, Snapshot, StaticConfig, source,
 };
 
 mod check;
@@ -51,7 +51,9 @@ pub struct Loader {
     /// As they were when they were last good.
     pems: PemFiles,
     /// Watches them.
-    pem_watcher: Option<PemWatcher>,
+    pem_watcher: Option<FileWatcher>,
+    /// Follows the way to the rule files, and those that are links.
+    link_watcher: Option<FileWatcher>,
     /// What is agreed on with clients, as of the last load.
     terms: TermsKept,
     generation: u64,
@@ -90,6 +92,7 @@ impl Loader {
             shared: Arc::default(),
             pems: PemFiles::default(),
             pem_watcher: None,
+            link_watcher: None,
             terms: TermsKept::default(),
             generation: 0,
         })
@@ -113,10 +116,11 @@ impl Loader {
         Self { shared, ..self }
     }
 
-    /// Watches the PEM files that rules name.
-    pub fn watching(self, watcher: Option<PemWatcher>) -> Self {
+    /// Watches the PEM files that rules name, and the links on the way to rule files.
+    pub fn watching(self, pems: Option<FileWatcher>, links: Option<FileWatcher>) -> Self {
         Self {
-            pem_watcher: watcher,
+            pem_watcher: pems,
+            link_watcher: links,
             ..self
         }
     }
@@ -130,6 +134,7 @@ impl Loader {
         let mut preview = Self {
             last_good: self.last_good.detached(),
             pems: self.pems.clone(),
+            read: self.read.clone(),
             decoded: self.decoded.clone(),
             shared: Arc::clone(&self.shared),
             generation: self.generation,
@@ -260,8 +265,20 @@ impl Loader {
     fn read(&mut self) -> (Vec<Document>, Vec<Problem>) {
         let mut problems: Vec<Problem> = self.not_kept.iter().cloned().collect();
         let found = problems.len();
-        let found_in = |path: &PathBuf| find(path, &mut problems);
-        let files: Vec<Arc<Path>> = self.paths.iter().flat_map(found_in).collect();
+        let mut files = Vec::new();
+        for path in &self.paths {
+            match find(path, &mut problems) {
+                Ok(more) => files.extend(more),
+                // Moved away for a moment, or no longer mounted: nobody means that by "no rules".
+                Err(problem) if !self.read.0.is_empty() => {
+                    let instead = "the directory, of which what was read last serves,";
+                    problems.push(problem.lost(instead));
+                    return (self.read.0.clone(), problems);
+                }
+                Err(problem) => problems.push(problem.lost("the directory")),
+            }
+        }
+        problems.extend(self.follow_links(&files));
         if problems.len() == found {
             self.last_good.retain(files.iter().map(|file| &**file));
         }
@@ -271,6 +288,17 @@ impl Loader {
             .filter_map(|file| self.read_one(file, before.remove(file), &mut problems))
             .collect();
         (documents, problems)
+    }
+
+    /// Before the files are read, so that no change falls between the two.
+    fn follow_links(&mut self, files: &[Arc<Path>]) -> Vec<Problem> {
+        let Some(watcher) = &mut self.link_watcher else {
+            return Vec::new();
+        };
+        let is_link = |file: &&Arc<Path>| file.is_symlink();
+        let links = files.iter().filter(is_link).map(|file| file.to_path_buf());
+        let roots = self.paths.iter().filter(|path| !path.is_file());
+        watcher.follow(&roots.cloned().chain(links).collect())
     }
 
     /// What the file says, or what it said when it was last good.
@@ -355,12 +383,12 @@ fn removed(
 }
 
 /// The rule files at `path`, a file or a directory with its sub-directories, in the order of their paths.
-fn find(path: &Path, problems: &mut Vec<Problem>) -> Vec<Arc<Path>> {
+fn find(path: &Path, problems: &mut Vec<Problem>) -> Result<Vec<Arc<Path>>, Problem> {
     if path.is_file() {
-        return vec![Arc::from(path)];
+        return Ok(vec![Arc::from(path)]);
     }
     let mut files = Vec::new();
-    descend(path, 0, &mut files, problems);
+    descend(path, 0, &mut files, problems)?;
     files.sort();
     if files.len() > RULE_FILES_MAX {
         let problem = Problem::error(Origin::file(path), format!("{} rule files", files.len()));
@@ -371,32 +399,26 @@ fn find(path: &Path, problems: &mut Vec<Problem>) -> Vec<Arc<Path>> {
         );
         files.truncate(RULE_FILES_MAX);
     }
-    files.into_iter().map(Arc::from).collect()
+    Ok(files.into_iter().map(Arc::from).collect())
 }
 
-fn descend(directory: &Path, depth: usize, files: &mut Vec<PathBuf>, problems: &mut Vec<Problem>) {
+/// An error is about this directory; those below it are told in `problems`.
+fn descend(
+    directory: &Path,
+    depth: usize,
+    files: &mut Vec<PathBuf>,
+    problems: &mut Vec<Problem>,
+) -> Result<(), Problem> {
+    let wrong = |found: &str| Problem::error(Origin::file(directory), found);
     let entries = match fs::read_dir(directory) {
         Ok(entries) if depth <= RULE_DIRECTORY_DEPTH_MAX => entries,
         Ok(_) => {
-            let problem = Problem::error(Origin::file(directory), "a deeper directory");
-            problems.push(
-                problem
-                    .allowed(format!("at most {RULE_DIRECTORY_DEPTH_MAX} levels"))
-                    .lost("the directory"),
-            );
-            return;
+            let allowed = format!("at most {RULE_DIRECTORY_DEPTH_MAX} levels");
+            return Err(wrong("a deeper directory").allowed(allowed));
         }
         Err(error) => {
-            let problem = Problem::error(
-                Origin::file(directory),
-                format!("a directory that cannot be read: {error}"),
-            );
-            problems.push(
-                problem
-                    .remedy("correct providers.file, or create it")
-                    .lost("the directory"),
-            );
-            return;
+            let problem = wrong(&format!("a directory that cannot be read: {error}"));
+            return Err(problem.remedy("correct providers.file, or create it"));
         }
     };
     for entry in entries.flatten() {
@@ -406,11 +428,13 @@ fn descend(directory: &Path, depth: usize, files: &mut Vec<PathBuf>, problems: &
             continue;
         }
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            descend(&path, depth + 1, files, problems);
+            let below = descend(&path, depth + 1, files, problems);
+            problems.extend(below.err().map(|problem| problem.lost("the directory")));
         } else if is_rule_file(&path) && !is_special(&path) {
             files.push(path);
         }
     }
+    Ok(())
 }
 
 /// By extension: `.yml`, `.yaml` and `.toml`, in any case.

@@ -3,27 +3,43 @@
 //! Owns the kernel's watches. Never reads a file: who is told loads everything anew.
 
 use std::collections::HashSet;
+use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
+use tracing::warn;
 
 use crate::limits::{WATCH_LATEST, WATCH_QUIET};
 
-mod pem;
+mod files;
 
-pub use self::pem::PemWatcher;
+pub use self::files::FileWatcher;
 
 /// Watches a directory with its sub-directories, or a file through its directory (which survives rename-over).
 #[derive(Debug)]
 pub struct Watch {
     changes: mpsc::Receiver<()>,
     pending: Option<Pending>,
-    /// Ends the watching when dropped; `None` where somebody else has it.
-    _watcher: Option<RecommendedWatcher>,
+    /// What is watched; `None` where somebody else has it.
+    root: Option<Root>,
 }
+
+/// A directory or a file, whichever is at its path.
+#[derive(Debug)]
+struct Root {
+    path: PathBuf,
+    changes: mpsc::Sender<()>,
+    /// Which it is that is watched: another may have been put in its place. Ends the watching when dropped.
+    watched: Option<(Identity, RecommendedWatcher)>,
+}
+
+/// What tells a directory from one that comes after it: the number may be given again.
+type Identity = (u64, u64, Option<SystemTime>);
 
 #[derive(Clone, Copy, Debug)]
 struct Pending {
@@ -32,39 +48,35 @@ struct Pending {
 }
 
 impl Watch {
-    /// Starts watching.
+    /// Starts watching. What is not there is watched when it comes, if a [`Self::files`] follows its path.
     ///
     /// # Errors
-    /// The kernel's: no such path, no inotify watches left (`fs.inotify.max_user_watches`).
+    /// The kernel's: no inotify watches left (`fs.inotify.max_user_watches`).
     pub fn new(path: &Path) -> io::Result<Self> {
-        // Not resolved further: a link that is pointed elsewhere is a change too.
-        let path = std::path::absolute(path)?;
-        path.metadata()?;
-        let (directory, file) = match path.parent() {
-            Some(parent) if path.is_file() => (parent.to_path_buf(), Some(path)),
-            _ => (path, None),
-        };
-        let mode = if file.is_some() {
-            RecursiveMode::NonRecursive
-        } else {
-            RecursiveMode::Recursive
-        };
         // One place suffices: whoever reads it learns that something changed, however much it was.
         let (sender, changes) = mpsc::channel(1);
-        let mut watcher =
-            notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-                if event.map_or(true, |event| concerns(&event, file.as_ref())) {
-                    // Full means that a change is waiting to be read already.
-                    let _ = sender.try_send(());
-                }
-            })
-            .map_err(into_io)?;
-        watcher.watch(&directory, mode).map_err(into_io)?;
+        let mut root = Root {
+            // Not resolved further: a link that is pointed elsewhere is a change too.
+            path: std::path::absolute(path)?,
+            changes: sender,
+            watched: None,
+        };
+        root.attach()?;
         Ok(Self {
             changes,
             pending: None,
-            _watcher: Some(watcher),
+            root: Some(root),
         })
+    }
+
+    /// Watches single files, too: what happens to those that it follows is told here.
+    ///
+    /// # Errors
+    /// As [`FileWatcher::new`].
+    pub fn files(&self) -> io::Result<Option<FileWatcher>> {
+        let root = self.root.as_ref();
+        root.map(|root| FileWatcher::telling(root.changes.clone()))
+            .transpose()
     }
 
     /// Resolves when something has changed and has then been quiet for [`WATCH_QUIET`], or at the latest
@@ -79,6 +91,9 @@ impl Watch {
             tokio::select! {
                 () = sleep_until(due) => {
                     self.pending = None;
+                    if let Some(Err(error)) = self.root.as_mut().map(Root::attach) {
+                        warn!("rule files are not watched: {error}; send SIGHUP after a change");
+                    }
                     return;
                 }
                 () = self.next_change() => {}
@@ -95,6 +110,56 @@ impl Watch {
         let first = self.pending.map_or(now, |pending| pending.first);
         self.pending = Some(Pending { first, last: now });
     }
+}
+
+impl Root {
+    /// Watches what is at the path now, unless it does already.
+    fn attach(&mut self) -> io::Result<()> {
+        let found = identity(&self.path);
+        if self.watched.as_ref().map(|(identity, _)| identity) == found.as_ref() {
+            return Ok(());
+        }
+        self.watched = None;
+        if let Some(found) = found {
+            self.watched = Some((found, self.watcher()?));
+        }
+        Ok(())
+    }
+
+    fn watcher(&self) -> io::Result<RecommendedWatcher> {
+        let (directory, file, mode) = match self.path.parent() {
+            Some(parent) if self.path.is_file() => {
+                let file = Some(self.path.clone());
+                (parent, file, RecursiveMode::NonRecursive)
+            }
+            _ => (&*self.path, None, RecursiveMode::Recursive),
+        };
+        let mut watcher = telling(self.changes.clone(), move |event| {
+            concerns(event, file.as_ref())
+        })?;
+        watcher.watch(directory, mode).map_err(into_io)?;
+        Ok(watcher)
+    }
+}
+
+/// A watcher that tells of events that count, and of errors.
+fn telling(
+    changes: mpsc::Sender<()>,
+    counts: impl Fn(&notify::Event) -> bool + Send + 'static,
+) -> io::Result<RecommendedWatcher> {
+    notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        if event.map_or(true, |event| counts(&event)) {
+            // Full means that a change is waiting to be read already.
+            let _ = changes.try_send(());
+        }
+    })
+    .map_err(into_io)
+}
+
+/// Which directory or file is at this path, if one is.
+fn identity(path: &Path) -> Option<Identity> {
+    let found = fs::metadata(path).ok()?;
+    Some((found.dev(), found.ino(), found.created().ok()))
 }
 
 /// Whether the event may have changed what the rules say. An overflow of the kernel's queue is an event without paths;

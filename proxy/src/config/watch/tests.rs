@@ -1,6 +1,8 @@
 //! Changes of files, sub-directories and rename-over are told; reading is not.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::time::Duration;
 
 use super::*;
@@ -73,12 +75,51 @@ fn reading_and_other_files_are_no_change() {
     assert!(concerns(&notify::Event::new(EventKind::Other), Some(&file)));
 }
 
-#[test]
-fn a_missing_path_is_an_error() {
-    assert_eq!(
-        Watch::new(Path::new("/nonexistent/rules"))
-            .unwrap_err()
-            .kind(),
-        io::ErrorKind::NotFound
-    );
+#[tokio::test]
+async fn what_is_put_in_the_place_of_a_directory_is_watched() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let mut watch = Watch::new(&path("rules")).unwrap();
+    let mut files = watch.files().unwrap().unwrap();
+    let follow = BTreeSet::from([path("rules")]);
+    assert!(files.follow(&follow).is_empty());
+    // It comes, is replaced, and is a link in the end.
+    fs::create_dir(path("rules")).unwrap();
+    told(&mut watch).await;
+    fs::write(path("rules/a.yml"), "a").unwrap();
+    told(&mut watch).await;
+    fs::create_dir(path("new")).unwrap();
+    fs::rename(path("rules"), path("old")).unwrap();
+    fs::rename(path("new"), path("rules")).unwrap();
+    told(&mut watch).await;
+    fs::write(path("rules/b.yml"), "b").unwrap();
+    told(&mut watch).await;
+    fs::remove_dir_all(path("rules")).unwrap();
+    symlink(path("old"), path("rules")).unwrap();
+    told(&mut watch).await;
+    fs::write(path("old/c.yml"), "c").unwrap();
+    told(&mut watch).await;
+}
+
+#[tokio::test]
+async fn links_to_files_elsewhere_are_followed() {
+    let (rules, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let path = |name: &str| elsewhere.path().join(name);
+    for version in ["1", "2"] {
+        fs::create_dir(path(version)).unwrap();
+        fs::write(path(version).join("a.yml"), version).unwrap();
+    }
+    symlink(path("1"), path("current")).unwrap();
+    let link = rules.path().join("a.yml");
+    symlink(path("current/a.yml"), &link).unwrap();
+    let mut watch = Watch::new(rules.path()).unwrap();
+    let mut files = watch.files().unwrap().unwrap();
+    let follow = BTreeSet::from([rules.path().to_owned(), link]);
+    assert!(files.follow(&follow).is_empty());
+    symlink(path("2"), path("next")).unwrap();
+    fs::rename(path("next"), path("current")).unwrap();
+    told(&mut watch).await;
+    assert!(files.follow(&follow).is_empty());
+    fs::write(path("2/a.yml"), "3").unwrap();
+    told(&mut watch).await;
 }

@@ -142,7 +142,7 @@ fn rule_files_of_a_directory() {
     let file = |number: usize| directory.path().join(format!("{number:05}.yml"));
     let found = || {
         let mut problems = Vec::new();
-        let files = find(directory.path(), &mut problems);
+        let files = find(directory.path(), &mut problems).unwrap();
         (files.last().cloned(), files.len(), problems.len())
     };
     for number in 0..RULE_FILES_MAX {
@@ -162,7 +162,7 @@ fn directories_inside_each_other() {
         fs::create_dir_all(&path).unwrap();
         fs::write(path.join("a.yml"), "").unwrap();
         let mut problems = Vec::new();
-        let files = find(directory.path(), &mut problems);
+        let files = find(directory.path(), &mut problems).unwrap();
         (files.len(), problems.len())
     };
     assert_eq!(deep(RULE_DIRECTORY_DEPTH_MAX), (1, 0));

@@ -403,9 +403,9 @@ async fn a_pem_file_that_changes_is_told_of_wherever_it_is() {
     fs::write(path("archive/1.pem"), "1").unwrap();
     std::os::unix::fs::symlink("archive/1.pem", path("link.pem")).unwrap();
     fs::write(path("plain.pem"), "plain").unwrap();
-    let (mut watcher, mut watch) = crate::config::PemWatcher::new().unwrap();
+    let (mut watcher, mut watch) = crate::config::FileWatcher::new().unwrap();
     let files = ["link.pem", "plain.pem", "later/new.pem"].map(path);
-    let follow = |watcher: &mut crate::config::PemWatcher| {
+    let follow = |watcher: &mut crate::config::FileWatcher| {
         let problems = watcher.follow(&files.iter().cloned().collect());
         assert!(problems.is_empty(), "{problems:#?}");
     };
@@ -490,7 +490,7 @@ async fn every_link_on_the_way_to_a_pem_file_is_watched() {
     link("../data/b.pem", "live/a.pem");
     link("../live/../archive/1.pem", "one/b.pem");
     link("../archive/2.pem", "two/b.pem");
-    let (mut watcher, mut watch) = crate::config::PemWatcher::new().unwrap();
+    let (mut watcher, mut watch) = crate::config::FileWatcher::new().unwrap();
     let files = [path("live/a.pem")].into_iter().collect();
     let mut step = async |what: &str| {
         let problems = watcher.follow(&files);

@@ -1,4 +1,4 @@
-//! Watches the PEM files that rules name, wherever they are.
+//! Watches files, wherever they are: PEM files that rules name, and rule files that are links.
 //!
 //! Files are watched through their directories, which outlive a replaced file; a link through the directory it is in
 //! and that of what it leads to. What is not there yet is waited for where it would appear.
@@ -7,27 +7,22 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 
-use super::{Watch, concerns_any, into_io};
+use super::{Identity, Watch, concerns_any, identity, into_io, telling};
 use crate::config::{Origin, Problem};
 
 /// Links on the way to a file: the kernel's limit.
 const LINKS_MAX: usize = 40;
 
-/// What tells a directory from one that comes after it: the number may be given again.
-type Identity = (u64, u64, Option<SystemTime>);
-
 /// Says which files are watched; who is told has the [`Watch`].
 #[derive(Debug)]
-pub struct PemWatcher {
+pub struct FileWatcher {
     watcher: RecommendedWatcher,
     /// Directories and which they were: one that was replaced is another.
     watched: HashMap<PathBuf, Identity>,
@@ -36,34 +31,35 @@ pub struct PemWatcher {
     changes: mpsc::Sender<()>,
 }
 
-impl PemWatcher {
+impl FileWatcher {
     /// Watches nothing yet.
     ///
     /// # Errors
     /// The kernel's: no inotify instances left (`fs.inotify.max_user_instances`).
     pub fn new() -> io::Result<(Self, Watch)> {
-        let wanted: Arc<ArcSwap<HashSet<PathBuf>>> = Arc::default();
         let (sender, changes) = mpsc::channel(1);
-        let (looked_at, own_changes) = (Arc::clone(&wanted), sender.clone());
-        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            if event.map_or(true, |event| concerns_any(&event, &looked_at.load())) {
-                // Full means that a change is waiting to be read already.
-                let _ = sender.try_send(());
-            }
-        })
-        .map_err(into_io)?;
-        let own = Self {
-            watcher,
-            watched: HashMap::new(),
-            wanted,
-            changes: own_changes,
-        };
         let watch = Watch {
             changes,
             pending: None,
-            _watcher: None,
+            root: None,
         };
-        Ok((own, watch))
+        Ok((Self::telling(sender)?, watch))
+    }
+
+    /// Watches nothing yet, and will tell a watch that there is.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub(super) fn telling(changes: mpsc::Sender<()>) -> io::Result<Self> {
+        let wanted: Arc<ArcSwap<HashSet<PathBuf>>> = Arc::default();
+        let looked_at = Arc::clone(&wanted);
+        let counts = move |event: &notify::Event| concerns_any(event, &looked_at.load());
+        Ok(Self {
+            watcher: telling(changes.clone(), counts)?,
+            watched: HashMap::new(),
+            wanted,
+            changes,
+        })
     }
 
     /// Tells of a change that came before the watch.
@@ -100,9 +96,7 @@ impl PemWatcher {
     }
 
     fn watch(&mut self, directory: &Path) -> Option<Problem> {
-        let found =
-            fs::metadata(directory).map(|found| (found.dev(), found.ino(), found.created().ok()));
-        let outcome = match found {
+        let outcome = match identity(directory).ok_or(io::ErrorKind::NotFound) {
             Ok(found) if self.watched.get(directory) == Some(&found) => return None,
             Ok(found) => {
                 if self.watched.remove(directory).is_some() {
@@ -113,10 +107,10 @@ impl PemWatcher {
                     self.watched.insert(directory.to_owned(), found);
                 })
             }
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         };
         let error = outcome.err()?;
-        let found = format!("a directory with certificates that is not watched: {error}");
+        let found = format!("a directory with files of the rules that is not watched: {error}");
         Some(
             Problem::warning(Origin::file(directory), found)
                 .remedy("send SIGHUP after a change in it"),
